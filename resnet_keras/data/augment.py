@@ -1,0 +1,146 @@
+"""Pad 4, crop, flip: each image of each iteration on its own (Sec. 4.2), as a pure function of (seed, iteration, image).
+
+`draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped; `apply`
+carries that out on the device, inside the training step. A resumed run draws the same numbers again, so there is no
+generator state to save, and every backend sees the same pictures.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from resnet_keras.errors import UserError
+
+PAD = 4  # zeros on each side (Sec. 4.2); a crop starts at one of 9 x 9 places
+
+# Philox is counter-based: one (seed, number) key holds 2^256 words. The purpose goes into the topmost word of the
+# counter, so the order of the images and their crops never share a random word.
+_ORDER, _CROP = 0, 1
+
+
+class Plan(NamedTuple):
+    """What happens to each place of each batch.
+
+    Attributes:
+        index: int32 `[n, B]`, which image of the split.
+        top: int32 `[n, B]` in 0..8, first row of the crop in the padded image.
+        left: int32 `[n, B]` in 0..8, first column of the crop in the padded image.
+        flip: bool `[n, B]`, whether the crop is mirrored left to right.
+    """
+
+    index: Any
+    top: Any
+    left: Any
+    flip: Any
+
+    def at(self, step: int) -> Plan:
+        """The plan of one batch: the same fields without the leading axis."""
+        return Plan(*(field[step] for field in self))
+
+
+def draw(
+    seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int, augment: bool = True
+) -> Plan:
+    """Plan of the iterations `first_iteration .. first_iteration + iterations - 1`.
+
+    Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches run across
+    the border of two epochs, nothing is dropped, and each image comes once in every epoch.
+
+    Args:
+        seed: the run's seed, 0 or more.
+        first_iteration: 0 or more.
+        iterations: n, 0 or more.
+        batch_size: B.
+        examples: number of images in the split.
+        augment: False gives the middle crop, which is the image itself, never flipped.
+
+    Returns:
+        A `Plan` of arrays `[n, B]`.
+
+    Raises:
+        UserError: an argument is outside its range.
+    """
+    _check(seed, first_iteration, iterations, batch_size, examples)
+    shape = (iterations, batch_size)
+    index = _order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
+    if not augment:
+        middle = np.full(shape, PAD, np.int32)
+        return Plan(index, middle, middle.copy(), np.zeros(shape, bool))
+    words = np.empty(shape, np.uint64)
+    for row in range(iterations):
+        words[row] = _words(seed, first_iteration + row, _CROP, batch_size)
+    return Plan(index, _ninth(words >> 40), _ninth((words >> 16) & 0xFFFFFF), (words & 1).astype(bool))
+
+
+def apply(images, labels, plan) -> tuple:
+    """One batch of augmented pictures, computed on the device.
+
+    The padding is zeros on raw pixels, that is, black: a pixel from outside the image is 0 *before* any mean is
+    subtracted. (The paper leaves this order open.)
+
+    Args:
+        images: uint8 tensor `[N, H, W, C]`, the whole split.
+        labels: int tensor `[N]`.
+        plan: a `Plan` of one batch, fields `[B]`, NumPy or tensors.
+
+    Returns:
+        `(pictures, labels)`: uint8 `[B, H, W, C]` and `[B]`.
+    """
+    from keras import ops
+
+    height, width = images.shape[1], images.shape[2]
+    index, top, left = (ops.cast(field, "int32") for field in plan[:3])
+    flip = ops.cast(plan.flip, "bool")[:, None]
+    rows = top[:, None] + (np.arange(height, dtype="int32") - PAD)  # [B, H], may lie outside
+    columns = np.arange(width, dtype="int32")[None, :]
+    columns = left[:, None] + ops.where(flip, width - 1 - columns, columns) - PAD  # [B, W]
+
+    pixels = ops.reshape(images, (-1, images.shape[3]))
+    place = (index[:, None] * height + ops.clip(rows, 0, height - 1))[:, :, None] * width
+    place = place + ops.clip(columns, 0, width - 1)[:, None, :]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    pictures = ops.take(pixels, place, axis=0) * ops.cast(inside, "uint8")[..., None]
+    return pictures, ops.take(labels, index, axis=0)
+
+
+def _order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
+    """Positions `start .. start + count - 1` of the endless row of shuffled epochs, int32 `[count]`."""
+    positions = np.empty(count, np.int32)
+    filled = 0
+    while filled < count:
+        epoch, offset = divmod(start + filled, examples)
+        piece = _permutation(seed, epoch, examples)[offset : offset + count - filled]
+        positions[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    return positions
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """The shuffled epoch: sorting raw words, whose stream NumPy keeps fixed, as it does not for `Generator.shuffle`."""
+    order = np.argsort(_words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
+    order.flags.writeable = False
+    return order
+
+
+def _words(seed: int, number: int, purpose: int, count: int) -> np.ndarray:
+    key = np.array([seed, number], np.uint64)
+    counter = np.array([0, 0, 0, purpose], np.uint64)
+    return np.random.Philox(key=key, counter=counter).random_raw(count)
+
+
+def _ninth(bits24: np.ndarray) -> np.ndarray:
+    """24 random bits to 0..8, each as likely as the others to one part in a million."""
+    return ((bits24 * np.uint64(2 * PAD + 1)) >> np.uint64(24)).astype(np.int32)
+
+
+def _check(seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int) -> None:
+    given = {"seed": seed, "first_iteration": first_iteration, "iterations": iterations}
+    given |= {"batch_size": batch_size, "examples": examples}
+    for name, value in given.items():
+        least = 1 if name in ("batch_size", "examples") else 0
+        if not least <= value < 2**63:
+            raise UserError(f"{name} is {value}; it must be a whole number of {least} or more")

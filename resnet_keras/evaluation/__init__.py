@@ -1,0 +1,1 @@
+"""What a trained network does: its error on a split."""

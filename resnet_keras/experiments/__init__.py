@@ -1,0 +1,1 @@
+"""Which runs answer which question of the paper."""

@@ -1,0 +1,34 @@
+"""Shortcut options A, B and C of Section 4.1, and none."""
+
+from __future__ import annotations
+
+OPTIONS = {
+    "A": "identity; where dimensions grow, every second pixel and zeros for the new channels: no parameters",
+    "B": "1x1 projection where dimensions grow, identity elsewhere",
+    "C": "1x1 projection on every shortcut",
+    "none": "no shortcut: the plain network",
+}
+
+
+def projects(option: str, grows: bool) -> bool:
+    """Whether a block's shortcut is a 1x1 projection.
+
+    Args:
+        option: A key of `OPTIONS`.
+        grows: Whether the block changes the number of channels or the size of the map.
+    """
+    return option == "C" or (option == "B" and grows)
+
+
+def identity(x, stride: int, channels: int):
+    """The parameter-free shortcut of option A: [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), channels].
+
+    Takes every `stride`-th pixel, starting with the first, and appends zero channels. The paper leaves open where the
+    zeros go; appended or split over both sides, the networks differ by a permutation of channels alone.
+    """
+    from keras import ops
+
+    if stride > 1:
+        x = x[:, ::stride, ::stride, :]
+    missing = channels - x.shape[-1]
+    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing))) if missing else x

@@ -1,0 +1,159 @@
+"""The results folder: the only code that knows the files of a run.
+
+results/runs/<run>/
+    config.json         everything that decides the result
+    environment.json    versions, device, commit
+    history.csv         a row per log interval
+    summary.json        the last row, times, memory, status
+    network.keras       the trained network (not in git)
+    checkpoint-*        while the run is not finished (not in git)
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from pathlib import Path
+
+from resnet_keras.errors import UserError
+from resnet_keras.files import write_atomically, write_json
+from resnet_keras.paths import results_dir
+
+
+class RunFolder:
+    """One run's directory."""
+
+    def __init__(self, path: Path):
+        """`path` need not exist yet."""
+        self.path = Path(path)
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is its directory's."""
+        return self.path.name
+
+    @functools.cached_property
+    def config(self) -> dict:
+        """What decides the result."""
+        return self._read("config.json") or {}
+
+    @property
+    def environment(self) -> dict:
+        """Where the run was made."""
+        return self._read("environment.json") or {}
+
+    @property
+    def summary(self) -> dict | None:
+        """How the run ended; None before it has been trained at all."""
+        return self._read("summary.json")
+
+    @property
+    def status(self) -> str:
+        """ "finished", "diverged", "interrupted", or "not run"."""
+        return (self.summary or {}).get("status", "interrupted" if self.path.is_dir() else "not run")
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.status in ("finished", "diverged")
+
+    @property
+    def history(self):
+        """The history as a pandas DataFrame, one row per log interval."""
+        import pandas
+
+        try:
+            return pandas.read_csv(self.path / "history.csv")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.name}/history.csv cannot be read ({error}): repeat the run with --force.") from None
+
+    @property
+    def network_file(self) -> Path:
+        """Where the trained network lies."""
+        return self.path / "network.keras"
+
+    def load_network(self):
+        """The trained network.
+
+        Raises:
+            UserError: The run has left no network here.
+        """
+        if not self.network_file.is_file():
+            raise UserError(f"{self.name} has no network.keras here: train it again with --force, or copy the file in.")
+        import keras
+
+        import resnet_keras.models.resnet  # noqa: F401  (registers the classes that the file names)
+
+        return keras.saving.load_model(self.network_file, compile=False, safe_mode=True)
+
+    def begin(self, config: dict) -> None:
+        """Make the directory and write the configuration, unless they are there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "config.json").exists():
+            write_json(self.path / "config.json", config)
+
+    def clear(self) -> None:
+        """Remove what an earlier training left, for a repeat; other files stay."""
+        for pattern in ("history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*", ".*.tmp"):
+            for path in self.path.glob(pattern):
+                path.unlink()
+
+    def write_environment(self, environment: dict) -> None:
+        """Record where the run is made. A run resumed elsewhere keeps its first place and lists the others."""
+        first = self.environment
+        if first and {**first, "resumed_on": None} != {**environment, "resumed_on": None}:
+            others = [other for other in first.get("resumed_on", []) if other != environment]
+            environment = {**first, "resumed_on": [*others, environment]}
+        write_json(self.path / "environment.json", environment)
+
+    def write_history(self, rows: list[dict]) -> None:
+        """Replace the history by these rows."""
+        import pandas
+
+        text = io.StringIO()
+        pandas.DataFrame(rows).to_csv(text, index=False, lineterminator="\n")
+        write_atomically(self.path / "history.csv", text.getvalue())
+
+    def write_summary(self, summary: dict) -> None:
+        """Replace the summary."""
+        write_json(self.path / "summary.json", summary)
+
+    def save_network(self, network) -> None:
+        """Write the trained network, atomically."""
+        part = self.path / ".network.tmp.keras"
+        network.save(part)
+        part.replace(self.network_file)
+
+    def _read(self, name: str) -> dict | None:
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.name}/{name} cannot be read ({error}): repeat the run with --force.") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{self.name}/{name} holds no JSON object: repeat the run with --force.")
+        return content
+
+
+class Store:
+    """All runs of a results folder."""
+
+    def __init__(self, root=None):
+        """`root`: the results folder; see `resnet_keras.paths.results_dir` for the default."""
+        self.root = results_dir(root)
+
+    def run(self, name: str) -> RunFolder:
+        """The run of this name, there or not.
+
+        Raises:
+            UserError: The name is not a plain directory name.
+        """
+        if not name or name != Path(name).name or name.startswith("."):
+            raise UserError(f"{name!r} is not a run's name: give one of those that `resnet-keras list` prints.")
+        return RunFolder(self.root / "runs" / name)
+
+    def runs(self) -> list[RunFolder]:
+        """Every run that has a configuration, by name."""
+        return [RunFolder(path.parent) for path in sorted(self.root.glob("runs/*/config.json"))]

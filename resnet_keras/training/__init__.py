@@ -1,0 +1,1 @@
+"""How one run trains: recipe, schedule, optimizer, steps on a backend, checkpoints, the loop."""

@@ -1,0 +1,115 @@
+"""What the device is, and the settings that were measured as best for it: one table to read and override."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train on a kind of device.
+
+    Attributes:
+        precision: The faster of the two precisions there.
+        steps_per_call: Iterations a compiled call.
+        xla: Whether the step is compiled with XLA.
+        why: What was measured.
+    """
+
+    precision: str
+    steps_per_call: int
+    xla: bool
+    why: str
+
+
+# (backend, kind of device) -> settings. `benchmarks/` measures them.
+SETTINGS = {
+    ("tensorflow", "cpu with bfloat16"): Settings(
+        "bfloat16", 10, False, "oneDNN's bfloat16 convolutions beat float32; XLA on a CPU is about 3 times slower"
+    ),
+    ("tensorflow", "cpu"): Settings(
+        "float32", 10, False, "no bfloat16 arithmetic in this CPU; XLA on a CPU is about 3 times slower"
+    ),
+    ("tensorflow", "gpu"): Settings("bfloat16", 50, False, "tensor cores take bfloat16; not yet measured here"),
+    ("jax", "cpu with bfloat16"): Settings(
+        "float32", 1, True, "XLA's CPU convolutions run single-threaded inside a loop, so one step a call"
+    ),
+    ("jax", "cpu"): Settings(
+        "float32", 1, True, "XLA's CPU convolutions run single-threaded inside a loop, so one step a call"
+    ),
+    ("jax", "gpu"): Settings("bfloat16", 200, True, "many steps a dispatch keep Python off the critical path"),
+}
+
+
+def kind() -> str:
+    """The kind of the device that training uses: "gpu", "cpu with bfloat16" or "cpu"."""
+    if accelerator() is not None:
+        return "gpu"
+    return "cpu with bfloat16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "cpu"
+
+
+def settings() -> Settings:
+    """The table's row for Keras' current backend and this device."""
+    import keras
+
+    backend = keras.config.backend()
+    return SETTINGS.get((backend, kind())) or Settings("float32", 1, False, f"{backend} has not been measured")
+
+
+@functools.cache
+def accelerator() -> str | None:
+    """Name of the first GPU or TPU that the backend sees, or None."""
+    import keras
+
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+        details = [tf.config.experimental.get_device_details(device) for device in devices]
+        return details[0].get("device_name", "GPU") if details else None
+    if backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        return None if first.platform == "cpu" else first.device_kind
+    return None
+
+
+def name() -> str:
+    """The device for people, such as "2 x AMD EPYC 9B45 (CPU)"."""
+    return accelerator() or f"{cores()} x {cpu_name()} (CPU)"
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The processor's name, as the system tells it."""
+    if sys.platform == "darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        return asked.stdout.strip() or platform.machine()
+    match = re.search(r"^model name\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
+    return match[1] if match else platform.processor() or platform.machine()
+
+
+def cpu_flags() -> set[str]:
+    """The processor's features by Linux' names; empty where the system does not list them."""
+    match = re.search(r"^flags\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
+    return set(match[1].split()) if match else set()
+
+
+@functools.cache
+def _cpuinfo() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""

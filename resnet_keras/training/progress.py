@@ -1,0 +1,77 @@
+"""What a person sees of a run while it trains: one updating line in a terminal, a line per interval elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: "45 s", "12 min", "3 h 20 min"."""
+    seconds = max(0, round(seconds))
+    if seconds < 90:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """Reports one run.
+
+    Args:
+        label: What the lines begin with.
+        total: Iterations of the run.
+        start: Iterations already done.
+        later: Seconds that other runs will take after this one, for the time left; 0 for a run alone.
+        stream: Where to write; default: standard output.
+    """
+
+    def __init__(self, label: str, total: int, start: int = 0, later: float = 0.0, stream=None):
+        """See the class."""
+        self.label, self.total, self.start, self.later = label, total, start, later
+        self.stream = stream or sys.stdout
+        self.live = self.stream.isatty()
+        self.began = time.perf_counter()
+        self.shown = 0.0
+
+    def update(self, iteration: int, train_error: float) -> None:
+        """After a call: renew the terminal's line, at most five times a second."""
+        now = time.perf_counter()
+        if self.live and now - self.shown > 0.2:
+            self.shown = now
+            self._show(f"{self._place(iteration)}  training error {train_error:5.1f} %  {self._left(iteration)}")
+
+    def row(self, row: dict) -> None:
+        """After a log interval: a line, in a log or a notebook."""
+        if self.live:
+            return
+        parts = [self._place(row["iteration"]), f"training error {row['train_error']:5.1f} %"]
+        for split in ("test", "validation"):
+            if row.get(f"{split}_error") is not None:
+                parts.append(f"{split} error {row[f'{split}_error']:5.1f} %")
+        parts += [f"{row['images_per_second']:.0f} images/s", self._left(row["iteration"])]
+        self.note("  ".join(parts))
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        if self.live:
+            self.stream.write("\r\x1b[K")
+        print(text, file=self.stream, flush=True)
+
+    def _place(self, iteration: int) -> str:
+        width = len(str(self.total))
+        return f"{self.label}  iteration {iteration:{width}d} of {self.total}"
+
+    def _left(self, iteration: int) -> str:
+        done = iteration - self.start
+        if done <= 0:
+            return ""
+        each = (time.perf_counter() - self.began) / done
+        left = f"{duration(each * (self.total - iteration))} left"
+        if self.later:
+            left += f", {duration(each * (self.total - iteration) + self.later)} for all"
+        return left
+
+    def _show(self, text: str) -> None:
+        self.stream.write(f"\r\x1b[K{text}")
+        self.stream.flush()

@@ -1,0 +1,75 @@
+"""A run: everything that decides a training's result, and the name made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+from resnet_keras.errors import UserError
+from resnet_keras.models.catalogue import architecture, resolve_shortcut
+from resnet_keras.training.recipe import Recipe, scale_of
+
+# Raised by one whenever a change to the code changes results: older runs then no longer count as these.
+PROTOCOL = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        network: A name of the catalogue.
+        data: A data set's name, as `resnet_keras.data.identify` takes it.
+        recipe: How to train.
+        seed: Of the initial weights, the order of the images, and their crops and flips.
+        shortcut: Option; None for the paper's choice.
+    """
+
+    network: str
+    data: str
+    recipe: Recipe
+    seed: int = 0
+    shortcut: str | None = None
+
+    def __post_init__(self):
+        """Refuse what does not exist.
+
+        Raises:
+            UserError: Naming the field and what is allowed.
+        """
+        object.__setattr__(self, "shortcut", resolve_shortcut(self.network, self.shortcut))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise UserError(f"seed={self.seed!r}: give a whole number from 0 to {2**32 - 1}.")
+
+    @property
+    def depth(self) -> int:
+        """The network's depth."""
+        return architecture(self.network).depth
+
+    def config(self, identity) -> dict:
+        """What `config.json` holds; `identity` is the data set's.
+
+        Scale and titles are for readers; the rest decides the result and makes the run's name.
+        """
+        return {
+            "protocol": PROTOCOL,
+            "network": self.network,
+            "shortcut": self.shortcut,
+            "data": identity.name,
+            "data_version": identity.version,
+            "data_title": identity.title,
+            "seed": self.seed,
+            "scale": scale_of(self.recipe),
+            "recipe": {**dataclasses.asdict(self.recipe), "drops": list(self.recipe.drops)},
+        }
+
+    def name(self, identity) -> str:
+        """`{data}-{network}[-B|-C]-s{seed}-{8 hexadecimal digits of the hash of what decides}`."""
+        config = self.config(identity)
+        deciding = {key: value for key, value in config.items() if key not in ("scale", "data_title")}
+        deciding["recipe"] = self.recipe.deciding()
+        digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+        net = architecture(self.network)
+        option = "" if self.shortcut == net.shortcut else f"-{self.shortcut}"
+        return f"{identity.name}-{net.name}{option}-s{self.seed}-{digest}"

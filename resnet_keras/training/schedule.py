@@ -1,0 +1,40 @@
+"""The learning rate as a pure function of the iteration and of the warm-up's end: a resume needs no scheduler state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resnet_keras.training.recipe import Recipe
+
+
+def learning_rate(recipe: Recipe, iteration: int, warming_up: bool = False) -> float:
+    """Rate of the step that takes `iteration` completed iterations to `iteration` + 1 (Sec. 4.2).
+
+    Args:
+        recipe: The run's recipe.
+        iteration: Iterations done before this step, from 0.
+        warming_up: Whether the training error has yet to fall below `recipe.warmup_error`.
+    """
+    passed = sum(iteration >= drop for drop in recipe.drops)
+    rate = recipe.learning_rate * recipe.drop_factor**passed
+    return min(rate, recipe.warmup_rate) if warming_up else rate
+
+
+def warmup_end(recipe: Recipe, depth: int, train_error: np.ndarray) -> int | None:
+    """Iteration at which the warm-up ended: 0 without one, None while it lasts.
+
+    Looked at after every `warmup_window` iterations, over those iterations, so that it depends on the training alone
+    and not on how often somebody logs.
+
+    Args:
+        recipe: The run's recipe.
+        depth: The network's depth.
+        train_error: Percent, one value per iteration done so far.
+    """
+    if not recipe.warms_up(depth):
+        return 0
+    window = recipe.warmup_window
+    whole = len(train_error) // window
+    means = np.asarray(train_error[: whole * window], np.float64).reshape(whole, window).mean(axis=1)
+    below = np.flatnonzero(means < recipe.warmup_error)
+    return int(below[0] + 1) * window if len(below) else None

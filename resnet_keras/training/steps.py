@@ -1,0 +1,217 @@
+"""Compiled training and evaluation steps: the one place, beside BN's kernel, that knows the backends.
+
+An engine holds the images on the device and takes many steps a call. What happens in each step is data, drawn on the
+host: a `Plan` and learning rates. So Python is never the limit, and every backend sees the same pictures.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from resnet_keras.data.augment import Plan, apply
+from resnet_keras.errors import UserError
+
+
+def losses(logits, labels):
+    """Sum over a batch of the errors (0 or 1 each) and of the cross-entropies (nats), float32, no penalty inside.
+
+    Args:
+        logits: float32 [b, classes].
+        labels: Whole numbers [b].
+    """
+    wrong = ops.sum(ops.cast(ops.argmax(logits, axis=-1) != ops.cast(labels, "int32"), "float32"))
+    scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    picked = ops.take_along_axis(scores, ops.cast(labels, "int32")[:, None], axis=-1)
+    return wrong, -ops.sum(picked)
+
+
+def engine(network, optimizer, images, labels, **options):
+    """The engine of Keras' current backend.
+
+    Args:
+        network: A built network.
+        optimizer: A Keras optimizer; built here.
+        images: uint8 [n, h, w, c], the training images.
+        labels: int32 [n].
+        **options: `xla`: compile with XLA where that is a choice (TensorFlow).
+
+    Raises:
+        UserError: The backend has none.
+    """
+    backend = keras.config.backend()
+    if backend not in ENGINES:
+        raise UserError(
+            f"training runs on Keras' backends {' and '.join(ENGINES)}, not on {backend!r}: set KERAS_BACKEND to one."
+        )
+    optimizer.build(network.trainable_variables)
+    return ENGINES[backend](network, optimizer, images, labels, **options)
+
+
+class Engine:
+    """What the engines share: the interface, and the state by name."""
+
+    def __init__(self, network, optimizer, images, labels):
+        self.network, self.optimizer = network, optimizer
+        self.batch_of_test = 500
+        self.load(images, labels)
+
+    def load(self, images, labels):
+        """Put the training split on the device."""
+        self.images, self.labels = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)
+
+    def variables(self) -> dict:
+        """Every variable of the run by a stable name: the network's, then the velocities."""
+        named = {variable.path: variable for variable in self.network.variables}
+        velocities = zip(self.network.trainable_variables, self.optimizer.momentums, strict=True)
+        named.update({f"velocity/{weight.path}": velocity for weight, velocity in velocities})
+        return named
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of all variables, for a checkpoint."""
+        return {name: np.array(variable) for name, variable in self.variables().items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Set all variables from a checkpoint.
+
+        Raises:
+            UserError: A variable is missing or of another shape; nothing is changed.
+        """
+        named = self.variables()
+        unfit = [n for n, v in named.items() if n not in state or state[n].shape != tuple(v.shape)]
+        if unfit or len(state) != len(named):
+            raise UserError(f"the checkpoint is of another network: {', '.join(unfit[:3]) or 'it has more variables'}.")
+        for name, variable in named.items():
+            variable.assign(state[name])
+
+    def train(self, plan: Plan, rates: np.ndarray) -> np.ndarray:
+        """Take len(rates) steps; returns float32 [n, 2]: training error (percent) and cross-entropy of each batch."""
+        raise NotImplementedError
+
+    def evaluate(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+        """Error (percent) and mean cross-entropy of a split, in inference mode."""
+        sums = np.zeros(2)
+        for start in range(0, len(images), self.batch_of_test):
+            part = slice(start, start + self.batch_of_test)
+            sums += np.array(self.test_step(images[part], labels[part]), np.float64)
+        return 100.0 * sums[0] / len(images), sums[1] / len(images)
+
+
+class TensorFlowEngine(Engine):
+    """Steps in a `tf.while_loop` within one `tf.function`; variables are updated in place."""
+
+    def __init__(self, network, optimizer, images, labels, xla=False):
+        import tensorflow as tf
+
+        super().__init__(network, optimizer, images, labels)
+        # Not converting Python control flow halves the tracing time; the loop below is a graph loop already.
+        self.steps = tf.function(self._steps, autograph=False, reduce_retracing=True, jit_compile=xla)
+        self.test_step = tf.function(self._test_step, autograph=False, reduce_retracing=True, jit_compile=xla)
+
+    def train(self, plan, rates):
+        """See `Engine.train`."""
+        import tensorflow as tf
+
+        fields = [tf.convert_to_tensor(field) for field in plan]
+        return self.steps(fields, tf.convert_to_tensor(rates)).numpy()
+
+    def _steps(self, fields, rates):
+        import tensorflow as tf
+
+        count = tf.shape(rates)[0]
+        results = tf.TensorArray(tf.float32, count, element_shape=[2])
+
+        def body(step, results):
+            result = self._step(Plan(*(field[step] for field in fields)), rates[step])
+            return step + 1, results.write(step, result)
+
+        _, results = tf.while_loop(lambda step, _: step < count, body, (0, results), parallel_iterations=1)
+        return results.stack()
+
+    def _step(self, plan, rate):
+        import tensorflow as tf
+
+        pictures, labels = apply(self.images, self.labels, plan)
+        size = tf.cast(tf.shape(labels)[0], tf.float32)
+        weights = self.network.trainable_variables
+        with tf.GradientTape() as tape:
+            wrong, entropy = losses(self.network(pictures, training=True), labels)
+            loss = entropy / size
+        gradients = tape.gradient(loss, weights)
+        self.optimizer.learning_rate.assign(rate)
+        self.optimizer.apply(gradients, weights)
+        return tf.stack([100.0 * wrong / size, loss])
+
+    def _test_step(self, images, labels):
+        return losses(self.network(images, training=False), labels)
+
+
+class JaxEngine(Engine):
+    """Steps in a `fori_loop` within one compiled call; the state lives on the device between calls."""
+
+    def __init__(self, network, optimizer, images, labels, xla=True):
+        import jax
+
+        super().__init__(network, optimizer, images, labels)
+        rate = [variable is optimizer.learning_rate for variable in optimizer.variables]
+        self.rate_index = rate.index(True)
+        self.steps = jax.jit(self._steps, donate_argnums=0)
+        self.test_step_compiled = jax.jit(self._test_step)
+        self.restore(self.state())  # the first donation must not take the network's own buffers
+
+    def _gather(self):
+        """The variables' values, in the order of a stateless call."""
+        groups = (self.network.trainable_variables, self.network.non_trainable_variables, self.optimizer.variables)
+        return tuple([variable.value for variable in group] for group in groups)
+
+    def _scatter(self, values):
+        groups = (self.network.trainable_variables, self.network.non_trainable_variables, self.optimizer.variables)
+        for group, new in zip(groups, values, strict=True):
+            for variable, value in zip(group, new, strict=True):
+                variable.assign(value)
+
+    def train(self, plan, rates):
+        """See `Engine.train`."""
+        values, results = self.steps(self._gather(), self.images, self.labels, tuple(plan), rates)
+        self._scatter(values)
+        return np.array(results)
+
+    def _steps(self, values, images, labels, fields, rates):
+        import jax
+
+        def body(step, carry):
+            values, results = carry
+            plan = Plan(*(field[step] for field in fields))
+            values, result = self._step(values, *apply(images, labels, plan), rates[step])
+            return values, results.at[step].set(result)
+
+        results = jax.numpy.zeros((len(rates), 2), "float32")
+        return jax.lax.fori_loop(0, len(rates), body, (values, results))
+
+    def _step(self, values, pictures, labels, rate):
+        import jax
+
+        trainable, others, slots = values
+
+        def loss_of(trainable):
+            logits, new = self.network.stateless_call(trainable, others, pictures, training=True)
+            wrong, entropy = losses(logits, labels)
+            return entropy / len(labels), (wrong, new)
+
+        (loss, (wrong, others)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable)
+        slots = [rate if index == self.rate_index else slot for index, slot in enumerate(slots)]
+        trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
+        return (trainable, others, slots), jax.numpy.stack([100.0 * wrong / len(labels), loss])
+
+    def test_step(self, images, labels):
+        """Sums of errors and cross-entropies of one batch."""
+        trainable, others, _ = self._gather()
+        return self.test_step_compiled(trainable, others, images, labels)
+
+    def _test_step(self, trainable, others, images, labels):
+        logits, _ = self.network.stateless_call(trainable, others, images, training=False)
+        return losses(logits, labels)
+
+
+ENGINES = {"tensorflow": TensorFlowEngine, "jax": JaxEngine}

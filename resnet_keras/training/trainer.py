@@ -1,0 +1,261 @@
+"""`train`: one run, from its directory to its summary, resumed exactly where it was."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from resnet_keras.store import Store
+from resnet_keras.training import device, environment, memory
+from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from resnet_keras.training.interruption import Interrupted, Interruption
+from resnet_keras.training.progress import Progress, duration
+from resnet_keras.training.run import Run
+from resnet_keras.training.schedule import learning_rate, warmup_end
+
+
+def train(run: Run, *, store: Store | None = None, data_dir=None, force=False, label=None, later=0.0, dataset=None):
+    """Train one run, or go on with it, or find it done.
+
+    Args:
+        run: What to train.
+        store: Where its directory lies; default: the default results folder.
+        data_dir: Where data sets lie; see `resnet_keras.data.load`.
+        force: Repeat a run that is done.
+        label: What its progress lines begin with; default: the network's name.
+        later: Seconds of other runs after this one, for the time left.
+        dataset: The data, when the caller has loaded it already.
+
+    Returns:
+        The run's `RunFolder`.
+
+    Raises:
+        UserError: The data, the backend or a file of the run cannot be used.
+        Interrupted: Ctrl-C or SIGTERM came; the run has been saved and goes on when trained again.
+    """
+    from resnet_keras import data
+
+    identity = dataset.identity if dataset else data.identify(run.data, data_dir)
+    folder = (store or Store()).run(run.name(identity))
+    label = label or run.network
+    if folder.done and not force:
+        commit = (folder.environment.get("commit") or "unknown")[:8]
+        print(f"{label}: {folder.name} is {folder.status} already (commit {commit}); --force repeats it.", flush=True)
+        return folder
+    dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation)
+    if force:
+        folder.clear()
+    Trainer(run, folder, dataset, label, later).train()
+    return folder
+
+
+class Trainer:
+    """The loop over iterations of one run, and what it keeps: the trace of every iteration and the history rows."""
+
+    def __init__(self, run: Run, folder, dataset, label: str, later: float = 0.0):
+        """Build the network and its engine, and pick up the newest checkpoint."""
+        self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
+        self.held_out = "validation" if dataset.validation else "test"
+        self.steps_per_call = self.recipe.steps_per_call or device.settings().steps_per_call
+        self.began = time.perf_counter()
+        memory.reset_peak()
+        # float32 [iterations, 2]: training error (percent) and cross-entropy of every batch.
+        self.trace = np.zeros((self.recipe.iterations, 2), np.float32)
+        self.rows: list[dict] = []
+        self.iteration = 0
+        self.clock = {"elapsed": 0.0, "compile": 0.0, "interval_images": 0, "interval_seconds": 0.0}
+        self.calls = 0
+        self._build()
+        self._resume()
+        self.progress = Progress(label, self.recipe.iterations, self.iteration, later)
+
+    def _build(self):
+        import keras
+
+        from resnet_keras.models import build
+        from resnet_keras.training.optimizer import SGD
+        from resnet_keras.training.steps import engine
+
+        keras.backend.clear_session()
+        recipe, train = self.recipe, self.dataset.train
+        self.network = build(
+            self.run.network,
+            shortcut=self.run.shortcut,
+            classes=len(self.dataset.classes),
+            input_shape=train.images.shape[1:],
+            seed=self.run.seed,
+            dtype={"float32": "float32", "bfloat16": "mixed_bfloat16"}[recipe.precision],
+        )
+        self.network.mean.mean.assign(self.dataset.mean())
+        optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
+        self.engine = engine(self.network, optimizer, train.images, train.labels, xla=device.settings().xla)
+
+    def _resume(self):
+        found = load_checkpoint(self.folder.path)
+        if found is None:
+            return
+        tensors, state = found
+        self.iteration = state["iteration"]
+        self.trace[: self.iteration] = tensors.pop("trace")
+        self.rows, self.clock = state["rows"], state["clock"]
+        self.engine.restore(tensors)
+
+    def train(self) -> None:
+        """Train to the end."""
+        self._announce()
+        with Interruption() as interruption:
+            while self.iteration < self.recipe.iterations:
+                self._call()
+                if not np.isfinite(self.trace[: self.iteration, 1]).all():
+                    self._finish("diverged")
+                    return
+                if interruption.number is not None:
+                    self._stop(interruption.number)
+            self._finish("finished")
+
+    def _announce(self):
+        self.folder.begin(self.run.config(self.dataset.identity))
+        self.folder.write_environment(environment.describe())
+        if self.iteration:
+            self.progress.note(f"{self.run.network}: going on at iteration {self.iteration} of {self.folder.name}")
+
+    def _call(self):
+        """One compiled call and whatever falls due after it."""
+        steps = self._steps()
+        start = time.perf_counter()
+        rates = self._rates(steps)
+        result = self.engine.train(self._plan(steps), rates)
+        seconds = time.perf_counter() - start
+        self.trace[self.iteration : self.iteration + steps] = result
+        self.iteration += steps
+        self._count(steps, seconds)
+        self._note_warmup()
+        done = self.iteration
+        self.progress.update(done, float(result[:, 0].mean()))
+        ends = done == self.recipe.iterations
+        if ends or done % self.recipe.log_interval == 0:
+            self._log(float(rates[-1]))
+        if done % self.recipe.checkpoint_interval == 0 and not ends:
+            self._save()
+
+    def _steps(self) -> int:
+        """How many iterations to take in the next call: up to the next moment at which something is looked at."""
+        if self.calls == 0:
+            return 1  # the call that compiles is timed on its own
+        recipe = self.recipe
+        stops = [recipe.log_interval, recipe.checkpoint_interval]
+        if self._warming_up():
+            stops.append(recipe.warmup_window)
+        room = min(stop - self.iteration % stop for stop in stops)
+        return min(self.steps_per_call, room, recipe.iterations - self.iteration)
+
+    def _plan(self, steps: int):
+        from resnet_keras.data.augment import draw
+
+        recipe, examples = self.recipe, len(self.dataset.train.images)
+        return draw(self.run.seed, self.iteration, steps, recipe.batch_size, examples, recipe.augment)
+
+    def _rates(self, steps: int) -> np.ndarray:
+        warming_up = self._warming_up()
+        iterations = range(self.iteration, self.iteration + steps)
+        return np.array([learning_rate(self.recipe, i, warming_up) for i in iterations], np.float32)
+
+    def _warmup_end(self) -> int | None:
+        return warmup_end(self.recipe, self.run.depth, self.trace[: self.iteration, 0])
+
+    def _warming_up(self) -> bool:
+        return self._warmup_end() is None
+
+    def _note_warmup(self):
+        if self.iteration and self._warmup_end() == self.iteration:
+            self.progress.note(f"{self.run.network}: warm-up over at iteration {self.iteration}")
+
+    def _count(self, steps: int, seconds: float):
+        self.calls += 1
+        if self.calls == 1:
+            self.clock["compile"] += seconds
+            return
+        self.clock["interval_images"] += steps * self.recipe.batch_size
+        self.clock["interval_seconds"] += seconds
+
+    def _log(self, rate: float):
+        """Add a row to the history: means since the last one, and the held-out error where it is due."""
+        first = self.rows[-1]["iteration"] if self.rows else 0
+        error, entropy = self.trace[first : self.iteration].astype(np.float64).mean(axis=0)
+        due = self.iteration % self.recipe.test_interval == 0 or self.iteration == self.recipe.iterations
+        held_out = self._evaluate(self.held_out) if due else (None, None)
+        images, seconds = self.clock["interval_images"], self.clock["interval_seconds"]
+        self.clock["interval_images"], self.clock["interval_seconds"] = 0, 0.0
+        row = {
+            "iteration": self.iteration,
+            "learning_rate": float(f"{rate:.6g}"),
+            "train_error": round(float(error), 4),
+            "train_cross_entropy": round(float(entropy), 6),
+            f"{self.held_out}_error": held_out[0],
+            f"{self.held_out}_cross_entropy": held_out[1],
+            "images_per_second": round(images / seconds, 1) if seconds else None,
+            "elapsed_seconds": round(self._elapsed(), 1),
+        }
+        self.rows.append(row)
+        self.folder.write_history(self.rows)
+        self.progress.row(row)
+
+    def _evaluate(self, name: str) -> tuple[float, float]:
+        split = getattr(self.dataset, name)
+        error, entropy = self.engine.evaluate(split.images, split.labels)
+        return round(float(error), 4), round(float(entropy), 6)
+
+    def _elapsed(self) -> float:
+        return self.clock["elapsed"] + time.perf_counter() - self.began
+
+    def _save(self):
+        tensors = {**self.engine.state(), "trace": self.trace[: self.iteration]}
+        clock = {**self.clock, "elapsed": self._elapsed()}
+        save_checkpoint(
+            self.folder.path, self.iteration, tensors, {"iteration": self.iteration, "rows": self.rows, "clock": clock}
+        )
+
+    def _stop(self, number: int):
+        self._save()
+        self._summarize("interrupted")
+        self.progress.note(f"{self.run.network}: saved at iteration {self.iteration}; the same command goes on from there")
+        raise Interrupted(number)
+
+    def _finish(self, status: str):
+        if status == "diverged":
+            first = int(np.flatnonzero(~np.isfinite(self.trace[: self.iteration, 1]))[0]) + 1
+            self.progress.note(f"{self.run.network}: diverged, the loss is not a number at iteration {first}")
+        else:
+            self.folder.save_network(self.network)
+        self._summarize(status)
+        clear_checkpoints(self.folder.path)
+        last = self.rows[-1] if self.rows else {}
+        self.progress.note(
+            f"{self.progress.label}  {status}: training error {last.get('train_error', float('nan')):.1f} %, "
+            f"{self.held_out} error {last.get(f'{self.held_out}_error') or float('nan'):.1f} % "
+            f"after {self.iteration} iterations, {duration(self._elapsed())}"
+        )
+
+    def _summarize(self, status: str):
+        last = {key: value for key, value in (self.rows[-1] if self.rows else {}).items() if key != "iteration"}
+        if status == "finished" and self.held_out != "test":
+            last["test_error"], last["test_cross_entropy"] = self._evaluate("test")
+        speeds = [row["images_per_second"] for row in self.rows if row["images_per_second"]]
+        wall = self._elapsed()
+        summary = {
+            "status": status,
+            "iterations": self.iteration,
+            **{key: value for key, value in last.items() if key not in ("images_per_second", "elapsed_seconds")},
+            "warmup_end": self._warmup_end(),
+            "parameters": sum(int(np.prod(v.shape)) for v in self.network.trainable_variables),
+            "images_per_second": float(np.median(speeds)) if speeds else None,
+            "compile_seconds": round(self.clock["compile"], 1),
+            "wall_seconds": round(wall, 1),
+            "hours": round(wall / 3600, 3),
+            "peak_memory_mb": round(memory.peak_mb()),
+            "device": device.name(),
+        }
+        self.folder.write_summary(summary)
+
+

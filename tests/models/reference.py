@@ -1,0 +1,76 @@
+"""The layers of the paper in plain NumPy, written from its text with loops: slow, and independent of Keras."""
+
+import numpy as np
+
+
+def conv(x, kernel, stride=1):
+    """Convolve [b, h, w, c] with [k, k, c, f], (k - 1) / 2 zeros on each side of the map."""
+    size = kernel.shape[0]
+    border = (size - 1) // 2
+    x = np.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
+    height = (x.shape[1] - size) // stride + 1
+    width = (x.shape[2] - size) // stride + 1
+    out = np.zeros((len(x), height, width, kernel.shape[3]))
+    for row in range(height):
+        for column in range(width):
+            window = x[:, row * stride : row * stride + size, column * stride : column * stride + size]
+            out[:, row, column] = np.einsum("bijc,ijcf->bf", window, kernel)
+    return out
+
+
+def batch_norm(x, gamma, beta, moving_mean, moving_variance, training, epsilon=1e-5):
+    """Normalise with the batch's own statistics in training, with the moving ones otherwise."""
+    mean = x.mean((0, 1, 2)) if training else moving_mean
+    variance = x.var((0, 1, 2)) if training else moving_variance
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def subsample(x, stride, channels):
+    """Option A: every `stride`-th pixel, new channels zero."""
+    out = np.zeros((*x[:, ::stride, ::stride].shape[:3], channels))
+    out[..., : x.shape[3]] = x[:, ::stride, ::stride]
+    return out
+
+
+def block(x, weights, strides, shortcut, channels, training):
+    """One block of Fig. 5. `weights`: path below the block -> array; `strides`: one per convolution."""
+
+    def norm(y, name):
+        kinds = ("gamma", "beta", "moving_mean", "moving_variance")
+        return batch_norm(y, *(weights[f"{name}/{kind}"] for kind in kinds), training)
+
+    y = x
+    for number, stride in enumerate(strides, start=1):
+        y = norm(conv(y, weights[f"conv{number}/kernel"], stride), f"bn{number}")
+        if number < len(strides):
+            y = relu(y)
+    stride = int(np.prod(strides))
+    grows = stride > 1 or x.shape[3] != channels
+    if shortcut == "C" or (shortcut == "B" and grows):
+        y = y + norm(conv(x, weights["shortcut_conv/kernel"], stride), "shortcut_bn")
+    elif shortcut != "none":
+        y = y + subsample(x, stride, channels)
+    return relu(y)
+
+
+def randomize(layer, seed=0):
+    """Give every variable of a built layer values that no test could pass with by chance: no zeros, no ones."""
+    rng = np.random.default_rng(seed)
+    for variable in layer.weights:
+        kind = variable.path.rsplit("/", 1)[-1]
+        values = rng.normal(size=variable.shape)
+        if kind == "kernel":
+            values = values * np.sqrt(2 / np.prod(variable.shape[:-1]))
+        elif kind in ("gamma", "moving_variance"):
+            values = rng.uniform(0.5, 1.5, variable.shape)
+        elif kind in ("beta", "moving_mean", "bias"):
+            values = 0.3 * values
+        elif kind == "mean":
+            values = rng.uniform(90, 140, variable.shape)
+        else:
+            continue
+        variable.assign(values.astype("float32"))

@@ -1,0 +1,97 @@
+"""Our BatchNormalization does what stock Keras does with the paper's constants."""
+
+import keras
+import numpy as np
+import pytest
+
+from resnet_keras.models.normalization import EPSILON, MOMENTUM, BatchNormalization
+from tests.models.reference import randomize
+
+X = np.random.default_rng(0).normal(1.0, 2.0, (4, 5, 6, 3)).astype("float32")
+WEIGHT = np.random.default_rng(1).normal(size=X.shape).astype("float32")  # makes the loss's gradient uneven
+
+
+def pair(**options):
+    ours = BatchNormalization(**options)
+    stock = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **options)
+    for layer in (ours, stock):
+        layer.build(X.shape)
+        randomize(layer)
+    return ours, stock
+
+
+def gradients(layer, training):
+    """Output, and the gradients of sum(WEIGHT * output) with respect to the input, gamma and beta."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(X)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(WEIGHT * tf.cast(layer(x, training=training), "float32"))
+        return tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])
+    import jax
+
+    def loss(x, trainable):
+        fixed = [v.value for v in layer.non_trainable_variables]
+        return (WEIGHT * layer.stateless_call(trainable, fixed, x, training=training)[0]).sum()
+
+    to_x, to_weights = jax.grad(loss, argnums=(0, 1))(X, [v.value for v in layer.trainable_variables])
+    return [to_x, *to_weights]
+
+
+def test_the_papers_constants():
+    assert (MOMENTUM, EPSILON) == (0.9, 1e-5)
+    layer = BatchNormalization()
+    assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_forward_and_moving_statistics_equal_stock_keras(training):
+    ours, stock = pair()
+    np.testing.assert_allclose(np.array(ours(X, training=training)), np.array(stock(X, training=training)), atol=1e-5)
+    for mine, theirs in zip(ours.weights, stock.weights, strict=True):
+        np.testing.assert_allclose(np.array(mine), np.array(theirs), atol=1e-5)
+
+
+def test_training_moves_the_statistics():
+    ours, _ = pair()
+    before = np.array(ours.moving_mean), np.array(ours.moving_variance)
+    ours(X, training=True)
+    for old, now, batch in zip(
+        before, (ours.moving_mean, ours.moving_variance), (X.mean((0, 1, 2)), X.var((0, 1, 2))), strict=True
+    ):
+        np.testing.assert_allclose(np.array(now), 0.9 * old + 0.1 * batch, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_equal_stock_keras(training):
+    ours, stock = pair()
+    for mine, theirs in zip(gradients(ours, training), gradients(stock, training), strict=True):
+        np.testing.assert_allclose(np.array(mine), np.array(theirs), atol=1e-5, rtol=1e-5)
+
+
+def test_frozen_layer_uses_and_keeps_its_statistics():
+    ours, stock = pair()
+    ours.trainable = stock.trainable = False
+    before = np.array(ours.moving_mean)
+    np.testing.assert_allclose(np.array(ours(X, training=True)), np.array(stock(X, training=True)), atol=1e-5)
+    np.testing.assert_array_equal(np.array(ours.moving_mean), before)
+
+
+def test_low_precision_keeps_float32_statistics():
+    ours, stock = pair(dtype="mixed_bfloat16")
+    x = keras.ops.cast(X, "bfloat16")
+    out = ours(x, training=True)
+    assert keras.backend.standardize_dtype(out.dtype) == "bfloat16"
+    stock(x, training=True)
+    assert ours.moving_mean.dtype == "float32"
+    np.testing.assert_allclose(np.array(ours.moving_mean), np.array(stock.moving_mean), atol=1e-2)
+    expected = np.array(keras.ops.cast(stock(x), "float32"))
+    np.testing.assert_allclose(np.array(keras.ops.cast(ours(x), "float32")), expected, atol=5e-2)
+
+
+def test_works_on_matrices():
+    ours = BatchNormalization()
+    x = X.reshape(-1, 3)
+    np.testing.assert_allclose(np.array(ours(x, training=True)).mean(0), 0, atol=1e-5)
