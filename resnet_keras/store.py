@@ -5,6 +5,8 @@ results/runs/<run>/
     environment.json    versions, device, commit
     history.csv         a row per log interval
     summary.json        the last row, times, memory, status
+    responses.csv, gradients.csv, lesion.csv
+                        what was measured on the trained network, where that was asked for
     network.keras       the trained network (not in git)
     checkpoint-*        while the run is not finished (not in git)
 """
@@ -19,6 +21,8 @@ from pathlib import Path
 from resnet_keras.errors import UserError
 from resnet_keras.files import write_atomically, write_json
 from resnet_keras.paths import results_dir
+
+MEASUREMENTS = ("responses", "gradients", "lesion")
 
 
 class RunFolder:
@@ -68,6 +72,35 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.name}/history.csv cannot be read ({error}): repeat the run with --force.") from None
 
+    def has_measurement(self, name: str) -> bool:
+        """Whether `write_measurement` has been here."""
+        return self._measurement_file(name).is_file()
+
+    def measurement(self, name: str):
+        """A measurement as a pandas DataFrame; None where it has not been taken.
+
+        Raises:
+            UserError: The file cannot be read, or there is no measurement of this name.
+        """
+        import pandas
+
+        path = self._measurement_file(name)
+        if not path.is_file():
+            return None
+        try:
+            return pandas.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.name}/{path.name} cannot be read ({error}): delete it and measure again.") from None
+
+    def write_measurement(self, name: str, rows: list[dict]) -> None:
+        """Replace a measurement by these rows, a dictionary each with the same keys."""
+        write_atomically(self._measurement_file(name), _csv(rows))
+
+    def _measurement_file(self, name: str) -> Path:
+        if name not in MEASUREMENTS:
+            raise UserError(f"unknown measurement {name!r}: use one of {', '.join(MEASUREMENTS)}.")
+        return self.path / f"{name}.csv"
+
     @property
     def network_file(self) -> Path:
         """Where the trained network lies."""
@@ -95,7 +128,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier training left, for a repeat; other files stay."""
-        for pattern in ("history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*", ".*.tmp"):
+        own = ["history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*", ".*.tmp"]
+        for pattern in own + [f"{name}.csv" for name in MEASUREMENTS]:
             for path in self.path.glob(pattern):
                 path.unlink()
 
@@ -109,11 +143,7 @@ class RunFolder:
 
     def write_history(self, rows: list[dict]) -> None:
         """Replace the history by these rows."""
-        import pandas
-
-        text = io.StringIO()
-        pandas.DataFrame(rows).to_csv(text, index=False, lineterminator="\n")
-        write_atomically(self.path / "history.csv", text.getvalue())
+        write_atomically(self.path / "history.csv", _csv(rows))
 
     def write_summary(self, summary: dict) -> None:
         """Replace the summary."""
@@ -135,6 +165,14 @@ class RunFolder:
         if not isinstance(content, dict):
             raise UserError(f"{self.name}/{name} holds no JSON object: repeat the run with --force.")
         return content
+
+
+def _csv(rows: list[dict]) -> str:
+    import pandas
+
+    text = io.StringIO()
+    pandas.DataFrame(rows).to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
 
 
 class Store:

@@ -1,8 +1,8 @@
-"""Pad 4, crop, flip: each image of each iteration on its own (Sec. 4.2), as a pure function of (seed, iteration, image).
+"""Pad 4, crop, flip (Sec. 4.2): a pure function of (seed, iteration, image), each image on its own.
 
-`draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped; `apply`
-carries that out on the device, inside the training step. A resumed run draws the same numbers again, so there is no
-generator state to save, and every backend sees the same pictures.
+`draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped;
+`apply` carries that out on the device, inside the training step. A resumed run draws the same numbers again,
+so there is no generator state to save, and every backend sees the same pictures.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from resnet_keras.errors import UserError
 
 PAD = 4  # zeros on each side (Sec. 4.2); a crop starts at one of 9 x 9 places
 
-# Philox is counter-based: one (seed, number) key holds 2^256 words. The purpose goes into the topmost word of the
-# counter, so the order of the images and their crops never share a random word.
+# Philox is counter-based: one (seed, number) key holds 2^256 words. The purpose goes into the topmost word of
+# the counter, so the order of the images and their crops never share a random word.
 _ORDER, _CROP = 0, 1
 
 
@@ -46,8 +46,8 @@ def draw(
 ) -> Plan:
     """Plan of the iterations `first_iteration .. first_iteration + iterations - 1`.
 
-    Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches run across
-    the border of two epochs, nothing is dropped, and each image comes once in every epoch.
+    Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches
+    run across the border of two epochs, nothing is dropped, and each image comes once in every epoch.
 
     Args:
         seed: the run's seed, 0 or more.
@@ -78,8 +78,8 @@ def draw(
 def apply(images, labels, plan) -> tuple:
     """One batch of augmented pictures, computed on the device.
 
-    The padding is zeros on raw pixels, that is, black: a pixel from outside the image is 0 *before* any mean is
-    subtracted. (The paper leaves this order open.)
+    The padding is zeros on raw pixels, that is, black: a pixel from outside the image is 0 *before* any mean
+    is subtracted. (The paper leaves this order open.)
 
     Args:
         images: uint8 tensor `[N, H, W, C]`, the whole split.
@@ -120,7 +120,7 @@ def _order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """The shuffled epoch: sorting raw words, whose stream NumPy keeps fixed, as it does not for `Generator.shuffle`."""
+    """The shuffled epoch, by sorting raw words: NumPy keeps their stream fixed, but not `Generator.shuffle`."""
     order = np.argsort(_words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
     order.flags.writeable = False
     return order

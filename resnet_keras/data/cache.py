@@ -1,7 +1,7 @@
 """Decoded arrays on disk, so that a second start takes a second: `data/cache/<name>-<version>/`.
 
-An entry is four plain `.npy` files and `set.json`, which holds the class names and a SHA-256 of each array. It appears
-whole, by one rename, or not at all; one that fails its checks is made again.
+An entry is four plain `.npy` files and `set.json`, which holds the class names and a SHA-256 of each array.
+It appears whole, by one rename, or not at all; one that fails its checks is made again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Arrays(NamedTuple):
 
 
 def load(identity: Identity, stamp: str = "") -> Arrays | None:
-    """The cached set, or None where there is none, it is damaged (which is logged), or its `stamp` is another.
+    """The cached set; None where there is none, it is damaged, or its `stamp` is another (both are logged).
 
     Args:
         identity: which set.

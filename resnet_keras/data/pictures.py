@@ -1,7 +1,7 @@
 """Encoded pictures to arrays: from a folder, from a tar archive, or from any stream of them.
 
-Pillow decodes everything, so that a set has the same bits with and without TensorFlow. (TensorFlow's own JPEG decoder,
-as TFDS calls it, differs from it in two thirds of all values of CIFAR-10 (JPEG), by up to 5 of 255.)
+Pillow decodes everything, so that a set has the same bits with and without TensorFlow. (TensorFlow's own JPEG
+decoder, as TFDS calls it, differs from it in two thirds of all values of CIFAR-10 (JPEG), by up to 5 of 255.)
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def gather(pictures: Iterable[Picture], classes: tuple[str, ...] | None, where: 
         where: the set, for messages.
 
     Raises:
-        UserError: a picture is broken or of another size than the first, a split is empty, a class is unknown.
+        UserError: a picture is broken or of another size than the first, a split is empty, a class is
+            unknown.
     """
     images = {split: [] for split in SPLITS}
     names = {split: [] for split in SPLITS}
@@ -57,8 +58,8 @@ def gather(pictures: Iterable[Picture], classes: tuple[str, ...] | None, where: 
         first = first or (picture.where, image.shape)
         if image.shape != first[1]:
             raise UserError(
-                f"{picture.where} is {_size(image.shape)}, but {first[0]} is {_size(first[1])}: all pictures of a set "
-                "that is held in memory must have the same size; resize them first"
+                f"{picture.where} is {_size(image.shape)}, but {first[0]} is {_size(first[1])}: all pictures of a "
+                "set that is held in memory must have the same size; resize them first"
             )
         images[picture.split].append(image)
         names[picture.split].append(picture.label)
@@ -133,7 +134,8 @@ def read_archive(archive: Path) -> Iterator[Picture]:
     Nothing is written to disk, and no link is followed.
 
     Raises:
-        UserError: the archive is damaged, or holds a link, a device, or a picture in a place where none belongs.
+        UserError: the archive is damaged, or holds a link, a device, or a picture in a place where none
+            belongs.
     """
     try:
         with tarfile.open(archive, "r|*") as tar:
@@ -188,8 +190,8 @@ def _numbers(names: list[str], classes: tuple[str, ...], where: str) -> np.ndarr
 def _in_order(images: list[np.ndarray], labels: np.ndarray) -> Split:
     """The split sorted by the SHA-256 of each picture's values.
 
-    This is one fixed shuffle, whatever order the pictures came in: a set read from TFDS and the same pictures read from
-    an archive are equal bit for bit, and the last 5,000 are a random but fixed sample.
+    This is one fixed shuffle, whatever order the pictures came in: a set read from TFDS and the same pictures
+    read from an archive are equal bit for bit, and the last 5,000 are a random but fixed sample.
     """
     digests = [hashlib.sha256(image.data).digest() for image in images]
     order = sorted(range(len(images)), key=lambda i: (digests[i], labels[i]))

@@ -1,13 +1,249 @@
-"""placeholder"""
+"""shapes32: ten classes of 32x32 RGB pictures, drawn by the package, the same bits on every machine.
+
+What tells the classes apart is the outline of one figure and nothing else: its colour, place, size, turn,
+stretch, fill (solid or line) and pattern vary, and so do the background, the strokes behind and before it,
+the light and the noise. No class becomes another when it is mirrored or turned.
+"""
+
+from __future__ import annotations
 
 import numpy as np
+
 from resnet_keras.data.dataset import Split
+from resnet_keras.data.geometry import arc, direction, polygon_distance, segment_distance_squared
+from resnet_keras.errors import UserError
 
-VERSION = "0"
-CLASSES = tuple("abcdefghij")
+VERSION = "1"  # a new one for any change of a single bit; a test holds the SHA-256 of all pictures
+SIZE = 32
+COUNTS = {"train": 10_000, "test": 2_000}
+BLOCK = 500  # pictures drawn at once; each block has its own random numbers
+
+_CROSS = [
+    (1, 3),
+    (1, 1),
+    (3, 1),
+    (3, -1),
+    (1, -1),
+    (1, -3),
+    (-1, -3),
+    (-1, -1),
+    (-3, -1),
+    (-3, 1),
+    (-1, 1),
+    (-1, 3),
+]
+_ARROW = [(0, -100), (85, -5), (32, -5), (32, 95), (-32, 95), (-32, -5), (-85, -5)]
+_HEART = [(0, 95), (-60, 42), (-92, 0), (-98, -38), (-78, -72), (-42, -80), (-14, -64), (0, -38)]
+_HEART = [*_HEART, *((-x, y) for x, y in _HEART[:0:-1] if x)]
+_STAR = np.stack([arc(-90, 198, 5), arc(-54, 234, 5, radius=0.42)], axis=1).reshape(10, 2)
+
+# Outlines as corners `[V, 2]`, about as large as the unit circle.
+OUTLINES = {
+    "arrow": np.array(_ARROW) / 100,
+    "circle": arc(0, 345, 24, radius=0.9),
+    "crescent": np.concatenate([arc(50, 310, 18), arc(281, 79, 11, radius=0.78, x=0.5)[1:-1]]) + [0.2, 0.0],
+    "cross": np.array(_CROSS) / 3.1,
+    "drop": np.concatenate([arc(-28, 208, 16, radius=0.66, y=0.32), [[0.0, -1.1]]]),
+    "heart": np.array(_HEART) / 95,
+    "hexagon": arc(0, 300, 6),
+    "square": arc(45, 315, 4, radius=1.1),
+    "star": _STAR * 1.15,
+    "triangle": arc(-90, 150, 3, radius=1.2),
+}
+CLASSES = tuple(OUTLINES)
+
+_X = np.arange(SIZE, dtype=np.float64)[None, None, :] + 0.5
+_Y = np.arange(SIZE, dtype=np.float64)[None, :, None] + 0.5
 
 
-def draw(split):
-    n = {"train": 10000, "test": 2000}[split]
-    x = np.random.Philox(key=[1, n]).random_raw(n * 384).view(np.uint8).reshape(n, 32, 32, 3)
-    return Split(x, (np.arange(n) % 10).astype(np.int32))
+def draw(split: str) -> Split:
+    """The pictures of `train` (10,000) or `test` (2,000): uint8 `[N, 32, 32, 3]`; picture i is of class i mod 10.
+
+    Raises:
+        UserError: another split is asked for.
+    """
+    if split not in COUNTS:
+        raise UserError(f"shapes32 has no split {split!r}; it has {' and '.join(COUNTS)}")
+    labels = np.arange(COUNTS[split], dtype=np.int32) % len(CLASSES)
+    number = list(COUNTS).index(split)
+    blocks = [
+        _draw_block(_Random(number, i, BLOCK), labels[i * BLOCK : (i + 1) * BLOCK])
+        for i in range(len(labels) // BLOCK)
+    ]
+    return Split(np.concatenate(blocks), labels)
+
+
+class _Random:
+    """Random numbers of one block of pictures: Philox's raw words, whose stream NumPy promises not to change."""
+
+    def __init__(self, split: int, block: int, pictures: int):
+        self._key = np.array([split, block], np.uint64)
+        self._drawn = 0
+        self.pictures = pictures
+
+    def words(self, *each: int) -> np.ndarray:
+        """Fresh 64-bit words `[pictures, *each]`."""
+        self._drawn += 1  # counters of their own, so that no draw depends on how much another took
+        counter = np.array([0, 0, 0, self._drawn], np.uint64)
+        count = self.pictures * int(np.prod(each, dtype=int))
+        return (
+            np.random.Philox(key=self._key, counter=counter).random_raw(count).reshape(self.pictures, *each)
+        )
+
+    def uniform(self, low: float, high: float, *each: int) -> np.ndarray:
+        """Numbers in [low, high), float64."""
+        return low + (high - low) * ((self.words(*each) >> np.uint64(11)) * 2.0**-53)
+
+    def whole(self, below: int, *each: int) -> np.ndarray:
+        """Whole numbers 0 .. below - 1, int64."""
+        return ((self.words(*each) >> np.uint64(32)) * np.uint64(below) >> np.uint64(32)).astype(np.int64)
+
+    def chance(self, percent: int, *each: int) -> np.ndarray:
+        """True in `percent` of a hundred, bool."""
+        return self.whole(100, *each) < percent
+
+
+def _draw_block(random: _Random, labels: np.ndarray) -> np.ndarray:
+    """Background, strokes behind, the figure, strokes before it, light, noise: uint8 `[m, 32, 32, 3]`."""
+    ground, ink, accent = _colours(random)
+    canvas = _mix(ground[:, 0], ground[:, 1], _pattern(random))
+    for _ in range(5):
+        canvas = _over(canvas, _stroke(random, percent=12), _either(random, ink[:, 0], accent))
+    fill = _mix(ink[:, 0], ink[:, 1], _pattern(random))
+    canvas = _over(canvas, _figure(random, labels), fill)
+    for _ in range(2):
+        canvas = _over(canvas, _stroke(random, percent=8), _either(random, ground[:, 0], accent))
+    canvas = canvas * _light(random) + _noise(random)
+    return np.rint(np.clip(canvas, 0.0, 255.0)).astype(np.uint8)
+
+
+def _colours(random: _Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two background colours, two of the figure, one of strokes: `[m, 2, 3]`, `[m, 2, 3]`, `[m, 3]` in 0..255.
+
+    The figure's is the first of eight that is far enough from both of the background's, or else the farthest.
+    """
+    ground = _hue(random, 2)
+    ground[:, 1] = ground[:, 0] + (ground[:, 1] - ground[:, 0]) * random.uniform(0.0, 0.15)[:, None]
+    tried = _hue(random, 8)
+    apart = np.abs(tried[:, :, None] - ground[:, None])  # [m, 8, 2, 3]
+    apart = (apart[..., 0] * 3 + apart[..., 1] * 6 + apart[..., 2]) / 10  # the weights of luminance, nearly
+    apart = np.minimum(
+        apart.min(axis=2), random.uniform(60, 100)[:, None]
+    )  # the first that is far enough wins
+    ink = tried[np.arange(len(tried)), np.argmax(apart, axis=1)]
+    shade = _hue(random, 1)[:, 0]
+    shade = ink + (shade - ink) * random.uniform(0.0, 0.3)[:, None]
+    return ground, np.stack([ink, shade], axis=1), _hue(random, 1)[:, 0]
+
+
+def _hue(random: _Random, each: int) -> np.ndarray:
+    """Colours `[m, each, 3]` of any hue, from pale to full and from dark to bright."""
+    sixth = random.uniform(0, 6, each)[..., None]
+    full = np.clip(np.abs((sixth + np.array([0.0, 4.0, 2.0])) % 6.0 - 3.0) - 1.0, 0.0, 1.0)
+    strength = random.uniform(0.1, 0.85, each)[..., None]
+    return random.uniform(50, 245, each)[..., None] * (1.0 - strength * (1.0 - full))
+
+
+def _pattern(random: _Random) -> np.ndarray:
+    """How much of the second colour each pixel has, `[m, 32, 32]` in 0..1: gradient, stripes, checks, blobs or clouds."""
+    cosine, sine = (part[:, None, None] for part in direction(random.whole(360)))
+    along = (_X - 16) * cosine + (_Y - 16) * sine
+    across = (_Y - 16) * cosine - (_X - 16) * sine
+    period = random.uniform(4, 12)[:, None, None]
+    start = random.uniform(0, 12, 2)[:, :, None, None]
+    stripes, others = (_wave(place / period + start[:, i]) for i, place in enumerate((along, across)))
+    clouds = _clouds(random)
+    kinds = np.stack(
+        [along / 44 + 0.5, stripes, stripes + others - 2 * stripes * others, _step(clouds), clouds]
+    )
+    return kinds[random.whole(len(kinds)), np.arange(len(clouds))]
+
+
+def _wave(turns: np.ndarray) -> np.ndarray:
+    """A square wave of period 1 with soft flanks, in 0..1."""
+    return np.clip(np.abs(turns % 1.0 - 0.5) * 6.0 - 1.0, 0.0, 1.0)
+
+
+def _step(values: np.ndarray) -> np.ndarray:
+    return np.clip((values - 0.5) * 8.0 + 0.5, 0.0, 1.0)
+
+
+def _clouds(random: _Random) -> np.ndarray:
+    """Smooth noise `[m, 32, 32]` in 0..1: random values on a lattice, six pixels wide, blended between its points."""
+    lattice = random.uniform(0, 1, 7, 7)
+    place = np.arange(SIZE) / 6.0
+    cell = place.astype(int)
+    part = place - cell
+    part = part * part * (3.0 - 2.0 * part)
+    rows = lattice[:, cell] * (1.0 - part[:, None]) + lattice[:, cell + 1] * part[:, None]
+    return rows[:, :, cell] * (1.0 - part) + rows[:, :, cell + 1] * part
+
+
+def _figure(random: _Random, labels: np.ndarray) -> np.ndarray:
+    """Coverage `[m, 32, 32]` in 0..1 of the figure that gives the picture its class."""
+    size = random.uniform(9.0, 13.0)
+    place = 16.0 + random.uniform(-1, 1, 2) * (17.0 - size)[:, None] * 0.7
+    stretch = random.uniform(0.72, 1.0)
+    turn, lean = random.whole(360), random.whole(360)
+    distance = np.empty((len(labels), SIZE, SIZE))
+    for number, outline in enumerate(OUTLINES.values()):
+        rows = np.flatnonzero(labels == number)
+        corners = _placed(outline, turn[rows], lean[rows], stretch[rows], size[rows], place[rows])
+        distance[rows] = polygon_distance(_X, _Y, corners)
+    line = random.uniform(0.9, 1.5)[:, None, None]
+    distance = np.where(random.chance(12)[:, None, None], np.abs(distance) - line, distance)
+    return _coverage(distance, random.uniform(0.8, 1.8))
+
+
+def _placed(outline, turn, lean, stretch, size, place) -> np.ndarray:
+    """Corners `[m, V, 2]` of an outline that is turned, stretched along a second direction, sized and moved."""
+    cosine, sine = (part[:, None] for part in direction(turn))
+    x, y = outline[:, 0] * cosine - outline[:, 1] * sine, outline[:, 0] * sine + outline[:, 1] * cosine
+    cosine, sine = (part[:, None] for part in direction(lean))
+    less = (x * cosine + y * sine) * (stretch - 1.0)[:, None]
+    x, y = x + less * cosine, y + less * sine
+    return np.stack([x, y], axis=2) * size[:, None, None] + place[:, None]
+
+
+def _stroke(random: _Random, percent: int) -> np.ndarray:
+    """Coverage `[m, 32, 32]` of one short line somewhere, present in `percent` of a hundred pictures."""
+    start = random.uniform(-2, 34, 2)[:, :, None, None]
+    cosine, sine = (part[:, None, None] for part in direction(random.whole(360)))
+    length = random.uniform(2, 16)[:, None, None]
+    end = (start[:, 0] + length * cosine, start[:, 1] + length * sine)
+    distance = np.sqrt(segment_distance_squared(_X, _Y, (start[:, 0], start[:, 1]), end))
+    width = random.uniform(0.6, 1.8)[:, None, None]
+    return _coverage(distance - width, random.uniform(0.8, 1.8)) * random.chance(percent)[:, None, None]
+
+
+def _coverage(distance: np.ndarray, softness: np.ndarray) -> np.ndarray:
+    """Share of a pixel inside an edge at a signed distance; `softness` is the edge's width in pixels, `[m]`."""
+    return np.clip(0.5 - distance / softness[:, None, None], 0.0, 1.0)
+
+
+def _light(random: _Random) -> np.ndarray:
+    """Brightness `[m, 32, 32, 1]` around 1 that falls off in one direction."""
+    cosine, sine = (part[:, None, None] for part in direction(random.whole(360)))
+    fall = random.uniform(0.0, 0.2)[:, None, None] / 16
+    return (1.0 + ((_X - 16) * cosine + (_Y - 16) * sine) * fall)[..., None]
+
+
+def _noise(random: _Random) -> np.ndarray:
+    """Nearly Gaussian noise `[m, 32, 32, 3]` of a strength that varies from picture to picture."""
+    octets = random.words(SIZE * SIZE * 3 // 2).astype("<u8").view(np.uint8).reshape(-1, 4, SIZE, SIZE, 3)
+    total = octets[:, 0].astype(np.int64) + octets[:, 1] + octets[:, 2] + octets[:, 3]  # deviation 148
+    return (total - 510) * (random.uniform(0, 6) / 148)[:, None, None, None]
+
+
+def _either(random: _Random, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """One of two colours for each picture, to be painted evenly: `[m, 1, 1, 3]`."""
+    return np.where(random.chance(50)[:, None], one, other)[:, None, None]
+
+
+def _mix(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Colours `[m, 32, 32, 3]` between two of `[m, 3]`."""
+    return one[:, None, None] + (other - one)[:, None, None] * share[..., None]
+
+
+def _over(canvas: np.ndarray, coverage: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    return canvas + (colour - canvas) * coverage[..., None]

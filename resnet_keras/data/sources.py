@@ -34,7 +34,7 @@ TWINS = {
 
 
 class Source(NamedTuple):
-    """A set that was found: what it is, how to decode it, and what else must not change while it is cached."""
+    """A set that was found: what it is, how to decode it, and what must not change while it is cached."""
 
     identity: Identity
     read: Callable[[], Arrays]
@@ -46,11 +46,12 @@ def load(name: str, data_dir: str | os.PathLike | None = None, validation: int =
 
     Args:
         name: `shapes32`; a TFDS name such as `cifar10`, or `name/config`; the path of a folder
-            `DIR/{train,test}/<class>/*.{png,jpg}`, with a slash in it; or a `.tar`, `.tar.gz` or `.tar.xz` of one.
-        data_dir: where prepared TFDS sets lie and downloads go; `data/tfds` unless given. The cache of decoded arrays
-            stays under `data/`.
-        validation: how many training images to set apart. They are the same on every machine and for every seed, and
-            no longer part of `train`.
+            `DIR/{train,test}/<class>/*.{png,jpg}`, with a slash in it; or a `.tar`, `.tar.gz` or `.tar.xz` of
+            one.
+        data_dir: where prepared TFDS sets lie and downloads go; `data/tfds` unless given. The cache of
+            decoded arrays stays under `data/`.
+        validation: how many training images to set apart. They are the same on every machine and for every
+            seed, and no longer part of `train`.
 
     Returns:
         A `Dataset` with images uint8 `[N, H, W, 3]` and labels int32 `[N]`, in a fixed order.
@@ -69,8 +70,8 @@ def load(name: str, data_dir: str | os.PathLike | None = None, validation: int =
 def identify(name: str, data_dir: str | os.PathLike | None = None) -> Identity:
     """Which pictures `name` stands for, without decoding them.
 
-    `version` is the dataset's for TFDS, the drawing's for shapes32, and a short hash for a folder (over its files'
-    paths and sizes) or an archive (over its bytes).
+    `version` is the dataset's for TFDS, the drawing's for shapes32, and a short hash for a folder (over its
+    files' paths and sizes) or an archive (over its bytes).
 
     Raises:
         UserError: there is no such set.
@@ -179,8 +180,9 @@ def _unknown(name: str, roots: list[Path]) -> str:
     if Path(name).is_dir():
         hint = f" (for the folder of that name, give ./{name})"
     return (
-        f"there is no data set {name!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification set "
-        f"such as cifar10, a folder that holds {pictures.LAYOUT}, given as ./NAME, or a {', '.join(ARCHIVES)} of one"
+        f"there is no data set {name!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification "
+        f"set such as cifar10, a folder that holds {pictures.LAYOUT}, given as ./NAME, or a "
+        f"{', '.join(ARCHIVES)} of one"
     )
 
 

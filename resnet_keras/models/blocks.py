@@ -1,43 +1,13 @@
-"""The basic block and the bottleneck (Fig. 5), plain or residual, and the layers that they are made of."""
+"""The basic block and the bottleneck (Fig. 5), plain or residual."""
 
 from __future__ import annotations
 
 import keras
 from keras import ops
 
-from resnet_keras.models.normalization import BatchNormalization
+from resnet_keras.models.layers import Conv2D
+from resnet_keras.models.normalization import normalization
 from resnet_keras.models.shortcuts import identity, projects
-
-
-@keras.saving.register_keras_serializable("resnet_keras")
-class Conv2D(keras.layers.Conv2D):
-    """A convolution without bias, zero-padded by (kernel_size - 1) / 2 pixels on *each* side, as the authors pad.
-
-    Keras' ``padding="same"`` at stride 2 pads an even map on the bottom and right alone, which would set the residual
-    branch one pixel off option A's subsample. [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), filters].
-    """
-
-    def __init__(self, filters: int, kernel_size: int, strides: int = 1, **kwargs):
-        """Takes `keras.layers.Conv2D`'s arguments for a square, odd kernel."""
-        self.border = (kernel_size - 1) // 2 if strides > 1 else 0
-        super().__init__(
-            filters, kernel_size, strides=strides, padding="valid" if self.border else "same", use_bias=False, **kwargs
-        )
-
-    def call(self, inputs):
-        """Pad and convolve."""
-        return super().call(pad(inputs, self.border))
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output, padding included."""
-        batch, height, width, channels = input_shape
-        sides = [None if side is None else side + 2 * self.border for side in (height, width)]
-        return super().compute_output_shape((batch, *sides, channels))
-
-
-def pad(x, border: int):
-    """Surround maps [b, h, w, c] with `border` pixels of zeros on each side."""
-    return ops.pad(x, ((0, 0), (border, border), (border, border), (0, 0))) if border else x
 
 
 class Block(keras.layers.Layer):
@@ -49,7 +19,15 @@ class Block(keras.layers.Layer):
 
     expansion = 1
 
-    def __init__(self, filters: int, stride: int = 1, shortcut: str = "A", stride_in: str = "1x1", **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        stride: int = 1,
+        shortcut: str = "A",
+        stride_in: str = "1x1",
+        batch_norm: bool = True,
+        **kwargs,
+    ):
         """Set the block up.
 
         Args:
@@ -57,14 +35,16 @@ class Block(keras.layers.Layer):
             stride: 2 in the first block of a stage that halves the map, else 1.
             shortcut: A key of `resnet_keras.models.shortcuts.OPTIONS`.
             stride_in: Which convolution of a bottleneck strides; see `Bottleneck`.
+            batch_norm: BN after each convolution; without it there are no ``bn1`` and so on.
             **kwargs: `name` and `dtype`, as for any Keras layer.
         """
         super().__init__(**kwargs)
         self.filters, self.stride, self.shortcut, self.stride_in = filters, stride, shortcut, stride_in
+        self.batch_norm = batch_norm
         self.convs, self.bns = [], []
         for number, (width, size, step) in enumerate(self.plan(), start=1):
             self.convs.append(Conv2D(width, size, step, name=f"conv{number}", dtype=self.dtype_policy))
-            self.bns.append(BatchNormalization(name=f"bn{number}", dtype=self.dtype_policy))
+            self.bns.append(normalization(batch_norm, name=f"bn{number}", dtype=self.dtype_policy))
         self.shortcut_conv = self.shortcut_bn = None
 
     def plan(self) -> list[tuple[int, int, int]]:
@@ -76,18 +56,33 @@ class Block(keras.layers.Layer):
         """Channels of the output."""
         return self.filters * self.expansion
 
+    def parts(self, input_shape) -> list[tuple[keras.Layer, tuple]]:
+        """Every layer with weights and the shape of its input: the chain, then the projection if there is one."""
+        found, shape = [], tuple(input_shape)
+        for conv, bn in zip(self.convs, self.bns, strict=True):
+            found.append((conv, shape))
+            shape = conv.compute_output_shape(shape)
+            found.append((bn, shape))
+        if self._projects(input_shape[-1]):
+            if self.shortcut_conv is None:
+                policy = self.dtype_policy
+                self.shortcut_conv = Conv2D(self.channels, 1, self.stride, name="shortcut_conv", dtype=policy)
+                self.shortcut_bn = normalization(self.batch_norm, name="shortcut_bn", dtype=policy)
+            found += [(self.shortcut_conv, tuple(input_shape)), (self.shortcut_bn, shape)]
+        return found
+
+    def _projects(self, channels_in: int) -> bool:
+        return projects(self.shortcut, grows=self.stride > 1 or channels_in != self.channels)
+
     def build(self, input_shape):
         """Build the chain and, where the option asks for one at this input, the projection."""
-        shape = input_shape
-        for conv, bn in zip(self.convs, self.bns, strict=True):
-            conv.build(shape)
-            shape = conv.compute_output_shape(shape)
-            bn.build(shape)
-        if projects(self.shortcut, grows=self.stride > 1 or input_shape[-1] != self.channels):
-            self.shortcut_conv = Conv2D(self.channels, 1, self.stride, name="shortcut_conv", dtype=self.dtype_policy)
-            self.shortcut_bn = BatchNormalization(name="shortcut_bn", dtype=self.dtype_policy)
-            self.shortcut_conv.build(input_shape)
-            self.shortcut_bn.build(shape)
+        for layer, shape in self.parts(input_shape):
+            layer.build(shape)
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether a built block's output has the shape of its input, as every block's but a stage's first has."""
+        return self.stride == 1 and self.convs[0].kernel.shape[2] == self.channels
 
     def call(self, inputs, training=None):
         """relu(F(x) + shortcut(x)), or relu(F(x)) in a plain network (Eq. 1 and 2)."""
@@ -116,7 +111,8 @@ class Block(keras.layers.Layer):
 
     def get_config(self):
         """The constructor's arguments."""
-        own = {key: getattr(self, key) for key in ("filters", "stride", "shortcut", "stride_in")}
+        names = ("filters", "stride", "shortcut", "stride_in", "batch_norm")
+        own = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **own}
 
 

@@ -8,6 +8,11 @@ MOMENTUM = 0.9  # of the moving statistics; the authors' Caffe keeps 0.9 of the 
 EPSILON = 1e-5  # added to the variance, as in the authors' released definitions
 
 
+def normalization(wanted: bool, **kwargs):
+    """A BN layer or, where none is wanted, a layer that changes nothing and has no weights."""
+    return BatchNormalization(**kwargs) if wanted else keras.layers.Identity(**kwargs)
+
+
 @keras.saving.register_keras_serializable("resnet_keras")
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`: the same variables and results, faster on TensorFlow.
@@ -36,7 +41,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=self.gamma, offset=self.beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+            x=inputs,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            is_training=True,
         )
         # The kernel reports the unbiased variance; Keras, and so a moving average made elsewhere, keeps the biased one.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)

@@ -13,7 +13,7 @@ import importlib.machinery
 import sys
 
 PACKAGE = __name__.partition(".")[0]
-MODULES = (f"{PACKAGE}.models.resnet",)
+MODULES = (f"{PACKAGE}.models.resnet", f"{PACKAGE}.models.vgg")
 
 
 def register() -> None:

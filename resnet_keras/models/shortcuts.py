@@ -26,9 +26,24 @@ def identity(x, stride: int, channels: int):
     Takes every `stride`-th pixel, starting with the first, and appends zero channels. The paper leaves open where the
     zeros go; appended or split over both sides, the networks differ by a permutation of channels alone.
     """
+    import keras
     from keras import ops
 
-    if stride > 1:
-        x = x[:, ::stride, ::stride, :]
     missing = channels - x.shape[-1]
-    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing))) if missing else x
+    if stride == 1 and not missing:
+        return x
+    if keras.config.backend() == "tensorflow" and x.dtype == "bfloat16":
+        return _identity_convolution(x, stride, channels)
+    return ops.pad(x[:, ::stride, ::stride, :], ((0, 0), (0, 0), (0, 0), (0, missing)))
+
+
+def _identity_convolution(x, stride: int, channels: int):
+    """The same as one convolution with a fixed kernel, a tenth faster over a whole training step on a CPU.
+
+    TensorFlow has no fast kernel for the gradient of a strided slice. Only for bfloat16, where it is exact on every
+    device: a float32 convolution may round its inputs on a GPU.
+    """
+    import tensorflow as tf
+
+    kernel = tf.eye(x.shape[-1], channels, dtype=x.dtype)
+    return tf.nn.conv2d(x, kernel[None, None], stride, "VALID")

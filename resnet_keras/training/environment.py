@@ -32,6 +32,21 @@ def describe() -> dict:
     }
 
 
+def doctor() -> dict[str, str]:
+    """What training would use on this machine, and why, for people."""
+    chosen, here = device.settings(), describe()
+    return {
+        "backend": f"{here['backend']} (KERAS_BACKEND changes it)",
+        "device": f"{here['device']}, {here['memory_gb']} GB of memory",
+        "precision": f"{chosen.precision} (--precision changes it)",
+        "steps a call": f"{chosen.steps_per_call} (--steps-per-call changes it)",
+        "XLA": "on" if chosen.xla else "off",
+        "why": chosen.why,
+        "python": here["python"],
+        "packages": ", ".join(f"{package} {version}" for package, version in here["packages"].items()),
+    }
+
+
 def versions() -> dict[str, str]:
     """Installed versions of the packages that bear on a result."""
     found = {}

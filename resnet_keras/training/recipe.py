@@ -30,6 +30,7 @@ class Recipe:
         weight_decay: Decay coupled to the gradient, as the paper's; half of what Keras calls L2.
         decay_on: What decays: convolution and dense kernels, or all trainable variables.
         augment: Pad by 4, random crop, random flip in training.
+        batch_norm: BN after each convolution (Sec. 3.4); without it nothing takes its place.
         validation: Training images held out as validation set; 5000 gives the paper's 45k/5k split.
         precision: Of convolutions and activations. Weights, BN statistics, softmax and loss are float32 in both.
         log_interval: Iterations a row of the history.
@@ -51,6 +52,7 @@ class Recipe:
     weight_decay: float = 1e-4
     decay_on: Literal["kernels", "all"] = "kernels"
     augment: bool = True
+    batch_norm: bool = True
     validation: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     log_interval: int = 500
@@ -71,7 +73,7 @@ class Recipe:
                 raise UserError(f"{field}={value!r}: give {description}.")
         for field, choices in CHOICES.items():
             if getattr(self, field) not in choices:
-                raise UserError(f"{field}={getattr(self, field)!r}: use one of {', '.join(choices)}.")
+                raise UserError(f"{field}={getattr(self, field)!r}: use one of {', '.join(map(str, choices))}.")
         if not all(isinstance(drop, int) and 0 < drop for drop in self.drops) or list(self.drops) != sorted(self.drops):
             raise UserError(f"drops={self.drops!r}: give iterations in ascending order, such as (32000, 48000).")
         if self.test_interval % self.log_interval:
@@ -127,6 +129,7 @@ CHOICES = {
     "decay_on": ("kernels", "all"),
     "precision": ("float32", "bfloat16"),
     "augment": (True, False),
+    "batch_norm": (True, False),
 }
 
 
@@ -155,8 +158,9 @@ def preset(name: str) -> Recipe:
 
 
 def scale_of(recipe: Recipe) -> str:
-    """The scale that a recipe belongs to, whatever its precision, or "custom"."""
+    """The scale that a recipe belongs to, whatever its precision and with BN or without, or "custom"."""
+    either = {"precision": None, "batch_norm": None}
     for name, candidate in PRESETS.items():
-        if {**recipe.deciding(), "precision": None} == {**candidate.deciding(), "precision": None}:
+        if {**recipe.deciding(), **either} == {**candidate.deciding(), **either}:
             return name
     return "custom"

@@ -47,6 +47,15 @@ class Run:
         """The network's depth."""
         return architecture(self.network).depth
 
+    @property
+    def title(self) -> str:
+        """What tells it from the other runs of an experiment, for people: "resnet56 option B seed 1"."""
+        words = [self.network]
+        words += [] if self.shortcut == architecture(self.network).shortcut else [f"option {self.shortcut}"]
+        words += [] if self.recipe.batch_norm else ["without BN"]
+        words += [f"seed {self.seed}"] if self.seed else []
+        return " ".join(words)
+
     def config(self, identity) -> dict:
         """What `config.json` holds; `identity` is the data set's.
 
@@ -65,11 +74,12 @@ class Run:
         }
 
     def name(self, identity) -> str:
-        """`{data}-{network}[-B|-C]-s{seed}-{8 hexadecimal digits of the hash of what decides}`."""
+        """`{data}-{network}[-B|-C][-nobn]-s{seed}-{8 hexadecimal digits of the hash of what decides}`."""
         config = self.config(identity)
         deciding = {key: value for key, value in config.items() if key not in ("scale", "data_title")}
         deciding["recipe"] = self.recipe.deciding()
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
         net = architecture(self.network)
         option = "" if self.shortcut == net.shortcut else f"-{self.shortcut}"
+        option += "" if self.recipe.batch_norm else "-nobn"
         return f"{identity.name}-{net.name}{option}-s{self.seed}-{digest}"

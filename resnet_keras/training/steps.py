@@ -40,13 +40,72 @@ def engine(network, optimizer, images, labels, **options):
     Raises:
         UserError: The backend has none.
     """
-    backend = keras.config.backend()
-    if backend not in ENGINES:
-        raise UserError(
-            f"training runs on Keras' backends {' and '.join(ENGINES)}, not on {backend!r}: set KERAS_BACKEND to one."
-        )
+    engine_class = _supported(ENGINES)
     optimizer.build(network.trainable_variables)
-    return ENGINES[backend](network, optimizer, images, labels, **options)
+    return engine_class(network, optimizer, images, labels, **options)
+
+
+def _supported(by_backend: dict):
+    """What a table holds for Keras' current backend."""
+    backend = keras.config.backend()
+    if backend not in by_backend:
+        raise UserError(
+            f"training runs on Keras' backends {' and '.join(by_backend)}, not on {backend!r}: "
+            "set KERAS_BACKEND to one."
+        )
+    return by_backend[backend]
+
+
+def gradients(network):
+    """A function that gives what a training step would see of a batch: its cross-entropy and the gradient of that.
+
+    BN takes the batch's statistics, as in training; nothing of the network changes, the moving statistics included.
+
+    Args:
+        network: A built network. The function takes the values that its variables have when it is called.
+
+    Returns:
+        A function of images uint8 [b, h, w, c] and labels [b], to be called with batches of one size: mean
+        cross-entropy (nats, no penalty inside), and an array for each of `network.trainable_variables`.
+
+    Raises:
+        UserError: The backend has no engine.
+    """
+
+    def loss_of(weights, others, images, labels):
+        logits, _ = network.stateless_call(weights, others, images, training=True)
+        return losses(logits, labels)[1] / len(labels)
+
+    compiled = _supported(GRADIENTS)(loss_of)
+
+    def of(images, labels):
+        groups = (network.trainable_variables, network.non_trainable_variables)
+        values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
+        loss, found = compiled(*values, ops.convert_to_tensor(images), ops.convert_to_tensor(labels))
+        return float(loss), [np.array(gradient) for gradient in found]
+
+    return of
+
+
+def _tensorflow_gradients(loss_of):
+    import tensorflow as tf
+
+    def loss_and_gradients(weights, *rest):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = loss_of(weights, *rest)
+        return loss, tape.gradient(loss, weights)
+
+    return tf.function(loss_and_gradients, autograph=False)
+
+
+def _jax_gradients(loss_of):
+    import jax
+
+    return jax.jit(jax.value_and_grad(loss_of))
+
+
+GRADIENTS = {"tensorflow": _tensorflow_gradients, "jax": _jax_gradients}
 
 
 class Engine:
@@ -70,7 +129,7 @@ class Engine:
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all variables, for a checkpoint."""
-        return {name: np.array(variable) for name, variable in self.variables().items()}
+        return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in self.variables().items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Set all variables from a checkpoint.

@@ -57,6 +57,7 @@ class Trainer:
         """Build the network and its engine, and pick up the newest checkpoint."""
         self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
         self.held_out = "validation" if dataset.validation else "test"
+        self.until = self.recipe.iterations
         self.steps_per_call = self.recipe.steps_per_call or device.settings().steps_per_call
         self.began = time.perf_counter()
         memory.reset_peak()
@@ -86,6 +87,7 @@ class Trainer:
             input_shape=train.images.shape[1:],
             seed=self.run.seed,
             dtype={"float32": "float32", "bfloat16": "mixed_bfloat16"}[recipe.precision],
+            **({} if recipe.batch_norm else {"batch_norm": False}),
         )
         self.network.mean.mean.assign(self.dataset.mean())
         optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
@@ -113,6 +115,15 @@ class Trainer:
                 if interruption.number is not None:
                     self._stop(interruption.number)
             self._finish("finished")
+
+    def advance(self, iteration: int) -> None:
+        """Train on to this iteration and no further, for a look at the network on its way.
+
+        History and checkpoints are written as they fall due, and nothing else.
+        """
+        self.until = iteration
+        while self.iteration < iteration:
+            self._call()
 
     def _announce(self):
         self.folder.begin(self.run.config(self.dataset.identity))
@@ -148,7 +159,7 @@ class Trainer:
         if self._warming_up():
             stops.append(recipe.warmup_window)
         room = min(stop - self.iteration % stop for stop in stops)
-        return min(self.steps_per_call, room, recipe.iterations - self.iteration)
+        return min(self.steps_per_call, room, self.until - self.iteration)
 
     def _plan(self, steps: int):
         from resnet_keras.data.augment import draw

@@ -1,6 +1,12 @@
-"""The layers of the paper in plain NumPy, written from its text with loops: slow, and independent of Keras."""
+"""The layers of the paper in plain NumPy, written from its text with loops: slow, and independent of the package."""
 
+import keras
 import numpy as np
+
+
+def array(x):
+    """A tensor or variable of any backend as NumPy."""
+    return keras.ops.convert_to_numpy(x)
 
 
 def conv(x, kernel, stride=1):

@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from resnet_keras.models.blocks import BasicBlock, Bottleneck, Conv2D
+from resnet_keras.models.blocks import BasicBlock, Bottleneck
+from resnet_keras.models.layers import Conv2D
 from tests.models import reference
+from tests.models.reference import array
 
 
 def made(cls, channels_in, **options):
     block = cls(**options, name="block")
     block.build((None, 8, 6, channels_in))
     reference.randomize(block)
-    weights = {v.path.split("block/", 1)[1]: np.array(v, "float64") for v in block.weights}
+    weights = {v.path.split("block/", 1)[1]: array(v).astype("float64") for v in block.weights}
     return block, weights
 
 
@@ -35,7 +37,7 @@ def test_block_against_numpy(cls, channels_in, filters, stride, stride_in, strid
     )
     x = np.random.default_rng(1).normal(size=(3, 8, 6, channels_in)).astype("float32")
     expected = reference.block(x.astype("float64"), weights, strides, shortcut, block.channels, training)
-    out = np.array(block(x, training=training))
+    out = array(block(x, training=training))
     assert out.shape == expected.shape == (3, *block.compute_output_shape(x.shape)[1:])
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
 
@@ -46,7 +48,7 @@ def test_residual_minus_its_shortcut_is_plain(cls):
     plain, _ = made(cls, 8, filters=2, shortcut="none")
     residual, _ = made(cls, 8, filters=2, shortcut="A")
     x = np.random.default_rng(1).normal(size=(2, 8, 6, 8)).astype("float32")
-    np.testing.assert_array_equal(np.maximum(np.array(residual.residual(x)), 0), np.array(plain(x)))
+    np.testing.assert_array_equal(np.maximum(array(residual.residual(x)), 0), array(plain(x)))
 
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)])
@@ -55,7 +57,7 @@ def test_convolution_pads_both_sides_alike(size, stride, side):
     conv = Conv2D(3, size, stride)
     conv.build((None, side, side, 2))
     x = np.random.default_rng(0).normal(size=(2, side, side, 2)).astype("float32")
-    out = np.array(conv(x))
-    np.testing.assert_allclose(out, reference.conv(x, np.array(conv.kernel), stride), rtol=1e-4, atol=1e-5)
+    out = array(conv(x))
+    np.testing.assert_allclose(out, reference.conv(x, array(conv.kernel), stride), rtol=1e-4, atol=1e-5)
     assert conv.compute_output_shape(x.shape) == out.shape
     assert not conv.use_bias

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from resnet_keras.models.normalization import EPSILON, MOMENTUM, BatchNormalization
-from tests.models.reference import randomize
+from tests.models.reference import array, randomize
 
 X = np.random.default_rng(0).normal(1.0, 2.0, (4, 5, 6, 3)).astype("float32")
 WEIGHT = np.random.default_rng(1).normal(size=X.shape).astype("float32")  # makes the loss's gradient uneven
@@ -49,34 +49,36 @@ def test_the_papers_constants():
 @pytest.mark.parametrize("training", [True, False])
 def test_forward_and_moving_statistics_equal_stock_keras(training):
     ours, stock = pair()
-    np.testing.assert_allclose(np.array(ours(X, training=training)), np.array(stock(X, training=training)), atol=1e-5)
+    np.testing.assert_allclose(
+        array(ours(X, training=training)), array(stock(X, training=training)), atol=1e-5
+    )
     for mine, theirs in zip(ours.weights, stock.weights, strict=True):
-        np.testing.assert_allclose(np.array(mine), np.array(theirs), atol=1e-5)
+        np.testing.assert_allclose(array(mine), array(theirs), atol=1e-5)
 
 
 def test_training_moves_the_statistics():
     ours, _ = pair()
-    before = np.array(ours.moving_mean), np.array(ours.moving_variance)
+    before = array(ours.moving_mean), array(ours.moving_variance)
     ours(X, training=True)
     for old, now, batch in zip(
         before, (ours.moving_mean, ours.moving_variance), (X.mean((0, 1, 2)), X.var((0, 1, 2))), strict=True
     ):
-        np.testing.assert_allclose(np.array(now), 0.9 * old + 0.1 * batch, rtol=1e-5)
+        np.testing.assert_allclose(array(now), 0.9 * old + 0.1 * batch, rtol=1e-5)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_gradients_equal_stock_keras(training):
     ours, stock = pair()
     for mine, theirs in zip(gradients(ours, training), gradients(stock, training), strict=True):
-        np.testing.assert_allclose(np.array(mine), np.array(theirs), atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(array(mine), array(theirs), atol=1e-5, rtol=1e-5)
 
 
 def test_frozen_layer_uses_and_keeps_its_statistics():
     ours, stock = pair()
     ours.trainable = stock.trainable = False
-    before = np.array(ours.moving_mean)
-    np.testing.assert_allclose(np.array(ours(X, training=True)), np.array(stock(X, training=True)), atol=1e-5)
-    np.testing.assert_array_equal(np.array(ours.moving_mean), before)
+    before = array(ours.moving_mean)
+    np.testing.assert_allclose(array(ours(X, training=True)), array(stock(X, training=True)), atol=1e-5)
+    np.testing.assert_array_equal(array(ours.moving_mean), before)
 
 
 def test_low_precision_keeps_float32_statistics():
@@ -86,12 +88,12 @@ def test_low_precision_keeps_float32_statistics():
     assert keras.backend.standardize_dtype(out.dtype) == "bfloat16"
     stock(x, training=True)
     assert ours.moving_mean.dtype == "float32"
-    np.testing.assert_allclose(np.array(ours.moving_mean), np.array(stock.moving_mean), atol=1e-2)
-    expected = np.array(keras.ops.cast(stock(x), "float32"))
-    np.testing.assert_allclose(np.array(keras.ops.cast(ours(x), "float32")), expected, atol=5e-2)
+    np.testing.assert_allclose(array(ours.moving_mean), array(stock.moving_mean), atol=1e-2)
+    expected = array(keras.ops.cast(stock(x), "float32"))
+    np.testing.assert_allclose(array(keras.ops.cast(ours(x), "float32")), expected, atol=5e-2)
 
 
 def test_works_on_matrices():
     ours = BatchNormalization()
     x = X.reshape(-1, 3)
-    np.testing.assert_allclose(np.array(ours(x, training=True)).mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(array(ours(x, training=True)).mean(0), 0, atol=1e-5)

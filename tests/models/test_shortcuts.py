@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from resnet_keras.models.layers import Conv2D
 from resnet_keras.models.shortcuts import OPTIONS, identity, projects
+from tests.models.reference import array
 
 
 @pytest.mark.parametrize("grows", [False, True])
@@ -19,7 +21,7 @@ def test_identity_takes_every_second_pixel_and_appends_zeros():
     for row in range(3):
         for column in range(3):
             expected[:, row, column, :3] = x[:, 2 * row, 2 * column]
-    np.testing.assert_array_equal(np.array(identity(x, 2, 5)), expected)
+    np.testing.assert_array_equal(array(identity(x, 2, 5)), expected)
 
 
 def test_identity_leaves_equal_shapes_alone():
@@ -30,8 +32,6 @@ def test_identity_leaves_equal_shapes_alone():
 @pytest.mark.parametrize("size", [3, 7])
 def test_an_impulse_stays_in_register_with_the_strided_convolution(size):
     """A kernel that passes its centre pixel on must return option A's subsample: Keras' "same" is one pixel off."""
-    from resnet_keras.models.blocks import Conv2D
-
     conv = Conv2D(1, size, 2)
     conv.build((None, 16, 16, 1))
     centre = np.zeros((size, size, 1, 1), "float32")
@@ -40,6 +40,6 @@ def test_an_impulse_stays_in_register_with_the_strided_convolution(size):
     for row, column in [(0, 0), (6, 4), (14, 14)]:
         impulse = np.zeros((1, 16, 16, 1), "float32")
         impulse[0, row, column] = 1
-        out = np.array(conv(impulse))
-        np.testing.assert_array_equal(out, np.array(identity(impulse, 2, 1)))
+        out = array(conv(impulse))
+        np.testing.assert_array_equal(out, array(identity(impulse, 2, 1)))
         assert out[0, row // 2, column // 2, 0] == 1

@@ -1,0 +1,292 @@
+"""The command line, `resnet-keras VERB`: one short function a verb."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+import resnet_keras
+from resnet_keras.errors import UserError
+from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
+from resnet_keras.store import Store
+from resnet_keras.training.recipe import PRESETS, Recipe, preset
+
+Scale = Literal["smoke", "short", "paper"]
+Precision = Literal["auto", "float32", "bfloat16"]
+DataDir = Annotated[Path | None, Parameter(help="Where data sets lie or are downloaded to; default: data/.")]
+Results = Annotated[
+    Path | None, Parameter(name="--results", help="Results folder; default: $RESNET_KERAS_RESULTS or results/.")
+]
+
+app = App(
+    name="resnet-keras",
+    version=resnet_keras.__version__,
+    help="Deep Residual Learning for Image Recognition, reproduced in Keras. Errors are in percent.",
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+)
+
+
+def recipe_options() -> type:
+    """Every field of `Recipe` as an option that may be left out, with the field's own documentation."""
+    types = typing.get_type_hints(Recipe)
+    fields = [(field.name, types[field.name] | None, None) for field in dataclasses.fields(Recipe)]
+    options = dataclasses.make_dataclass("RecipeOptions", fields, frozen=True, kw_only=True)
+    options.__doc__, options.__module__ = Recipe.__doc__, __name__
+    return options
+
+
+RecipeOptions = recipe_options()
+
+
+def recipe_from(scale: str, options) -> Recipe:
+    """A scale's recipe with the given fields in place; fewer iterations shorten the schedule in proportion."""
+    recipe = preset(scale)
+    given = {key: value for key, value in vars(options).items() if value is not None} if options else {}
+    if "iterations" in given and "drops" not in given:
+        dataclasses.replace(recipe, iterations=given["iterations"])  # refuses what is no number of iterations
+        recipe = recipe.shortened(given.pop("iterations"))
+    return dataclasses.replace(recipe, **given)
+
+
+@app.command
+def train(
+    network: str,
+    /,
+    *,
+    data: str = "cifar10",
+    data_dir: DataDir = None,
+    seed: int = 0,
+    shortcut: Literal["A", "B", "C", "none"] | None = None,
+    scale: Scale = "paper",
+    force: bool = False,
+    results: Results = None,
+    recipe: Annotated[RecipeOptions | None, Parameter(name="*")] = None,
+):
+    """Train one network; go on where an earlier training of the same stopped. Prints the run's directory last.
+
+    Options of the recipe that are left out are those of the scale.
+
+    Parameters
+    ----------
+    network
+        Such as resnet56 or plain20; `resnet-keras list` prints all.
+    data
+        shapes32 (built in), a TFDS name such as cifar10, a folder DIR/{train,test}/CLASS/*.png, or a tar of one.
+    seed
+        Of the initial weights, the order of the images, crops and flips.
+    shortcut
+        A: zero-padded identity; B: projection where dimensions grow; C: projections everywhere.
+    scale
+        smoke (240 iterations), short (2,000) or paper (64,000).
+    force
+        Repeat a run that is done.
+    """
+    from resnet_keras.quiet import load_keras
+    from resnet_keras.training.run import Run
+
+    chosen = recipe_from(scale, recipe)
+    Run(network, data, chosen, seed, shortcut)  # refuses a mistake before anything slow begins
+    load_keras()
+    from resnet_keras.training import device, trainer
+
+    if recipe is None or recipe.precision is None:
+        chosen = dataclasses.replace(chosen, precision=device.settings().precision)
+    folder = trainer.train(
+        Run(network, data, chosen, seed, shortcut), store=Store(results), data_dir=data_dir, force=force
+    )
+    print(shown(folder.path))
+
+
+@app.command
+def run(
+    name: str,
+    /,
+    *,
+    scale: Scale = "smoke",
+    data: str | None = None,
+    data_dir: DataDir = None,
+    seeds: int = 1,
+    precision: Precision = "auto",
+    dry_run: bool = False,
+    force: bool = False,
+    results: Results = None,
+):
+    """Train what is missing of an experiment, then draw its table and figure.
+
+    Parameters
+    ----------
+    name
+        Such as degradation; `resnet-keras list` prints all.
+    scale
+        smoke (minutes on two cores), short (hours on two cores, minutes on a GPU) or paper (64,000 iterations).
+    data
+        Default: shapes32 at smoke scale, cifar10 otherwise.
+    seeds
+        How many seeds, from 0.
+    precision
+        auto: that of runs already there, else the faster one of the device.
+    dry_run
+        Only list the runs and the estimated time.
+    force
+        Repeat runs that are done.
+    """
+    from resnet_keras.experiments import runner
+
+    store, options = Store(results), {"data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
+    if dry_run:
+        print_plan(*runner.plan(experiment(name), scale, **options, store=store), store)
+        return
+    runner.run(name, scale=scale, **options, force=force, store=store)
+    print_report(store, name, scale)
+
+
+def print_plan(runs, identity, store) -> None:
+    """The runs of an experiment, which are done, and what the others will take."""
+    from resnet_keras.experiments import runner
+    from resnet_keras.quiet import load_keras
+
+    load_keras()
+    from resnet_keras.training import device
+    from resnet_keras.training.progress import duration
+
+    left = 0.0
+    for planned, seconds in zip(runs, runner.estimates(runs, store, device.name()), strict=True):
+        folder = store.run(planned.name(identity))
+        left += 0.0 if folder.done else seconds
+        print(f"{folder.name:48}  {folder.status:12} {'' if folder.done else duration(seconds)}".rstrip())
+    print(f"About {duration(left)} of training on {device.name()}.")
+
+
+def print_report(store: Store, name: str, scale: str) -> None:
+    """Draw the experiment's table and figure, print the table, and say where both are."""
+    from resnet_keras import report
+
+    report.build(store, [name])
+    print()
+    print(report.text_table(store, name, scale))
+    print(f"\nTable:  {shown(store.root / 'tables' / f'{name}.md')}")
+    print(f"Figure: {shown(store.root / 'figures' / f'{name}.png')}")
+
+
+@app.command
+def report(*, results: Results = None):
+    """Redraw every table, figure and page from the runs in the results folder, without training anything."""
+    from resnet_keras import report as reporter
+
+    store = Store(results)
+    for path in reporter.build(store):
+        print(shown(path))
+
+
+@app.command
+def evaluate(run_name: str, /, *, data: str | None = None, data_dir: DataDir = None, results: Results = None):
+    """Test a trained run's network again.
+
+    Parameters
+    ----------
+    run_name
+        The run's directory name in results/runs.
+    data
+        Another data set of the same classes and size; default: the run's own.
+    """
+    folder = Store(results).run(run_name)
+    if not folder.config:
+        raise UserError(f"no run {run_name!r} in {shown(folder.path.parent)}: `resnet-keras list` prints those there are.")
+    from resnet_keras.quiet import load_keras
+
+    load_keras()
+    from resnet_keras import data as datasets
+    from resnet_keras.evaluation.accuracy import cross_entropy, logits, top_error
+
+    network = folder.load_network()
+    dataset = datasets.load(data or folder.config["data"], data_dir)
+    scores = logits(network, dataset.test.images)
+    print(
+        f"{folder.name} on {dataset.identity.title}, {len(scores)} test images: "
+        f"error {top_error(scores, dataset.test.labels):.2f} %, "
+        f"cross-entropy {cross_entropy(scores, dataset.test.labels):.4f}"
+    )
+
+
+@app.command
+def summary(name: str, /, *, shortcut: Literal["A", "B", "C", "none"] | None = None, classes: int | None = None):
+    """Print a network stage by stage, as the paper's Table 1 does, with its parameters and multiply-adds.
+
+    Parameters
+    ----------
+    name
+        Such as resnet50.
+    shortcut
+        Shortcut option; default: the paper's choice.
+    classes
+        Length of the logits; default: 10 on CIFAR networks, 1000 on ImageNet ones.
+    """
+    resnet_keras.models.catalogue.resolve_shortcut(name, shortcut)
+    from resnet_keras.quiet import load_keras
+
+    load_keras()
+    from resnet_keras.models.complexity import table1
+
+    print(table1(resnet_keras.build(name, shortcut=shortcut, classes=classes)))
+
+
+@app.command(name="list")
+def list_(*, results: Results = None):
+    """List networks, experiments, and the runs in the results folder."""
+    print("Networks:    " + ", ".join(resnet_keras.names()))
+    print("Experiments:")
+    for chosen in EXPERIMENTS.values():
+        print(f"  {chosen.name:12} {chosen.title} ({chosen.place})")
+    print(f"Scales:      {', '.join(SCALES)} ({', '.join(f'{PRESETS[s].iterations:,}' for s in SCALES)} iterations)")
+    runs = Store(results).runs()
+    print(f"Runs:        {len(runs)}")
+    for folder in runs:
+        print(f"  {folder.name:48} {folder.status}")
+
+
+@app.command
+def doctor():
+    """Print what training would use on this machine (backend, device, precision, XLA, threads), and why."""
+    from resnet_keras.quiet import load_keras
+
+    load_keras()
+    from resnet_keras.training import environment
+
+    for key, value in environment.doctor().items():
+        print(f"{key:13} {value}")
+
+
+def shown(path: Path) -> str:
+    """A path for people: relative to where they are, where it lies below."""
+    path = Path(path).resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def main(arguments: list[str] | None = None) -> typing.NoReturn:
+    """Run the command line; exits with 0, 1 (the system failed), 2 (a mistake in the command) or 128 + a signal."""
+    from resnet_keras.training.interruption import Interrupted
+
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (UserError, CycloptsError) as error:
+        _fail(2, str(error))
+    except Interrupted as stop:
+        sys.exit(128 + stop.signal)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left: nothing to say, nobody to say it to
+        sys.exit(1)
+    except OSError as error:
+        _fail(1, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    sys.exit(0)
+
+
+def _fail(code: int, message: str) -> typing.NoReturn:
+    print(f"resnet-keras: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,184 @@
+"""Each experiment of the paper as a list of runs, at three scales."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+from resnet_keras.errors import UserError
+from resnet_keras.training.recipe import PRESETS, preset
+from resnet_keras.training.run import Run
+
+# What a scale trains on unless told otherwise: the built-in set needs no download.
+DATA = {"smoke": "shapes32", "short": "cifar10", "paper": "cifar10"}
+SCALES = tuple(PRESETS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One question of the paper.
+
+    Attributes:
+        name: What the command line calls it.
+        title: Its heading.
+        place: Where the paper has it.
+        claim: What the paper says, in our words.
+        networks: Scale -> networks, each as a name or (name, what differs from the scale's runs), such as
+            ``("resnet56", {"shortcut": "B"})`` or ``("plain56", {"batch_norm": False})``.
+        measures: What is measured on its runs beside their errors: keys of
+            `resnet_keras.experiments.measurements.MEASUREMENTS`.
+    """
+
+    name: str
+    title: str
+    place: str
+    claim: str
+    networks: dict[str, tuple]
+    measures: tuple[str, ...] = ()
+
+    def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
+        """The runs of a scale, one seed of everything before the second seed of anything.
+
+        Args:
+            scale: "smoke", "short" or "paper".
+            data: A data set's name; None for the scale's own.
+            seeds: How many seeds, from 0.
+            precision: "float32" or "bfloat16".
+
+        Raises:
+            UserError: The scale is unknown or there are no seeds.
+        """
+        recipe = dataclasses.replace(preset(scale), precision=precision)
+        if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= 1000:
+            raise UserError(f"seeds={seeds!r}: give a whole number from 1 to 1000.")
+        return [
+            _run(network, data or DATA[scale], recipe, seed)
+            for seed in range(seeds)
+            for network in self.networks[scale]
+        ]
+
+
+def _run(network, data, recipe, seed) -> Run:
+    name, changes = (network, {}) if isinstance(network, str) else network
+    in_recipe = {key: value for key, value in changes.items() if key != "shortcut"}
+    return Run(name, data, dataclasses.replace(recipe, **in_recipe), seed, changes.get("shortcut"))
+
+
+def twins(*depths: int) -> tuple[str, ...]:
+    """Plain and residual networks of these depths, each pair together."""
+    return tuple(f"{kind}{depth}" for depth in depths for kind in ("plain", "resnet"))
+
+
+def options(*depths: int) -> tuple:
+    """The residual networks of these depths with each shortcut option, and without: the plain networks."""
+    return tuple(
+        network
+        for depth in depths
+        for network in (
+            f"plain{depth}",
+            f"resnet{depth}",
+            (f"resnet{depth}", {"shortcut": "B"}),
+            (f"resnet{depth}", {"shortcut": "C"}),
+        )
+    )
+
+
+def without_normalization(*names: str) -> tuple:
+    """These networks without BN."""
+    return tuple((name, {"batch_norm": False}) for name in names)
+
+
+# Fig. 7 shows these five; twins of 20 and 56 layers train in minutes.
+RESPONDING = (*twins(20, 56), "resnet110")
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            name="degradation",
+            title="Degradation: deeper plain networks train worse",
+            place="Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
+            claim="The training error of a plain network rises with its depth; with shortcuts it falls.",
+            networks={
+                "smoke": twins(20, 56),
+                # The pair that decides comes first, so that an early stop still answers the question.
+                "short": twins(20, 56, 32, 44),
+                "paper": twins(20, 56, 32, 44),
+            },
+        ),
+        Experiment(
+            name="residual",
+            title="Residual networks gain from depth",
+            place="Sec. 4.2, Fig. 6 middle, Table 6",
+            claim="Residual networks get better with depth up to 110 layers, and each is better than its plain twin.",
+            networks={
+                "smoke": twins(20, 56),
+                "short": twins(20, 56, 32, 44, 110),
+                "paper": twins(20, 56, 32, 44, 110),
+            },
+        ),
+        Experiment(
+            name="shortcuts",
+            title="Shortcuts: identity or projection",
+            place="Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
+            claim="Options A, B and C are all far better than no shortcut; B is slightly better than A, C than B.",
+            networks={
+                "smoke": options(20),
+                "short": options(20, 56),
+                "paper": options(20, 56, 32, 44, 110),
+            },
+        ),
+        Experiment(
+            name="depth",
+            title="Depth: 110 and 1,202 layers",
+            place="Sec. 4.2, Fig. 6 right, Table 6",
+            claim="A network of 1,202 layers trains without difficulty, and tests worse than one of 110: it over-fits.",
+            networks={
+                "smoke": ("resnet20", "resnet56"),
+                "short": ("resnet56", "resnet110", "resnet1202"),
+                "paper": ("resnet56", "resnet110", "resnet1202"),
+            },
+        ),
+        Experiment(
+            name="responses",
+            title="Layer responses",
+            place="Sec. 4.2, Fig. 7",
+            claim="Layers of residual networks respond less than those of plain ones, and less the deeper the network.",
+            networks={"smoke": twins(20, 56), "short": RESPONDING, "paper": RESPONDING},
+            measures=("responses",),
+        ),
+        Experiment(
+            name="gradients",
+            title="Gradients of plain networks do not vanish",
+            place="Sec. 4.1, in words; the measurement goes beyond the paper",
+            claim="With BN the gradients of plain networks have healthy norms: vanishing ones do not explain degradation.",
+            networks={
+                "smoke": (*twins(20), *without_normalization(*twins(20))),
+                "short": (*twins(20, 56), *without_normalization(*twins(20, 56))),
+                "paper": (*twins(20, 56), *without_normalization(*twins(20, 56))),
+            },
+            measures=("gradients",),
+        ),
+        Experiment(
+            name="lesion",
+            title="Lesions: blocks left out or swapped",
+            place="beyond the paper",
+            claim="A trained residual network bears the loss of almost any one block; a plain network does not.",
+            networks={"smoke": twins(20), "short": twins(56, 20), "paper": twins(56, 20)},
+            measures=("lesion",),
+        ),
+    )
+}
+
+
+def experiment(name: str) -> Experiment:
+    """Look an experiment up.
+
+    Raises:
+        UserError: No such experiment; lists near matches and all that there are.
+    """
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    near = difflib.get_close_matches(str(name), EXPERIMENTS, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise UserError(f"unknown experiment {name!r}: {hint}there are {', '.join(EXPERIMENTS)}.")

@@ -1,0 +1,40 @@
+"""What a run will take, from the arithmetic of its network and the speed measured on this device."""
+
+from __future__ import annotations
+
+import statistics
+
+from resnet_keras.models.catalogue import architecture
+from resnet_keras.store import Store
+from resnet_keras.training.run import Run
+
+# Multiply-adds a second of training (forward, backward and update) before anything has been measured here:
+# ResNet-20 in bfloat16 on two cores of a server CPU, 830 images/s x 40.55 million.
+ASSUMED = 30e9
+FORWARD_SHARE = 3.0  # a forward pass takes about a third of a training step
+START_SECONDS = 15.0  # building, tracing and the first look at the data
+TEST_IMAGES = {"shapes32": 2_000}
+
+
+def multiply_adds(network: str) -> float:
+    """Multiply-adds of one picture through a CIFAR network of option A, forward: linear in the depth (Sec. 4.2)."""
+    return 40.55e6 + (architecture(network).depth - 20) * 2.3593e6
+
+
+def seconds(run: Run, speed: float) -> float:
+    """Estimated wall time of a run at `speed` multiply-adds a second."""
+    recipe = run.recipe
+    trained = recipe.iterations * recipe.batch_size
+    tested = (recipe.iterations // recipe.test_interval + 1) * TEST_IMAGES.get(run.data, 10_000) / FORWARD_SHARE
+    return START_SECONDS + (trained + tested) * multiply_adds(run.network) / speed
+
+
+def measured_speed(store: Store, device: str, precision: str) -> float | None:
+    """Median multiply-adds a second of the store's runs on this device, or None where there is none."""
+    speeds = []
+    for folder in store.runs():
+        summary, recipe = folder.summary or {}, folder.config.get("recipe", {})
+        fits = summary.get("device") == device and recipe.get("precision") == precision
+        if fits and summary.get("images_per_second"):
+            speeds.append(summary["images_per_second"] * multiply_adds(folder.config["network"]))
+    return statistics.median(speeds) if speeds else None

@@ -1,0 +1,132 @@
+"""What is measured on trained networks beside their errors, and stored with their runs as CSV.
+
+Measurements stay when the network's weights do not: those are not in git.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from resnet_keras.store import RunFolder, Store
+from resnet_keras.training.run import Run
+
+# Images of the test split for lesions, by scale: a lesion takes a pass over them, and a ResNet-56 has 52 of them.
+LESION_IMAGES = {"smoke": 500, "short": 2_000, "paper": 10_000}
+RESPONSE_IMAGES = 2_000
+GRADIENT_IMAGES, GRADIENT_BATCHES = 512, 4
+# Iterations of which gradients are taken, as far as a run goes: while the error falls fastest.
+EARLY = (0, 1, 4, 16, 64, 256)
+DIGITS = 6  # significant digits that are stored
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """A measurement of one run.
+
+    Attributes:
+        rows: (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
+        on_trained: Whether there is nothing to measure without the trained network.
+    """
+
+    rows: Callable[[Run, RunFolder, object], list[dict]]
+    on_trained: bool = True
+
+
+def responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
+    """Standard deviation of each 3x3 layer's response to the first training images, without augmentation."""
+    from resnet_keras.evaluation.diagnostics import responses
+
+    images = dataset.train.images[:RESPONSE_IMAGES]
+    return [{**row, "images": len(images)} for row in responses(folder.load_network(), images)]
+
+
+def lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
+    """Error on the first test images with one block left out or two swapped."""
+    from resnet_keras.evaluation.lesion import lesions
+
+    test = dataset.test[: LESION_IMAGES.get(folder.config.get("scale"), LESION_IMAGES["short"])]
+    found = lesions(folder.load_network(), test.images, test.labels)
+    return [{**row, "images": len(test)} for row in found]
+
+
+def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
+    """Gradient norms of each kernel: early in the training, and at its end where there is a trained network.
+
+    For the early ones the run's first iterations are trained again: a run is a function of its seed, so that they are
+    the same. A run that diverges is followed up to there.
+    """
+    from resnet_keras.evaluation.diagnostics import GradientNorms
+    from resnet_keras.training.trainer import Trainer
+
+    count = min(GRADIENT_IMAGES, len(dataset.train) // GRADIENT_BATCHES * GRADIENT_BATCHES)
+    batches = (dataset.train.images[:count], dataset.train.labels[:count], GRADIENT_BATCHES)
+    rows = []
+
+    def look(norms: GradientNorms, iteration: int) -> bool:
+        """Add what there is now; whether it is finite."""
+        now = norms.rows()
+        finite = all(np.isfinite(row["gradient_norm"]) for row in now)
+        rows.extend({"iteration": iteration, **row, "images": count} for row in now if finite)
+        return finite
+
+    with tempfile.TemporaryDirectory() as elsewhere:
+        unseen = dataclasses.replace(run.recipe, log_interval=10**9, test_interval=10**9, checkpoint_interval=10**9)
+        trainer = Trainer(dataclasses.replace(run, recipe=unseen), RunFolder(elsewhere), dataset, run.network)
+        norms = GradientNorms(trainer.network, *batches)
+        for iteration in EARLY:
+            if iteration >= run.recipe.iterations:
+                break
+            trainer.advance(iteration)
+            if not look(norms, iteration):
+                break
+    if folder.network_file.is_file():
+        look(GradientNorms(folder.load_network(), *batches), run.recipe.iterations)
+    return rows
+
+
+MEASUREMENTS = {
+    "responses": Measurement(responses),
+    "gradients": Measurement(gradients, on_trained=False),
+    "lesion": Measurement(lesion),
+}
+
+
+def missing(names: Iterable[str], runs: list[Run], identity, store: Store) -> list[tuple[str, Run]]:
+    """(measurement, run) of what has not been measured on a run that is done; a diverged run has no trained network."""
+    found = []
+    for name in names:
+        for run in runs:
+            folder = store.run(run.name(identity))
+            can_be = folder.done and not (folder.status == "diverged" and MEASUREMENTS[name].on_trained)
+            if can_be and not folder.has_measurement(name):
+                found.append((name, run))
+    return found
+
+
+def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, data_dir=None) -> None:
+    """Measure what is missing, where the trained networks are at hand, and say of the others that they are not."""
+    from resnet_keras import data
+    from resnet_keras.quiet import load_keras
+
+    to_do = []
+    for name, run in missing(names, runs, identity, store):
+        folder = store.run(run.name(identity))
+        if MEASUREMENTS[name].on_trained and not folder.network_file.is_file():
+            print(f"{folder.name} has no network.keras here to measure {name} on; --force trains it again.", flush=True)
+        else:
+            to_do.append((name, run, folder))
+    if not to_do:
+        return
+    load_keras()
+    dataset = data.load(to_do[0][1].data, data_dir, validation=to_do[0][1].recipe.validation)
+    for number, (name, run, folder) in enumerate(to_do, start=1):
+        print(f"[{number}/{len(to_do)}] measuring {name} of {run.title}", flush=True)
+        folder.write_measurement(name, [_rounded(row) for row in MEASUREMENTS[name].rows(run, folder, dataset)])
+
+
+def _rounded(row: dict) -> dict:
+    return {key: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for key, value in row.items()}

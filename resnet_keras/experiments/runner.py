@@ -1,0 +1,157 @@
+"""Runs what is missing of an experiment, one run after the other, and goes on where it was."""
+
+from __future__ import annotations
+
+from resnet_keras.errors import UserError
+from resnet_keras.experiments import cost, measurements
+from resnet_keras.experiments.catalogue import Experiment, experiment
+from resnet_keras.store import Store
+from resnet_keras.training.progress import duration
+from resnet_keras.training.run import Run
+
+
+def run(
+    name: str,
+    *,
+    scale: str = "smoke",
+    data: str | None = None,
+    data_dir=None,
+    seeds: int = 1,
+    precision: str = "auto",
+    force: bool = False,
+    train: bool = True,
+    store: Store | None = None,
+) -> list[Run]:
+    """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
+
+    Args:
+        name: The experiment's.
+        scale: "smoke", "short" or "paper".
+        data: A data set's name; None for the scale's own.
+        data_dir: Where data sets lie.
+        seeds: How many, from 0.
+        precision: "float32", "bfloat16", or "auto": that of runs already there, else the device's faster one.
+        force: Repeat runs that are done.
+        train: False only says what is there and what is missing, and how to run that.
+        store: Default: the default results folder.
+
+    Returns:
+        The experiment's runs, all done unless `train` is False.
+
+    Raises:
+        UserError: An argument, the data or a file cannot be used.
+        Interrupted: After the run under way has saved itself.
+    """
+    store, chosen = store or Store(), experiment(name)
+    runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
+    print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
+    if train:
+        execute(runs, identity, store=store, data_dir=data_dir, force=force)
+        measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
+    else:
+        print(there_and_missing(chosen, runs, identity, store))
+    return runs
+
+
+def there_and_missing(experiment: Experiment, runs: list[Run], identity, store: Store) -> str:
+    """Which runs of an experiment are there, which are not, and the command that makes those."""
+    there = [run for run in runs if store.run(run.name(identity)).done]
+    lines = [f"{len(there)} of {len(runs)} runs are there already{_commits(there, identity, store)}."]
+    absent = [run.title for run in runs if run not in there]
+    absent += [f"{name} of {run.title}" for name, run in measurements.missing(experiment.measures, runs, identity, store)]
+    if absent:
+        seeds = 1 + max(run.seed for run in runs)
+        command = f"resnet-keras run {experiment.name} --scale {runs[0].config(identity)['scale']} --data {runs[0].data}"
+        lines += [f"Not run: {', '.join(absent)}.", f"To run: {command}" + (f" --seeds {seeds}" if seeds > 1 else "")]
+    return "\n".join(lines)
+
+
+def find_identity(name: str, data_dir, store: Store):
+    """The data set's identity: from the pictures or, where they are not at hand, from a run that was made on them.
+
+    So that the results that come with the repository can be read without its data.
+    """
+    from resnet_keras.data import Identity, identify
+
+    try:
+        return identify(name, data_dir)
+    except UserError:
+        for folder in store.runs():
+            if folder.config.get("data") == name:
+                return Identity(name, folder.config["data_version"], folder.config["data_title"])
+        raise
+
+
+def resolve_precision(experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int) -> str:
+    """The precision of "auto": that of the experiment's runs in the store, else the device's faster one.
+
+    So that finished runs that came with the repository count on every machine, and one experiment never mixes two
+    precisions.
+    """
+    for precision in ("bfloat16", "float32"):
+        names = [run.name(identity) for run in experiment.runs(scale, data, seeds, precision)]
+        if any(store.run(name).done for name in names):
+            return precision
+    from resnet_keras.quiet import load_keras
+    from resnet_keras.training import device
+
+    load_keras()
+    return device.settings().precision
+
+
+def plan(experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None):
+    """The runs of an experiment and the data set's identity.
+
+    Returns:
+        (runs, identity).
+
+    Raises:
+        UserError: The scale, data or precision does not exist.
+    """
+    store = store or Store()
+    runs = experiment.runs(scale, data, seeds, "float32")  # checks the arguments before anything is loaded
+    identity = find_identity(runs[0].data, data_dir, store)
+    if precision == "auto":
+        precision = resolve_precision(experiment, scale, data, store, identity, seeds)
+    return experiment.runs(scale, data, seeds, precision), identity
+
+
+def estimates(runs: list[Run], store: Store, device_name: str) -> list[float]:
+    """Seconds that each run will take here, by the speed of earlier runs on this device where there are any."""
+    speed = cost.measured_speed(store, device_name, runs[0].recipe.precision) or cost.ASSUMED
+    return [cost.seconds(run, speed) for run in runs]
+
+
+def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=False) -> None:
+    """Train every run that is not done.
+
+    Raises:
+        Interrupted: After the run under way has saved itself.
+    """
+    from resnet_keras import data
+    from resnet_keras.quiet import load_keras
+
+    missing = [run for run in runs if force or not store.run(run.name(identity)).done]
+    if not missing:
+        print(f"All {len(runs)} runs are there already{_commits(runs, identity, store)}; --force repeats them.")
+        return
+    load_keras()
+    from resnet_keras.training import device
+    from resnet_keras.training.trainer import train
+
+    dataset = data.load(missing[0].data, data_dir, validation=missing[0].recipe.validation)
+    times = estimates(missing, store, device.name())
+    print(
+        f"{len(missing)} of {len(runs)} runs to train on {device.name()}, {missing[0].recipe.precision}: "
+        f"about {duration(sum(times))}.",
+        flush=True,
+    )
+    for number, run in enumerate(missing):
+        label = f"[{number + 1}/{len(missing)}] {run.title}"
+        train(run, store=store, force=force, label=label, later=sum(times[number + 1 :]), dataset=dataset)
+
+
+def _commits(runs, identity, store) -> str:
+    """Where the cached runs came from."""
+    found = {(store.run(run.name(identity)).environment.get("commit") or "")[:8] for run in runs} - {""}
+    return f" (commit {', '.join(sorted(found))})" if found else ""

@@ -1,0 +1,39 @@
+"""Import Keras without TensorFlow's start-up chatter, which no setting turns off."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+
+
+def load_keras() -> None:
+    """Import Keras and its backend; what they print on the way is shown only if the import fails."""
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _held_back():
+        importlib.import_module("keras")
+        if sys.modules["keras"].config.backend() == "tensorflow":
+            # The chatter comes with the first touch of the devices, not with the import alone.
+            importlib.import_module("tensorflow").config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _held_back():
+    """Send what C++ writes to standard error into a file for a while."""
+    with tempfile.TemporaryFile() as kept:
+        sys.stderr.flush()
+        former = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(former, kept.read())
+            raise
+        finally:
+            os.dup2(former, 2)
+            os.close(former)

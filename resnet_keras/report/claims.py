@@ -1,0 +1,203 @@
+"""What the paper claims, each with the rule that decides about it (`claims.csv`), and what our runs say to it.
+
+A rule compares a number of the runs of one network (`left`) with that of another, or with a fixed number (`right`):
+
+    above   left is more than `margin` above right
+    below   left is more than `margin` below right
+    within  left and right differ by no more than `margin`
+
+Seeds that both networks have are compared pair by pair. From three on the whole 95 % interval of the difference has to
+lie above or below; with fewer, their mean. What has to be within the margin is the mean. `scales` and `data` say where a rule applies (nothing: everywhere), and
+`needs` how many seeds it takes. Numbers of different scales, data, precision or code are never compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+
+from resnet_keras.report import text
+from resnet_keras.report.paper import rows_of
+from resnet_keras.report.selection import Group, Setting
+from resnet_keras.report.statistics import Estimate, difference, estimate
+
+REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
+
+# Relation -> whether it holds for one value of left minus right; a rule that is no row of this is refused.
+RELATIONS = {
+    "above": lambda value, margin: value > margin,
+    "below": lambda value, margin: value < -margin,
+    "within": lambda value, margin: abs(value) <= margin,
+}
+METRICS = {"train_error": "training error", "test_error": "test error"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A row of `claims.csv`; `right` is a network's label or a number."""
+
+    name: str
+    experiment: str
+    claim: str
+    place: str
+    paper: str
+    left: str
+    metric: str
+    relation: str
+    right: str | float
+    margin: float
+    scales: tuple[str, ...]
+    data: str
+    needs: int
+    reading: bool
+
+    def __post_init__(self):
+        """Refuse a rule that cannot be judged.
+
+        Raises:
+            ValueError: Naming the claim.
+        """
+        if self.relation not in RELATIONS or self.margin < 0 or self.needs < 1:
+            raise ValueError(
+                f"claim {self.name!r}: relation, margin or needs is out of range; see claims.py."
+            )
+
+    def applies(self, setting: Setting) -> bool:
+        """Whether the rule may be judged on runs of this setting."""
+        return (not self.scales or setting.scale in self.scales) and (
+            not self.data or fnmatch.fnmatchcase(setting.data, self.data)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What the runs of one setting say to one claim; `setting` is None where there are no runs at all."""
+
+    claim: Claim
+    setting: Setting | None
+    verdict: str
+    ours: str = ""
+    n: int = 0
+    left: float | None = None
+    right: float | None = None
+    difference: Estimate | None = None
+
+
+@functools.cache
+def claims() -> tuple[Claim, ...]:
+    """All claims, in the order of the file."""
+    return tuple(claim_from(row) for row in rows_of("claims.csv"))
+
+
+def claim_from(row: dict[str, str]) -> Claim:
+    """A claim from a row of the file."""
+    return Claim(
+        **{
+            **row,
+            "right": _number_or_label(row["right"]),
+            "margin": float(row["margin"]),
+            "scales": tuple(row["scales"].split()),
+            "needs": int(row["needs"]),
+            "reading": row["reading"] == "yes",
+        }
+    )
+
+
+def findings(claim: Claim, settings: dict[Setting, list[Group]]) -> list[Finding]:
+    """One finding for each setting in which the claim can be judged or has begun to be; else one that says "not run"."""
+    found = [judge(claim, setting, groups) for setting, groups in settings.items() if claim.applies(setting)]
+    return [finding for finding in found if finding.n] or [Finding(claim, None, NOT_RUN)]
+
+
+def judge(claim: Claim, setting: Setting, groups: list[Group]) -> Finding:
+    """Apply the claim's rule to the runs of one setting."""
+    by_label = {group.row.label: group for group in groups}
+    left = _values(by_label, claim.left, claim.metric)
+    if isinstance(claim.right, float):
+        if not left:
+            return Finding(claim, setting, NOT_RUN)
+        mean = estimate(list(left.values()))
+        gap = dataclasses.replace(
+            mean, mean=mean.mean - claim.right, low=_less(mean.low, claim), high=_less(mean.high, claim)
+        )
+        ours, ends = f"{text.spread(mean.mean, mean.std)}{_interval(mean)}", (mean.mean, claim.right)
+    else:
+        right = _values(by_label, claim.right, claim.metric)
+        if not left or not right:
+            return Finding(claim, setting, NOT_RUN)
+        gap = difference(left, right)
+        ends = tuple(estimate(list(side.values())).mean for side in _matched(left, right))
+        ours = f"{text.number(ends[0])} against {text.number(ends[1])}" + (
+            f", difference {gap.mean:+.2f}{_interval(gap)}" if gap.n > 1 else ""
+        )
+    if gap.n < claim.needs:
+        ours = f"{ours} ({gap.n} of {claim.needs} seeds)"
+        return Finding(claim, setting, NOT_RUN, ours, gap.n, *ends, gap)
+    values = [gap.mean] if claim.relation == "within" else gap.range
+    holds = all(RELATIONS[claim.relation](value, claim.margin) for value in values)
+    return Finding(claim, setting, REPRODUCED if holds else NOT_REPRODUCED, ours, gap.n, *ends, gap)
+
+
+def reading(found: list[Finding]) -> str:
+    """One sentence on the claims of one experiment in one setting, made of its numbers; empty where nothing can be said."""
+    told = [
+        f for f in found if f.claim.reading and f.verdict != NOT_RUN and not isinstance(f.claim.right, float)
+    ]
+    clauses, endings = [_clause(finding) for finding in told], [_ending(finding) for finding in told]
+    if len(told) > 1 and len(set(endings)) == 1:  # say it once
+        clauses, endings = [" and ".join(clauses)], [f", {'both' if len(told) == 2 else 'all'} {endings[0]}"]
+    else:
+        endings = [f", {ending}" for ending in endings]
+    return text.capital("; ".join(map("".join, zip(clauses, endings, strict=True))) + ".") if told else ""
+
+
+def _clause(finding: Finding) -> str:
+    claim, gap = finding.claim, finding.difference
+    left, right = (label_title(label) for label in (claim.left, claim.right))
+    metric = METRICS.get(claim.metric, claim.metric.replace("_", " "))
+    digits = 1 if text.number(finding.left, 1) != text.number(finding.right, 1) else 2
+    numbers = f"({text.number(finding.left, digits)} against {text.number(finding.right, digits)} %)"
+    if gap.mean == 0:
+        return f"{left} ends with the same {metric} as {right} {numbers}"
+    return f"{left} ends with a {'higher' if gap.mean > 0 else 'lower'} {metric} than {right} {numbers}"
+
+
+def _ending(finding: Finding) -> str:
+    claim, gap = finding.claim, finding.difference
+    if finding.verdict == REPRODUCED:
+        return "as in the paper"
+    if RELATIONS[claim.relation](gap.mean, claim.margin):
+        return f"but over {gap.n} seeds too little to be sure of"
+    return "unlike in the paper"
+
+
+def label_title(label: str) -> str:
+    """plain56 -> plain-56, resnet56-A -> ResNet-56, resnet34-B -> ResNet-34 B."""
+    network, _, option = label.partition("-")
+    return text.network_title(network) + (f" {option}" if option not in ("", "A") else "")
+
+
+def _values(by_label: dict[str, Group], label: str, metric: str) -> dict[int, float]:
+    return by_label[label].by_seed(metric) if label in by_label else {}
+
+
+def _matched(left: dict, right: dict) -> tuple[dict, dict]:
+    """Both sides over the seeds that are compared, so that the numbers shown are those of the verdict."""
+    shared = left.keys() & right.keys()
+    return tuple({s: v for s, v in side.items() if s in shared or not shared} for side in (left, right))
+
+
+def _interval(found: Estimate) -> str:
+    return "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
+
+
+def _less(value: float | None, claim: Claim) -> float | None:
+    return None if value is None else value - claim.right
+
+
+def _number_or_label(word: str) -> str | float:
+    try:
+        return float(word)
+    except ValueError:
+        return word

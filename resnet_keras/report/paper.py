@@ -1,0 +1,41 @@
+"""The numbers that ours stand beside: the paper's, and those of others who repeated it (`paper.csv`)."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.resources
+import re
+
+FAMILY = re.compile(r"(cifar10|imagenet)(2012)?(_\w+)?")  # cifar10_jpeg and imagenet2012, but not cifar100
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """A CSV file of this package as a list of rows."""
+    text = importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+@functools.cache
+def numbers() -> dict[tuple[str, str, str, str], dict[str, str]]:
+    """(data, network, shortcut, metric) -> the paper's own row."""
+    keys = ("data", "network", "shortcut", "metric")
+    own = [row for row in rows_of("paper.csv") if row["source"] == "paper"]
+    return {tuple(row[key] for key in keys): row for row in own}
+
+
+def shown(data: str, network: str, shortcut: str, metric: str = "test_error") -> str:
+    """The paper's number as text, such as 6.97 or ≈ 13.5; empty where it has none.
+
+    `data` may be a re-encoded copy, such as cifar10_jpeg for cifar10.
+    """
+    match = FAMILY.fullmatch(data)
+    family = match[1] if match else ""
+    row = numbers().get((family, network, shortcut, f"{metric}_mean")) or numbers().get(
+        (family, network, shortcut, metric)
+    )
+    if row is None:
+        return ""
+    bound = {"above this": "> ", "below this": "< "}.get(row["reported"])
+    sign = bound or ("≈ " if row["approximate"] == "yes" else "")
+    return sign + row["value"] + (f" ± {row['std']}" if row["std"] else "")

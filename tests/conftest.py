@@ -1,0 +1,38 @@
+"""What several tests share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+ROOT = Path(__file__).parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictures to try the project on
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A data set of 8x8 noise pictures whose mean colour tells the class: trains in seconds."""
+    from resnet_keras.data import Dataset, Identity, Split
+
+    def split(count, seed):
+        draw = np.random.default_rng(seed)
+        labels = draw.integers(0, 4, count).astype(np.int32)
+        images = draw.integers(0, 160, (count, 8, 8, 3)) + 30 * labels[:, None, None, None]
+        return Split(images.clip(0, 255).astype(np.uint8), labels)
+
+    identity = Identity("tiny", "1", "tiny")
+    return Dataset(identity, ("a", "b", "c", "d"), split(300, 0), split(90, 1))
+
+
+@pytest.fixture
+def tiny_recipe():
+    """Forty-five iterations with two drops, looked at often."""
+    from resnet_keras.training.recipe import Recipe
+
+    return Recipe(
+        iterations=45, batch_size=32, drops=(20, 32), log_interval=10, test_interval=20, checkpoint_interval=10,
+        steps_per_call=4,
+    )  # fmt: skip

@@ -1,0 +1,36 @@
+"""Experiments name runs that exist, in an order of worth."""
+
+import pytest
+
+from resnet_keras.errors import UserError
+from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_run_can_be_named_and_differs(name, scale):
+    from resnet_keras.data import Identity
+
+    identity = Identity("cifar10", "3.0.2", "CIFAR-10")
+    runs = experiment(name).runs(scale, "cifar10", seeds=2)
+    assert len({run.name(identity) for run in runs}) == len(runs)
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+    assert all(run.config(identity)["scale"] == scale for run in runs)
+
+
+def test_degradation_compares_twins_of_the_papers_depths():
+    names = {run.network for run in experiment("degradation").runs("paper")}
+    assert names == {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (20, 32, 44, 56)}
+    first = [run.network for run in experiment("degradation").runs("short")[:4]]
+    assert first == ["plain20", "resnet20", "plain56", "resnet56"]
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 1.5, True, "2"])
+def test_seeds_are_counted(seeds):
+    with pytest.raises(UserError, match="seeds="):
+        experiment("degradation").runs("smoke", seeds=seeds)
+
+
+def test_a_typing_error_meets_its_near_match():
+    with pytest.raises(UserError, match="did you mean degradation"):
+        experiment("degredation")

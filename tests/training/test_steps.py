@@ -1,0 +1,115 @@
+"""Steps on the backend: against an independent NumPy loss, and the same on TensorFlow and JAX."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+import resnet_keras  # noqa: E402
+from resnet_keras.data.augment import draw  # noqa: E402
+from resnet_keras.errors import UserError  # noqa: E402
+from resnet_keras.training.optimizer import SGD  # noqa: E402
+from resnet_keras.training.steps import engine, losses  # noqa: E402
+
+
+def make_engine(tiny, dtype="float32"):
+    network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3), dtype=dtype)
+    network.mean.mean.assign(tiny.mean())
+    return engine(network, SGD(), tiny.train.images, tiny.train.labels)
+
+
+def train(tiny, calls, dtype="float32"):
+    """Steps in calls of these lengths, at rate 0.1 and then 0.01."""
+    machine, done, results = make_engine(tiny, dtype), 0, []
+    for steps in calls:
+        rates = np.where(np.arange(done, done + steps) < 6, 0.1, 0.01).astype(np.float32)
+        results.append(machine.train(draw(3, done, steps, 32, 300), rates))
+        done += steps
+    return machine, np.concatenate(results)
+
+
+def test_losses_against_numpy():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(7, 4)).astype("float32") * 5, np.array([0, 1, 2, 3, 0, 1, 2], np.int32)
+    wrong, entropy = (float(value) for value in losses(keras.ops.convert_to_tensor(logits), labels))
+    probabilities = np.exp(logits.astype(np.float64))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    assert wrong == (probabilities.argmax(axis=1) != labels).sum()
+    assert entropy == pytest.approx(-np.log(probabilities[np.arange(7), labels]).sum(), rel=1e-5)
+
+
+def test_how_many_steps_a_call_changes_no_bit(tiny):
+    one, trace_of_one = train(tiny, [12])
+    many, trace_of_many = train(tiny, [1, 5, 2, 4])
+    assert np.array_equal(trace_of_one, trace_of_many)
+    assert all(np.array_equal(value, many.state()[name]) for name, value in one.state().items())
+
+
+def test_the_loss_holds_no_penalty_and_falls(tiny):
+    machine, trace = train(tiny, [10, 10, 10])
+    assert trace[-5:, 1].mean() < trace[:3, 1].mean() / 2
+    error, entropy = machine.evaluate(tiny.test.images, tiny.test.labels)
+    logits = np.array(machine.network(tiny.test.images, training=False), np.float64)
+    log_scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    assert entropy == pytest.approx(-log_scores[np.arange(90), tiny.test.labels].mean(), rel=1e-4)
+    assert error == pytest.approx(100 * (logits.argmax(axis=1) != tiny.test.labels).mean())
+
+
+def test_state_survives_and_foreign_state_is_refused(tiny):
+    machine, _ = train(tiny, [3])
+    state = machine.state()
+    assert any(np.abs(value).max() > 0 for name, value in state.items() if name.startswith("velocity/"))
+    again = make_engine(tiny)
+    again.restore(state)
+    assert all(np.array_equal(value, again.state()[name]) for name, value in state.items())
+    before = again.state()
+    broken = {**state, "resnet8/fc/kernel": np.zeros((2, 2), np.float32)}
+    with pytest.raises(UserError, match="resnet8/fc/kernel"):
+        again.restore(broken)
+    assert all(np.array_equal(value, again.state()[name]) for name, value in before.items())
+
+
+def test_bfloat16_keeps_master_weights_and_statistics_in_float32(tiny):
+    machine, trace = train(tiny, [8], dtype="mixed_bfloat16")
+    assert {str(value.dtype) for value in machine.state().values()} <= {"float32", "int64", "int32"}
+    assert np.isfinite(trace).all()
+
+
+OTHER_BACKEND = """
+import json, sys
+import numpy as np
+from tests.training.test_steps import train
+from resnet_keras.data import Dataset, Identity, Split
+arrays = np.load(sys.argv[1])
+tiny = Dataset(Identity("tiny", "1", "tiny"), tuple("abcd"), Split(arrays["x"], arrays["y"]), Split(arrays["x"][:90], arrays["y"][:90]))
+machine, trace = train(tiny, [1] * 8)
+print(json.dumps([trace.tolist(), machine.evaluate(tiny.test.images, tiny.test.labels)]))
+"""
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="compares TensorFlow with JAX")
+def test_jax_takes_the_same_steps(tiny, tmp_path):
+    pytest.importorskip("jax", reason="the extra `jax` is not installed")
+    np.savez(tmp_path / "tiny.npz", x=tiny.train.images, y=tiny.train.labels)
+    asked = subprocess.run(
+        [sys.executable, "-c", OTHER_BACKEND, str(tmp_path / "tiny.npz")],
+        env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert asked.returncode == 0, asked.stderr[-2000:]
+    other, (error, entropy) = json.loads(asked.stdout.splitlines()[-1])
+    machine, trace = train(tiny, [1] * 8)
+    np.testing.assert_allclose(trace[:4], np.array(other)[:4], rtol=2e-3, atol=1e-3)
+    ours = machine.evaluate(tiny.train.images[:90], tiny.train.labels[:90])
+    assert abs(ours[1] - entropy) < 0.1 and abs(ours[0] - error) < 12
+
+
+def test_another_backend_is_refused_in_one_line(monkeypatch, tiny):
+    network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3))
+    monkeypatch.setattr(keras.config, "backend", lambda: "abacus")
+    with pytest.raises(UserError, match="tensorflow and jax, not on 'abacus'"):
+        engine(network, SGD(), tiny.train.images, tiny.train.labels)
