@@ -141,8 +141,8 @@ def run(
     if dry_run:
         print_plan(*runner.plan(experiment(name), scale, **options, store=store), store)
         return
-    runner.run(name, scale=scale, **options, force=force, store=store)
-    print_report(store, name, scale)
+    _, identity = runner.run(name, scale=scale, **options, force=force, store=store)
+    print_report(store, name, scale, identity.title)
 
 
 def print_plan(runs, identity, store) -> None:
@@ -162,15 +162,16 @@ def print_plan(runs, identity, store) -> None:
     print(f"About {duration(left)} of training on {device.name()}.")
 
 
-def print_report(store: Store, name: str, scale: str) -> None:
+def print_report(store: Store, name: str, scale: str, data_title: str) -> None:
     """Draw the experiment's table and figure, print the table, and say where both are."""
     from resnet_keras import report
 
     report.build(store, [name])
     print()
-    print(report.text_table(store, name, scale))
+    print(report.text_table(store, name, scale, data_title))
     print(f"\nTable:  {shown(store.root / 'tables' / f'{name}.md')}")
-    print(f"Figure: {shown(store.root / 'figures' / f'{name}.png')}")
+    for path in report.figure_files(store, name, scale, data_title):
+        print(f"Figure: {shown(path)}")
 
 
 @app.command

@@ -9,12 +9,12 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def results_dir(given: str | os.PathLike | None = None) -> Path:
-    """Folder of results: `given`, $RESNET_KERAS_RESULTS, or `results` in the checkout or, without one, here."""
+    """Folder of results: `given`, $RESNET_KERAS_RESULTS, or `results` in the checkout (without one, here)."""
     return _folder(given, "RESNET_KERAS_RESULTS", "results")
 
 
 def data_dir(given: str | os.PathLike | None = None) -> Path:
-    """Folder of data and caches: `given`, $RESNET_KERAS_DATA, or `data` in the checkout or, without one, here."""
+    """Folder of data and caches: `given`, $RESNET_KERAS_DATA, or `data` in the checkout (without one, here)."""
     return _folder(given, "RESNET_KERAS_DATA", "data")
 
 

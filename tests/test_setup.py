@@ -122,6 +122,17 @@ def test_lock_pins_what_builds_the_package():
         assert versions and all(version in need.specifier for version in versions)
 
 
+def test_files_beside_the_code_are_packaged():
+    """What package-data forgets is there in a checkout and missing in an installed package."""
+    package = ROOT / "resnet_keras"
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["resnet_keras"]
+    packaged = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {
+        path for path in package.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".pyc", ".tmp")
+    }
+    assert files and files <= packaged, f"not in package-data: {sorted(map(str, files - packaged))}"
+
+
 def test_imported_packages_are_declared():
     """What the package imports is a declared dependency, and not one that another happens to bring along."""
     distribution = {"PIL": "pillow", "yaml": "pyyaml"}

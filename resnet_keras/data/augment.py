@@ -120,7 +120,7 @@ def _order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """The shuffled epoch, by sorting raw words: NumPy keeps their stream fixed, but not `Generator.shuffle`."""
+    """The shuffled epoch, by sorting raw words: NumPy keeps their stream fixed, but not `shuffle`."""
     order = np.argsort(_words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
     order.flags.writeable = False
     return order

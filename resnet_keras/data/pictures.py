@@ -58,8 +58,8 @@ def gather(pictures: Iterable[Picture], classes: tuple[str, ...] | None, where: 
         first = first or (picture.where, image.shape)
         if image.shape != first[1]:
             raise UserError(
-                f"{picture.where} is {_size(image.shape)}, but {first[0]} is {_size(first[1])}: all pictures of a "
-                "set that is held in memory must have the same size; resize them first"
+                f"{picture.where} is {_size(image.shape)}, but {first[0]} is {_size(first[1])}: all pictures of "
+                "a set that is held in memory must have the same size; resize them first"
             )
         images[picture.split].append(image)
         names[picture.split].append(picture.label)

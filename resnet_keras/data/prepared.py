@@ -110,8 +110,8 @@ def download(found) -> None:
     except Exception as error:  # whatever a download can die of is one line to the reader
         raise UserError(
             f"{name} is not prepared under {root} and cannot be downloaded ({type(error).__name__}: "
-            f'{_first_line(error)}). Where there is a network, tfds.load("{name}", data_dir=DIR) prepares it; '
-            "copy DIR here and name it with --data-dir, or use --data shapes32, which needs no download"
+            f'{_first_line(error)}). Where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
+            "it; copy DIR here and name it with --data-dir, or use --data shapes32, which needs no download"
         ) from None
 
 
@@ -172,8 +172,8 @@ def _keys(found, where: str) -> tuple[str, str]:
         raise UserError(f"{where} has the splits {', '.join(splits)}; it must have {' and '.join(SPLITS)}")
     if not splits and None in features[keys[0]].shape[:2]:
         raise UserError(
-            f"the pictures of {where} vary in size: all pictures of a set that is held in memory must have the "
-            "same size; resize them into a folder and give that"
+            f"the pictures of {where} vary in size: all pictures of a set that is held in memory must have "
+            "the same size; resize them into a folder and give that"
         )
     return keys[0], keys[1]
 
@@ -186,7 +186,8 @@ def _tfds():
     except ImportError as error:
         raise UserError(
             f"this set is in no cache, and reading it needs TensorFlow Datasets ({error}); pip install "
-            "tensorflow tensorflow-datasets, or give a folder or tar archive of pictures, or use --data shapes32"
+            "tensorflow tensorflow-datasets, or give a folder or tar archive of pictures, or use --data "
+            "shapes32"
         ) from None
     tfds.disable_progress_bar()
     return tfds

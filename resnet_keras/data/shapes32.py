@@ -41,7 +41,7 @@ _STAR = np.stack([arc(-90, 198, 5), arc(-54, 234, 5, radius=0.42)], axis=1).resh
 OUTLINES = {
     "arrow": np.array(_ARROW) / 100,
     "circle": arc(0, 345, 24, radius=0.9),
-    "crescent": np.concatenate([arc(50, 310, 18), arc(281, 79, 11, radius=0.78, x=0.5)[1:-1]]) + [0.2, 0.0],
+    "crescent": np.concatenate([arc(50, 310, 18), arc(281, 79, 11, radius=0.78, x=0.5)[1:-1]]) + (0.2, 0.0),
     "cross": np.array(_CROSS) / 3.1,
     "drop": np.concatenate([arc(-28, 208, 16, radius=0.66, y=0.32), [[0.0, -1.1]]]),
     "heart": np.array(_HEART) / 95,
@@ -57,7 +57,9 @@ _Y = np.arange(SIZE, dtype=np.float64)[None, :, None] + 0.5
 
 
 def draw(split: str) -> Split:
-    """The pictures of `train` (10,000) or `test` (2,000): uint8 `[N, 32, 32, 3]`; picture i is of class i mod 10.
+    """The pictures of `train` (10,000) or `test` (2,000), uint8 `[N, 32, 32, 3]`.
+
+    Picture i is of class i mod 10.
 
     Raises:
         UserError: another split is asked for.
@@ -74,7 +76,7 @@ def draw(split: str) -> Split:
 
 
 class _Random:
-    """Random numbers of one block of pictures: Philox's raw words, whose stream NumPy promises not to change."""
+    """Random numbers of one block of pictures: raw words of Philox, whose stream NumPy keeps fixed."""
 
     def __init__(self, split: int, block: int, pictures: int):
         self._key = np.array([split, block], np.uint64)
@@ -118,7 +120,7 @@ def _draw_block(random: _Random, labels: np.ndarray) -> np.ndarray:
 
 
 def _colours(random: _Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two background colours, two of the figure, one of strokes: `[m, 2, 3]`, `[m, 2, 3]`, `[m, 3]` in 0..255.
+    """Two background colours `[m, 2, 3]`, two of the figure, and one of strokes `[m, 3]`, in 0..255.
 
     The figure's is the first of eight that is far enough from both of the background's, or else the farthest.
     """
@@ -145,7 +147,10 @@ def _hue(random: _Random, each: int) -> np.ndarray:
 
 
 def _pattern(random: _Random) -> np.ndarray:
-    """How much of the second colour each pixel has, `[m, 32, 32]` in 0..1: gradient, stripes, checks, blobs or clouds."""
+    """How much of the second colour each pixel has, `[m, 32, 32]` in 0..1.
+
+    A picture has one of five patterns: gradient, stripes, checks, blobs, clouds.
+    """
     cosine, sine = (part[:, None, None] for part in direction(random.whole(360)))
     along = (_X - 16) * cosine + (_Y - 16) * sine
     across = (_Y - 16) * cosine - (_X - 16) * sine
@@ -169,7 +174,7 @@ def _step(values: np.ndarray) -> np.ndarray:
 
 
 def _clouds(random: _Random) -> np.ndarray:
-    """Smooth noise `[m, 32, 32]` in 0..1: random values on a lattice, six pixels wide, blended between its points."""
+    """Smooth noise `[m, 32, 32]` in 0..1: random values six pixels apart, blended in between."""
     lattice = random.uniform(0, 1, 7, 7)
     place = np.arange(SIZE) / 6.0
     cell = place.astype(int)
@@ -196,7 +201,7 @@ def _figure(random: _Random, labels: np.ndarray) -> np.ndarray:
 
 
 def _placed(outline, turn, lean, stretch, size, place) -> np.ndarray:
-    """Corners `[m, V, 2]` of an outline that is turned, stretched along a second direction, sized and moved."""
+    """Corners `[m, V, 2]` of an outline turned, stretched along a second direction, sized and moved."""
     cosine, sine = (part[:, None] for part in direction(turn))
     x, y = outline[:, 0] * cosine - outline[:, 1] * sine, outline[:, 0] * sine + outline[:, 1] * cosine
     cosine, sine = (part[:, None] for part in direction(lean))
@@ -217,7 +222,7 @@ def _stroke(random: _Random, percent: int) -> np.ndarray:
 
 
 def _coverage(distance: np.ndarray, softness: np.ndarray) -> np.ndarray:
-    """Share of a pixel inside an edge at a signed distance; `softness` is the edge's width in pixels, `[m]`."""
+    """Share of a pixel inside an edge at a signed distance; `softness` `[m]` is the edge's width."""
     return np.clip(0.5 - distance / softness[:, None, None], 0.0, 1.0)
 
 

@@ -180,8 +180,8 @@ def _unknown(name: str, roots: list[Path]) -> str:
     if Path(name).is_dir():
         hint = f" (for the folder of that name, give ./{name})"
     return (
-        f"there is no data set {name!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification "
-        f"set such as cifar10, a folder that holds {pictures.LAYOUT}, given as ./NAME, or a "
+        f"there is no data set {name!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-"
+        f"classification set such as cifar10, a folder that holds {pictures.LAYOUT}, given as ./NAME, or a "
         f"{', '.join(ARCHIVES)} of one"
     )
 

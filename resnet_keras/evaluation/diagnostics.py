@@ -17,8 +17,8 @@ BATCH = 250
 def responses(network, images: np.ndarray) -> list[dict]:
     """Standard deviation of every 3x3 layer's response: after BN, before the ReLU or the addition (Fig. 7).
 
-    In inference mode, over all images, positions and channels of a layer. The paper leaves open which images, and
-    whether channels are pooled.
+    In inference mode, over all images, positions and channels of a layer. The paper leaves open which images it
+    took, and whether it pooled the channels.
 
     Args:
         network: A plain or residual network, with BN or without.
@@ -67,8 +67,8 @@ def _is_3x3(layer) -> bool:
 class GradientNorms:
     """Norms of the gradients that a training step would see, for one network at any time of its training.
 
-    The L2 norm of the gradient of the cross-entropy (without weight decay) for each kernel, as a mean over a few
-    batches, which stay the same.
+    For each kernel the L2 norm of the gradient of the cross-entropy (without weight decay), as a mean over a few
+    batches that stay the same.
 
     Args:
         network: A built network.

@@ -1,6 +1,6 @@
-"""Lesions: the error of a trained network with one block left out, or two neighbours swapped, and nothing retrained.
+"""Lesions: the error of a trained network with one block left out or two swapped, and nothing retrained.
 
-After Veit, Wilber and Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks" (2016).
+After Veit, Wilber and Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", 2016.
 """
 
 from __future__ import annotations
@@ -25,39 +25,34 @@ def lesions(network, images: np.ndarray, labels: np.ndarray) -> list[dict]:
         labels: int32 [n].
 
     Returns:
-        Rows of lesion ("none", "delete" or "swap"), block (its number from 1; the first of the two of a swap), place
-        (its name), grows (whether it changes the map's size) and error.
+        Rows of lesion ("none", "delete" or "swap"), block (its number from 1; the first of the two of a swap),
+        place (its name), grows (whether it changes the map's size) and error.
     """
-    rows = [row("none", None, top_error(logits(network.chain(), images), labels))]
-    for kind, block, chain in lesioned(network):
-        rows.append(row(kind, block, top_error(logits(chain, images), labels), network.blocks))
-    return rows
+    whole = {"lesion": "none", "block": 0, "place": "", "grows": False}
+    cases = [(whole, network.chain()), *lesioned(network)]
+    return [{**case, "error": top_error(logits(chain, images), labels)} for case, chain in cases]
 
 
-def row(kind: str, block: Block | None, error: float, blocks=()) -> dict:
-    """One row of `lesions`."""
-    if block is None:
-        return {"lesion": kind, "block": 0, "place": "", "grows": False, "error": error}
-    number = [one is block for one in blocks].index(True) + 1
-    return {"lesion": kind, "block": number, "place": block.name, "grows": not block.keeps_shape, "error": error}
-
-
-def lesioned(network) -> Iterator[tuple[str, Block, list]]:
-    """(lesion, block, the network's chain with it) of every lesion: deletions first, then swaps."""
+def lesioned(network) -> Iterator[tuple[dict, list]]:
+    """(what `lesions` says of it, the network's chain with it) of every lesion: deletions first, then swaps."""
     chain = network.chain()
     places = [index for index, layer in enumerate(chain) if isinstance(layer, Block)]
-    for place in places:
-        yield "delete", chain[place], without(chain, place)
-    for place in places[:-1]:
-        if chain[place].keeps_shape and chain[place + 1].keeps_shape:
-            yield "swap", chain[place], swapped(chain, place)
+    cases = [
+        {"block": number, "place": chain[place].name, "grows": not chain[place].keeps_shape}
+        for number, place in enumerate(places, start=1)
+    ]
+    for case, place in zip(cases, places, strict=True):
+        yield {"lesion": "delete", **case}, without(chain, place)
+    for case, next_case, place in zip(cases, cases[1:], places, strict=False):
+        if not case["grows"] and not next_case["grows"]:
+            yield {"lesion": "swap", **case}, swapped(chain, place)
 
 
 def without(chain: list, place: int) -> list:
     """The chain with a block's convolutions left out: its shortcut alone, or nothing where it keeps the shape.
 
-    A plain block that changes the shape is replaced by option A's shortcut: every second pixel, and zeros for the new
-    channels.
+    A plain block that changes the shape is replaced by option A's shortcut: every second pixel, and zeros for
+    the new channels.
     """
     return [*chain[:place], ShortcutAlone(chain[place]), *chain[place + 1 :]]
 

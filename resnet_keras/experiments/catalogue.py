@@ -36,7 +36,9 @@ class Experiment:
     networks: dict[str, tuple]
     measures: tuple[str, ...] = ()
 
-    def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
+    def runs(
+        self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32"
+    ) -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
 
         Args:
@@ -110,7 +112,7 @@ EXPERIMENTS = {
             name="residual",
             title="Residual networks gain from depth",
             place="Sec. 4.2, Fig. 6 middle, Table 6",
-            claim="Residual networks get better with depth up to 110 layers, and each is better than its plain twin.",
+            claim="Residual networks gain from depth up to 110 layers, and each is better than its plain twin.",
             networks={
                 "smoke": twins(20, 56),
                 "short": twins(20, 56, 32, 44, 110),
@@ -121,7 +123,7 @@ EXPERIMENTS = {
             name="shortcuts",
             title="Shortcuts: identity or projection",
             place="Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
-            claim="Options A, B and C are all far better than no shortcut; B is slightly better than A, C than B.",
+            claim="Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
             networks={
                 "smoke": options(20),
                 "short": options(20, 56),
@@ -132,7 +134,7 @@ EXPERIMENTS = {
             name="depth",
             title="Depth: 110 and 1,202 layers",
             place="Sec. 4.2, Fig. 6 right, Table 6",
-            claim="A network of 1,202 layers trains without difficulty, and tests worse than one of 110: it over-fits.",
+            claim="1,202 layers train without difficulty, and test worse than 110: they over-fit.",
             networks={
                 "smoke": ("resnet20", "resnet56"),
                 "short": ("resnet56", "resnet110", "resnet1202"),
@@ -143,7 +145,7 @@ EXPERIMENTS = {
             name="responses",
             title="Layer responses",
             place="Sec. 4.2, Fig. 7",
-            claim="Layers of residual networks respond less than those of plain ones, and less the deeper the network.",
+            claim="Layers of residual networks respond less than plain ones, and less the deeper the network.",
             networks={"smoke": twins(20, 56), "short": RESPONDING, "paper": RESPONDING},
             measures=("responses",),
         ),
@@ -151,7 +153,7 @@ EXPERIMENTS = {
             name="gradients",
             title="Gradients of plain networks do not vanish",
             place="Sec. 4.1, in words; the measurement goes beyond the paper",
-            claim="With BN the gradients of plain networks have healthy norms: vanishing ones do not explain degradation.",
+            claim="With BN, gradients of plain networks have healthy norms: they do not explain degradation.",
             networks={
                 "smoke": (*twins(20), *without_normalization(*twins(20))),
                 "short": (*twins(20, 56), *without_normalization(*twins(20, 56))),
@@ -163,7 +165,7 @@ EXPERIMENTS = {
             name="lesion",
             title="Lesions: blocks left out or swapped",
             place="beyond the paper",
-            claim="A trained residual network bears the loss of almost any one block; a plain network does not.",
+            claim="A trained residual network bears the loss of almost any block; a plain one does not.",
             networks={"smoke": twins(20), "short": twins(56, 20), "paper": twins(56, 20)},
             measures=("lesion",),
         ),

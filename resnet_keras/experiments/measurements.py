@@ -14,7 +14,7 @@ import numpy as np
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.run import Run
 
-# Images of the test split for lesions, by scale: a lesion takes a pass over them, and a ResNet-56 has 52 of them.
+# Test images for lesions, by scale: a lesion takes a pass over them, and a ResNet-56 has 49.
 LESION_IMAGES = {"smoke": 500, "short": 2_000, "paper": 10_000}
 RESPONSE_IMAGES = 2_000
 GRADIENT_IMAGES, GRADIENT_BATCHES = 512, 4
@@ -56,8 +56,8 @@ def lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
 def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Gradient norms of each kernel: early in the training, and at its end where there is a trained network.
 
-    For the early ones the run's first iterations are trained again: a run is a function of its seed, so that they are
-    the same. A run that diverges is followed up to there.
+    For the early ones the run's first iterations are trained again: a run is a function of its seed, so that
+    they are the same. A run that diverges is followed up to there.
     """
     from resnet_keras.evaluation.diagnostics import GradientNorms
     from resnet_keras.training.trainer import Trainer
@@ -74,8 +74,7 @@ def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
         return finite
 
     with tempfile.TemporaryDirectory() as elsewhere:
-        unseen = dataclasses.replace(run.recipe, log_interval=10**9, test_interval=10**9, checkpoint_interval=10**9)
-        trainer = Trainer(dataclasses.replace(run, recipe=unseen), RunFolder(elsewhere), dataset, run.network)
+        trainer = Trainer(_unseen(run), RunFolder(elsewhere), dataset, run.title)
         norms = GradientNorms(trainer.network, *batches)
         for iteration in EARLY:
             if iteration >= run.recipe.iterations:
@@ -88,6 +87,12 @@ def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
+def _unseen(run: Run) -> Run:
+    """The same run, writing nothing on its way."""
+    never = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 10**9)
+    return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **never))
+
+
 MEASUREMENTS = {
     "responses": Measurement(responses),
     "gradients": Measurement(gradients, on_trained=False),
@@ -96,7 +101,10 @@ MEASUREMENTS = {
 
 
 def missing(names: Iterable[str], runs: list[Run], identity, store: Store) -> list[tuple[str, Run]]:
-    """(measurement, run) of what has not been measured on a run that is done; a diverged run has no trained network."""
+    """(measurement, run) of what can be measured on the runs that are done, and has not been.
+
+    A diverged run has no trained network to measure.
+    """
     found = []
     for name in names:
         for run in runs:
@@ -108,7 +116,7 @@ def missing(names: Iterable[str], runs: list[Run], identity, store: Store) -> li
 
 
 def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, data_dir=None) -> None:
-    """Measure what is missing, where the trained networks are at hand, and say of the others that they are not."""
+    """Measure what is missing, and say of which runs the trained network is not at hand."""
     from resnet_keras import data
     from resnet_keras.quiet import load_keras
 
@@ -116,7 +124,9 @@ def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, d
     for name, run in missing(names, runs, identity, store):
         folder = store.run(run.name(identity))
         if MEASUREMENTS[name].on_trained and not folder.network_file.is_file():
-            print(f"{folder.name} has no network.keras here to measure {name} on; --force trains it again.", flush=True)
+            print(
+                f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True
+            )
         else:
             to_do.append((name, run, folder))
     if not to_do:
@@ -125,8 +135,10 @@ def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, d
     dataset = data.load(to_do[0][1].data, data_dir, validation=to_do[0][1].recipe.validation)
     for number, (name, run, folder) in enumerate(to_do, start=1):
         print(f"[{number}/{len(to_do)}] measuring {name} of {run.title}", flush=True)
-        folder.write_measurement(name, [_rounded(row) for row in MEASUREMENTS[name].rows(run, folder, dataset)])
+        rows = MEASUREMENTS[name].rows(run, folder, dataset)
+        folder.write_measurement(name, [_rounded(row) for row in rows])
 
 
 def _rounded(row: dict) -> dict:
-    return {key: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for key, value in row.items()}
+    short = {key: float(f"{value:.{DIGITS}g}") for key, value in row.items() if isinstance(value, float)}
+    return {**row, **short}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+
+from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
 from resnet_keras.experiments import cost, measurements
 from resnet_keras.experiments.catalogue import Experiment, experiment
@@ -21,7 +24,7 @@ def run(
     force: bool = False,
     train: bool = True,
     store: Store | None = None,
-) -> list[Run]:
+) -> tuple[list[Run], Identity]:
     """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
 
     Args:
@@ -36,7 +39,7 @@ def run(
         store: Default: the default results folder.
 
     Returns:
-        The experiment's runs, all done unless `train` is False.
+        The experiment's runs, all done unless `train` is False, and the data set's identity.
 
     Raises:
         UserError: An argument, the data or a file cannot be used.
@@ -44,13 +47,15 @@ def run(
     """
     store, chosen = store or Store(), experiment(name)
     runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
-    print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
+    print(
+        f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}."
+    )
     if train:
         execute(runs, identity, store=store, data_dir=data_dir, force=force)
         measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
     else:
         print(there_and_missing(chosen, runs, identity, store))
-    return runs
+    return runs, identity
 
 
 def there_and_missing(experiment: Experiment, runs: list[Run], identity, store: Store) -> str:
@@ -58,21 +63,25 @@ def there_and_missing(experiment: Experiment, runs: list[Run], identity, store: 
     there = [run for run in runs if store.run(run.name(identity)).done]
     lines = [f"{len(there)} of {len(runs)} runs are there already{_commits(there, identity, store)}."]
     absent = [run.title for run in runs if run not in there]
-    absent += [f"{name} of {run.title}" for name, run in measurements.missing(experiment.measures, runs, identity, store)]
+    unmeasured = measurements.missing(experiment.measures, runs, identity, store)
+    absent += [f"{name} of {run.title}" for name, run in unmeasured]
     if absent:
-        seeds = 1 + max(run.seed for run in runs)
-        command = f"resnet-keras run {experiment.name} --scale {runs[0].config(identity)['scale']} --data {runs[0].data}"
-        lines += [f"Not run: {', '.join(absent)}.", f"To run: {command}" + (f" --seeds {seeds}" if seeds > 1 else "")]
+        lines += [f"Not run: {', '.join(absent)}.", f"To run: {_command(experiment, runs, identity)}"]
     return "\n".join(lines)
 
 
-def find_identity(name: str, data_dir, store: Store):
+def _command(experiment: Experiment, runs: list[Run], identity) -> str:
+    first, seeds = runs[0], 1 + max(run.seed for run in runs)
+    words = ["resnet-keras", "run", experiment.name]
+    words += ["--scale", first.config(identity)["scale"], "--data", first.data]
+    return shlex.join(words + (["--seeds", str(seeds)] if seeds > 1 else []))
+
+
+def find_identity(name: str, data_dir, store: Store) -> Identity:
     """The data set's identity: from the pictures or, where they are not at hand, from a run that was made on them.
 
     So that the results that come with the repository can be read without its data.
     """
-    from resnet_keras.data import Identity, identify
-
     try:
         return identify(name, data_dir)
     except UserError:
@@ -82,7 +91,9 @@ def find_identity(name: str, data_dir, store: Store):
         raise
 
 
-def resolve_precision(experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int) -> str:
+def resolve_precision(
+    experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int
+) -> str:
     """The precision of "auto": that of the experiment's runs in the store, else the device's faster one.
 
     So that finished runs that came with the repository count on every machine, and one experiment never mixes two
@@ -133,7 +144,9 @@ def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=Fal
 
     missing = [run for run in runs if force or not store.run(run.name(identity)).done]
     if not missing:
-        print(f"All {len(runs)} runs are there already{_commits(runs, identity, store)}; --force repeats them.")
+        print(
+            f"All {len(runs)} runs are there already{_commits(runs, identity, store)}; --force repeats them."
+        )
         return
     load_keras()
     from resnet_keras.training import device

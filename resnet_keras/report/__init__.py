@@ -39,15 +39,16 @@ def text_table(store: Store, name: str, scale: str, data_title: str) -> str:
     """An experiment's results at one scale on one data set, for a terminal."""
     from resnet_keras.report import writing
 
-    return writing.text_table(_parts(store, name, scale, data_title))
+    return writing.text_table(parts(store, name, scale, data_title))
 
 
 def figure_files(store: Store, name: str, scale: str, data_title: str) -> list[Path]:
     """The PNG of each of an experiment's figures at one scale on one data set (one for each precision)."""
-    return [store.root / "figures" / f"{part.stem}.png" for part in _parts(store, name, scale, data_title)]
+    return [store.root / "figures" / f"{part.stem}.png" for part in parts(store, name, scale, data_title)]
 
 
-def _parts(store: Store, name: str, scale: str, data_title: str):
+def parts(store: Store, name: str, scale: str, data_title: str) -> list:
+    """The parts of an experiment (see `sections.Part`) at one scale on one data set, one for each precision."""
     from resnet_keras.experiments.catalogue import experiment
     from resnet_keras.report import sections
 
