@@ -1,6 +1,6 @@
 """Training speed of ours and of stock Keras, interleaved A B A B, medians and ratios.
 
-Interleaving matters: the speed of a shared machine changes from minute to minute, and a ratio within one round does not.
+Interleaving matters: the speed of a shared machine changes from minute to minute, a ratio within one round does not.
 """
 
 from __future__ import annotations

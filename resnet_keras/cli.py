@@ -197,7 +197,9 @@ def evaluate(run_name: str, /, *, data: str | None = None, data_dir: DataDir = N
     """
     folder = Store(results).run(run_name)
     if not folder.config:
-        raise UserError(f"no run {run_name!r} in {shown(folder.path.parent)}: `resnet-keras list` prints those there are.")
+        raise UserError(
+            f"no run {run_name!r} in {shown(folder.path.parent)}: `resnet-keras list` prints those there are."
+        )
     from resnet_keras.quiet import load_keras
 
     load_keras()

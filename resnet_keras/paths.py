@@ -14,7 +14,7 @@ def results_dir(given: str | os.PathLike | None = None) -> Path:
 
 
 def data_dir(given: str | os.PathLike | None = None) -> Path:
-    """Folder of data and caches: `given`, $RESNET_KERAS_DATA, or `data` in the checkout (without one, here)."""
+    """Folder of data: `given`, $RESNET_KERAS_DATA, or `data` in the checkout (without one, here)."""
     return _folder(given, "RESNET_KERAS_DATA", "data")
 
 

@@ -54,7 +54,7 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """ "finished", "diverged", "interrupted", or "not run"."""
+        """One of "finished", "diverged", "interrupted" and "not run"."""
         return (self.summary or {}).get("status", "interrupted" if self.path.is_dir() else "not run")
 
     @property
@@ -115,8 +115,6 @@ class RunFolder:
         if not self.network_file.is_file():
             raise UserError(f"{self.name} has no network.keras here: train it again with --force, or copy the file in.")
         import keras
-
-        import resnet_keras.models.resnet  # noqa: F401  (registers the classes that the file names)
 
         return keras.saving.load_model(self.network_file, compile=False, safe_mode=True)
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "training": TRAINING,
     "evaluation": TRAINING | {"evaluation"},
     "experiments": TRAINING | {"evaluation", "experiments"},
-    "report": BASE | {"store", "training.recipe", "experiments.catalogue"},
+    "report": BASE | {"store", "training.recipe", "training.run", "experiments.catalogue"},
 }
 ABOVE_ALL = {"__init__", "__main__", "cli"}  # these may import every part, and no part may import them
 

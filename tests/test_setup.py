@@ -127,9 +127,7 @@ def test_files_beside_the_code_are_packaged():
     package = ROOT / "resnet_keras"
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["resnet_keras"]
     packaged = {path for pattern in patterns for path in package.glob(pattern)}
-    files = {
-        path for path in package.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".pyc", ".tmp")
-    }
+    files = {path for path in package.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".pyc", ".tmp")}
     assert files and files <= packaged, f"not in package-data: {sorted(map(str, files - packaged))}"
 
 

@@ -52,9 +52,7 @@ def load(identity: Identity, stamp: str = "") -> Arrays | None:
         if about["stamp"] != stamp:
             log.warning("%s has changed since it was cached; reading it again", identity.name)
             return None
-        return Arrays(
-            tuple(about["classes"]), *(_read_split(folder, about, split) for split in ("train", "test"))
-        )
+        return Arrays(tuple(about["classes"]), *(_read_split(folder, about, split) for split in ("train", "test")))
     except _DAMAGE as error:
         log.warning("cache %s is damaged (%s); making it again", folder, error)
         return None

@@ -21,9 +21,7 @@ def direction(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return COSINES[degrees % 360], COSINES[(degrees - 90) % 360]
 
 
-def arc(
-    first: int, last: int, points: int, radius: float = 1.0, x: float = 0.0, y: float = 0.0
-) -> np.ndarray:
+def arc(first: int, last: int, points: int, radius: float = 1.0, x: float = 0.0, y: float = 0.0) -> np.ndarray:
     """`points` points `[points, 2]` on a circle around (x, y), from `first` to `last` degrees, both in."""
     degrees = np.array([first + (last - first) * i // (points - 1) for i in range(points)])
     cosine, sine = direction(degrees)

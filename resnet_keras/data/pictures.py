@@ -58,8 +58,8 @@ def gather(pictures: Iterable[Picture], classes: tuple[str, ...] | None, where: 
         first = first or (picture.where, image.shape)
         if image.shape != first[1]:
             raise UserError(
-                f"{picture.where} is {_size(image.shape)}, but {first[0]} is {_size(first[1])}: all pictures of "
-                "a set that is held in memory must have the same size; resize them first"
+                f"{picture.where} is {_size(image.shape)}, but {first[0]} is {_size(first[1])}: all pictures "
+                "of a set that is held in memory must have the same size; resize them first"
             )
         images[picture.split].append(image)
         names[picture.split].append(picture.label)
@@ -68,9 +68,7 @@ def gather(pictures: Iterable[Picture], classes: tuple[str, ...] | None, where: 
             raise UserError(f"{where} has no {split} pictures; it must hold {LAYOUT}")
     if classes is None:
         classes = tuple(sorted(set(names["train"])))
-    return Arrays(
-        classes, *(_in_order(images[split], _numbers(names[split], classes, where)) for split in SPLITS)
-    )
+    return Arrays(classes, *(_in_order(images[split], _numbers(names[split], classes, where)) for split in SPLITS))
 
 
 def decode(picture: Picture) -> np.ndarray:
@@ -84,9 +82,7 @@ def decode(picture: Picture) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(picture.encoded), formats=("PNG", "JPEG")) as image:
             if image.mode.startswith(_DEEP):
-                raise UserError(
-                    f"{picture.where} has more than 8 bits a value; only 8-bit pictures can be used"
-                )
+                raise UserError(f"{picture.where} has more than 8 bits a value; only 8-bit pictures can be used")
             return np.array(image.convert("RGB"))
     except UnidentifiedImageError:
         raise UserError(f"{picture.where} is neither a PNG nor a JPEG picture; mend or remove it") from None
@@ -142,13 +138,9 @@ def read_archive(archive: Path) -> Iterator[Picture]:
             for member in tar:
                 path = _checked(archive, member)
                 if path is not None:
-                    yield Picture(
-                        path.parts[0], path.parts[1], f"{archive}: {path}", tar.extractfile(member).read()
-                    )
+                    yield Picture(path.parts[0], path.parts[1], f"{archive}: {path}", tar.extractfile(member).read())
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
-        raise UserError(
-            f"{archive} is no readable tar archive ({error}); copy or download it again"
-        ) from None
+        raise UserError(f"{archive} is no readable tar archive ({error}); copy or download it again") from None
 
 
 def _checked(archive: Path, member: tarfile.TarInfo) -> PurePosixPath | None:
@@ -157,9 +149,7 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> PurePosixPath | None:
     if member.isdir():
         return None
     if not member.isfile():
-        raise UserError(
-            f"{archive} holds {member.name!r}, a link or a device; it may hold only folders and files"
-        )
+        raise UserError(f"{archive} holds {member.name!r}, a link or a device; it may hold only folders and files")
     if not _is_picture(path.name):
         return None
     if len(path.parts) != 3 or path.parts[0] not in SPLITS or path.parts[1].startswith("."):
@@ -181,9 +171,7 @@ def _numbers(names: list[str], classes: tuple[str, ...], where: str) -> np.ndarr
     number = {name: i for i, name in enumerate(classes)}
     strange = sorted(set(names) - set(classes))
     if strange:
-        raise UserError(
-            f"{where}: class {strange[0]!r} is in test but not in train; both must have the same classes"
-        )
+        raise UserError(f"{where}: class {strange[0]!r} is in test but not in train; both must have the same classes")
     return np.array([number[name] for name in names], np.int32)
 
 

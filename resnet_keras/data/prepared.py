@@ -9,7 +9,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -20,10 +19,12 @@ from urllib.request import getproxies
 from resnet_keras.data.cache import Arrays
 from resnet_keras.data.pictures import SPLITS, Picture, gather
 from resnet_keras.errors import UserError
+from resnet_keras.quiet import load_keras
 
 log = logging.getLogger(__name__)
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
+_NAME = re.compile(r"\w+(/.+)?")  # TFDS's name or name/config
 CONNECT_SECONDS = 5  # TFDS itself would try a dead network for more than three minutes
 
 
@@ -62,15 +63,13 @@ def version(folder: Path) -> str:
     try:
         return str(json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder / 'dataset_info.json'} cannot be read ({error}); prepare the set again"
-        ) from None
+        raise UserError(f"{folder / 'dataset_info.json'} cannot be read ({error}); prepare the set again") from None
 
 
 def known() -> list[str]:
     """Names that the installed TFDS can download; none where TFDS is not installed."""
     try:
-        return _tfds().list_builders(with_community_datasets=False)
+        return _tfds("TFDS").list_builders(with_community_datasets=False)
     except UserError:
         return []
 
@@ -81,7 +80,9 @@ def builder(name: str, root: Path):
     Raises:
         UserError: TFDS is not installed, or the set cannot be held in memory.
     """
-    tfds = _tfds()
+    if not _NAME.fullmatch(name):
+        return None
+    tfds = _tfds(name)
     try:
         with _quiet():
             found = tfds.builder(name, data_dir=root)
@@ -99,19 +100,17 @@ def download(found) -> None:
     Raises:
         UserError: there is no network, or the download fails.
     """
-    name, root = found.info.name, found.data_dir
+    name = found.info.name
     try:
         _try_network(found)
-        log.warning("downloading %s with TFDS into %s", name, root)
+        log.warning("downloading %s with TFDS into %s", name, found.data_dir)
         with _quiet():
             found.download_and_prepare()
-    except KeyboardInterrupt:
-        raise
     except Exception as error:  # whatever a download can die of is one line to the reader
         raise UserError(
-            f"{name} is not prepared under {root} and cannot be downloaded ({type(error).__name__}: "
-            f'{_first_line(error)}). Where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
-            "it; copy DIR here and name it with --data-dir, or use --data shapes32, which needs no download"
+            f"{name} is not prepared in {found.data_dir} and cannot be downloaded ({type(error).__name__}: "
+            f'{_first_line(error)}); where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
+            "it: copy DIR here and name it with --data-dir, or use --data shapes32, which needs no download"
         ) from None
 
 
@@ -128,9 +127,8 @@ def read(found: Path | object) -> Arrays:
         UserError: it is no set of labelled pictures of one size with the splits train and test, or its files
             are damaged.
     """
-    tfds = _tfds()
-    _leave_accelerator()
     where = str(found)
+    tfds = _tfds(where)
     try:
         with _quiet():
             if isinstance(found, Path):
@@ -148,11 +146,9 @@ def read(found: Path | object) -> Arrays:
 
 def _records(found, where: str) -> Iterator[Picture]:
     """The encoded pictures, not decoded by TensorFlow."""
-    tfds = _tfds()
+    tfds = _tfds(where)
     image, label = _keys(found, where)
-    wanted = tfds.decode.PartialDecoding(
-        {image: True, label: True}, decoders={image: tfds.decode.SkipDecoding()}
-    )
+    wanted = tfds.decode.PartialDecoding({image: True, label: True}, decoders={image: tfds.decode.SkipDecoding()})
     to_name = found.info.features[label].int2str
     for split in SPLITS:
         records = found.as_dataset(split=split, shuffle_files=False, decoders=wanted)
@@ -178,18 +174,20 @@ def _keys(found, where: str) -> tuple[str, str]:
     return keys[0], keys[1]
 
 
-def _tfds():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+def _tfds(where: str):
+    """TFDS, imported quietly and kept off the accelerator; `where` names the set that needs it."""
     try:
+        load_keras()  # imports TensorFlow without its chatter, where it is the backend
         import tensorflow  # noqa: F401  (TFDS imports without it, and fails later)
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise UserError(
-            f"this set is in no cache, and reading it needs TensorFlow Datasets ({error}); pip install "
+            f"{where} is in no cache, and reading it needs TensorFlow Datasets ({error}); pip install "
             "tensorflow tensorflow-datasets, or give a folder or tar archive of pictures, or use --data "
             "shapes32"
         ) from None
     tfds.disable_progress_bar()
+    _leave_accelerator()
     return tfds
 
 
@@ -204,12 +202,15 @@ def _leave_accelerator() -> None:
 
 
 def _try_network(found) -> None:
-    """Raise OSError soon where no host of the set can be reached; behind a proxy, leave it to TFDS."""
+    """Raise ConnectionError soon where a host of the set cannot be reached; behind a proxy, leave it to TFDS."""
     hosts = {urlsplit(url).hostname for url in found.url_infos} - {None}
     if not hosts or getproxies():
         return
     for host in sorted(hosts):
-        socket.create_connection((host, 443), CONNECT_SECONDS).close()
+        try:
+            socket.create_connection((host, 443), CONNECT_SECONDS).close()
+        except OSError as error:
+            raise ConnectionError(f"no connection to {host}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -36,12 +36,13 @@ _ARROW = [(0, -100), (85, -5), (32, -5), (32, 95), (-32, 95), (-32, -5), (-85, -
 _HEART = [(0, 95), (-60, 42), (-92, 0), (-98, -38), (-78, -72), (-42, -80), (-14, -64), (0, -38)]
 _HEART = [*_HEART, *((-x, y) for x, y in _HEART[:0:-1] if x)]
 _STAR = np.stack([arc(-90, 198, 5), arc(-54, 234, 5, radius=0.42)], axis=1).reshape(10, 2)
+_CRESCENT = np.concatenate([arc(50, 310, 18), arc(281, 79, 11, radius=0.78, x=0.5)[1:-1]])
 
 # Outlines as corners `[V, 2]`, about as large as the unit circle.
 OUTLINES = {
     "arrow": np.array(_ARROW) / 100,
     "circle": arc(0, 345, 24, radius=0.9),
-    "crescent": np.concatenate([arc(50, 310, 18), arc(281, 79, 11, radius=0.78, x=0.5)[1:-1]]) + (0.2, 0.0),
+    "crescent": _CRESCENT + np.array([0.2, 0.0]),
     "cross": np.array(_CROSS) / 3.1,
     "drop": np.concatenate([arc(-28, 208, 16, radius=0.66, y=0.32), [[0.0, -1.1]]]),
     "heart": np.array(_HEART) / 95,
@@ -69,8 +70,7 @@ def draw(split: str) -> Split:
     labels = np.arange(COUNTS[split], dtype=np.int32) % len(CLASSES)
     number = list(COUNTS).index(split)
     blocks = [
-        _draw_block(_Random(number, i, BLOCK), labels[i * BLOCK : (i + 1) * BLOCK])
-        for i in range(len(labels) // BLOCK)
+        _draw_block(_Random(number, i, BLOCK), labels[i * BLOCK : (i + 1) * BLOCK]) for i in range(len(labels) // BLOCK)
     ]
     return Split(np.concatenate(blocks), labels)
 
@@ -88,9 +88,7 @@ class _Random:
         self._drawn += 1  # counters of their own, so that no draw depends on how much another took
         counter = np.array([0, 0, 0, self._drawn], np.uint64)
         count = self.pictures * int(np.prod(each, dtype=int))
-        return (
-            np.random.Philox(key=self._key, counter=counter).random_raw(count).reshape(self.pictures, *each)
-        )
+        return np.random.Philox(key=self._key, counter=counter).random_raw(count).reshape(self.pictures, *each)
 
     def uniform(self, low: float, high: float, *each: int) -> np.ndarray:
         """Numbers in [low, high), float64."""
@@ -129,9 +127,7 @@ def _colours(random: _Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     tried = _hue(random, 8)
     apart = np.abs(tried[:, :, None] - ground[:, None])  # [m, 8, 2, 3]
     apart = (apart[..., 0] * 3 + apart[..., 1] * 6 + apart[..., 2]) / 10  # the weights of luminance, nearly
-    apart = np.minimum(
-        apart.min(axis=2), random.uniform(60, 100)[:, None]
-    )  # the first that is far enough wins
+    apart = np.minimum(apart.min(axis=2), random.uniform(60, 100)[:, None])  # the first that is far enough wins
     ink = tried[np.arange(len(tried)), np.argmax(apart, axis=1)]
     shade = _hue(random, 1)[:, 0]
     shade = ink + (shade - ink) * random.uniform(0.0, 0.3)[:, None]
@@ -158,9 +154,7 @@ def _pattern(random: _Random) -> np.ndarray:
     start = random.uniform(0, 12, 2)[:, :, None, None]
     stripes, others = (_wave(place / period + start[:, i]) for i, place in enumerate((along, across)))
     clouds = _clouds(random)
-    kinds = np.stack(
-        [along / 44 + 0.5, stripes, stripes + others - 2 * stripes * others, _step(clouds), clouds]
-    )
+    kinds = np.stack([along / 44 + 0.5, stripes, stripes + others - 2 * stripes * others, _step(clouds), clouds])
     return kinds[random.whole(len(kinds)), np.arange(len(clouds))]
 
 

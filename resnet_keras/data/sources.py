@@ -83,9 +83,7 @@ def _with_validation(identity: Identity, arrays: Arrays, validation: int) -> Dat
     """Set the last training images apart: their order is one fixed shuffle already."""
     count = len(arrays.train)
     if not 0 <= validation < count:
-        raise UserError(
-            f"validation is {validation}; {identity.title} allows 0 to {count - 1} of its {count} images"
-        )
+        raise UserError(f"validation is {validation}; {identity.title} allows 0 to {count - 1} of its {count} images")
     if not validation:
         return Dataset(identity, arrays.classes, arrays.train, arrays.test)
     used, apart = arrays.train[: count - validation], arrays.train[count - validation :]

@@ -36,9 +36,7 @@ class Experiment:
     networks: dict[str, tuple]
     measures: tuple[str, ...] = ()
 
-    def runs(
-        self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32"
-    ) -> list[Run]:
+    def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
 
         Args:

@@ -124,9 +124,7 @@ def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, d
     for name, run in missing(names, runs, identity, store):
         folder = store.run(run.name(identity))
         if MEASUREMENTS[name].on_trained and not folder.network_file.is_file():
-            print(
-                f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True
-            )
+            print(f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True)
         else:
             to_do.append((name, run, folder))
     if not to_do:

@@ -47,9 +47,7 @@ def run(
     """
     store, chosen = store or Store(), experiment(name)
     runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
-    print(
-        f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}."
-    )
+    print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
     if train:
         execute(runs, identity, store=store, data_dir=data_dir, force=force)
         measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
@@ -91,9 +89,7 @@ def find_identity(name: str, data_dir, store: Store) -> Identity:
         raise
 
 
-def resolve_precision(
-    experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int
-) -> str:
+def resolve_precision(experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int) -> str:
     """The precision of "auto": that of the experiment's runs in the store, else the device's faster one.
 
     So that finished runs that came with the repository count on every machine, and one experiment never mixes two
@@ -144,9 +140,7 @@ def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=Fal
 
     missing = [run for run in runs if force or not store.run(run.name(identity)).done]
     if not missing:
-        print(
-            f"All {len(runs)} runs are there already{_commits(runs, identity, store)}; --force repeats them."
-        )
+        print(f"All {len(runs)} runs are there already{_commits(runs, identity, store)}; --force repeats them.")
         return
     load_keras()
     from resnet_keras.training import device

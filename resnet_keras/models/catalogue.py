@@ -240,12 +240,7 @@ def _checked_shape(input_shape, family: str, include_top: bool) -> tuple[int | N
         _refuse_open_sides(shape, family, include_top)
     known = [side for side in shape if side is not None]
     whole = len(shape) == 3 and all(isinstance(side, int) and not isinstance(side, bool) for side in known)
-    if (
-        not whole
-        or shape[2] is None
-        or shape[2] < 1
-        or any(side < smallest for side in shape[:2] if side is not None)
-    ):
+    if not whole or shape[2] is None or shape[2] < 1 or any(side < smallest for side in shape[:2] if side is not None):
         raise UserError(
             f"input_shape={input_shape!r}: give (height, width, channels) in whole pixels, "
             f"sides of {smallest} or more, such as {PICTURE_SHAPE[family]}."
@@ -259,6 +254,4 @@ def _refuse_open_sides(shape, family: str, include_top: bool) -> None:
         "vgg": "its first fully-connected layer takes maps of one size: leave the top off, with include_top=False",
     }
     if family in reasons and (family == "cifar" or include_top):
-        raise UserError(
-            f"input_shape={shape}: give both sides, such as {PICTURE_SHAPE[family]}; {reasons[family]}."
-        )
+        raise UserError(f"input_shape={shape}: give both sides, such as {PICTURE_SHAPE[family]}; {reasons[family]}.")

@@ -60,9 +60,7 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
 
     def get_config(self):
         """The constructor's arguments."""
-        own = {
-            key: value for key, value in super().get_config().items() if key in ("name", "trainable", "dtype")
-        }
+        own = {key: value for key, value in super().get_config().items() if key in ("name", "trainable", "dtype")}
         return {**own, "pool_padding": self.pool_padding}
 
 

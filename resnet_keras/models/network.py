@@ -127,9 +127,7 @@ class Network(keras.Model):
         wanted = tuple(self.mean.mean.shape)
         given = np.asarray(mean, "float32")
         if given.shape not in (wanted, wanted[-1:]):
-            raise UserError(
-                f"a mean of shape {given.shape} does not fit {self.name}: give {wanted} or {wanted[-1:]}."
-            )
+            raise UserError(f"a mean of shape {given.shape} does not fit {self.name}: give {wanted} or {wanted[-1:]}.")
         self.mean.mean.assign(np.broadcast_to(given, wanted))
 
     def get_config(self):

@@ -28,18 +28,12 @@ def checked_options(net, given: dict) -> dict:
     Raises:
         UserError: An option that this network does not take, or a value that the option does not take.
     """
-    allowed = [
-        name for name in FAMILY_OPTIONS[net.family] if name != "stride_in" or net.block == "bottleneck"
-    ]
+    allowed = [name for name in FAMILY_OPTIONS[net.family] if name != "stride_in" or net.block == "bottleneck"]
     for name, value in given.items():
         if name not in allowed:
-            raise UserError(
-                f"{net.name} takes no option {name!r}: the further options are {', '.join(allowed)}."
-            )
+            raise UserError(f"{net.name} takes no option {name!r}: the further options are {', '.join(allowed)}.")
         values = CHOICES[name][1]
-        if values is not None and (
-            isinstance(value, int) != isinstance(values[0], bool) or value not in values
-        ):
+        if values is not None and (isinstance(value, int) != isinstance(values[0], bool) or value not in values):
             raise UserError(f"{name}={value!r}: use one of {', '.join(map(repr, values))}.")
     features = _checked_features(net, given.get("features"))
     if features and given.get("include_top"):
@@ -48,9 +42,7 @@ def checked_options(net, given: dict) -> dict:
     options = {name: given.get(name, default) for name, default in defaults.items()}
     options |= {"features": features, "include_top": options["include_top"] and not features}
     if options["pooling"] and (features or options["include_top"]):
-        raise UserError(
-            f"pooling={options['pooling']!r} is for a network without its top: add include_top=False."
-        )
+        raise UserError(f"pooling={options['pooling']!r} is for a network without its top: add include_top=False.")
     return options
 
 

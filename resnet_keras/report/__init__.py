@@ -20,7 +20,7 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
 
     Args:
         store: The results folder.
-        experiments: Names of those whose tables and figures are redrawn; None for all. The pages show all anyway.
+        experiments: Names of those whose tables and figures are redrawn; None for all. The pages always show all.
 
     Returns:
         The files written.
@@ -48,7 +48,7 @@ def figure_files(store: Store, name: str, scale: str, data_title: str) -> list[P
 
 
 def parts(store: Store, name: str, scale: str, data_title: str) -> list:
-    """The parts of an experiment (see `sections.Part`) at one scale on one data set, one for each precision."""
+    """The parts of an experiment (`sections.Part`) at one scale on one data set, one for each precision."""
     from resnet_keras.experiments.catalogue import experiment
     from resnet_keras.report import sections
 

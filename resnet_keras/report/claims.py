@@ -1,14 +1,15 @@
-"""What the paper claims, each with the rule that decides about it (`claims.csv`), and what our runs say to it.
+"""The paper's claims, each with the rule that decides about it (`claims.csv`), and what our runs say to them.
 
-A rule compares a number of the runs of one network (`left`) with that of another, or with a fixed number (`right`):
+A rule compares a number of the runs of one network (`left`) with that of another, or with a fixed one (`right`):
 
     above   left is more than `margin` above right
     below   left is more than `margin` below right
     within  left and right differ by no more than `margin`
 
-Seeds that both networks have are compared pair by pair. From three on the whole 95 % interval of the difference has to
-lie above or below; with fewer, their mean. What has to be within the margin is the mean. `scales` and `data` say where a rule applies (nothing: everywhere), and
-`needs` how many seeds it takes. Numbers of different scales, data, precision or code are never compared.
+Seeds that both networks have are compared pair by pair. From three on the whole 95 % interval of the difference
+has to lie above or below; with fewer, their mean. What has to be within the margin is the mean. `scales` and `data`
+say where a rule applies (nothing: everywhere), and `needs` how many seeds it takes. Numbers of different scales,
+data, precision or code are never compared.
 """
 
 from __future__ import annotations
@@ -30,12 +31,21 @@ RELATIONS = {
     "below": lambda value, margin: value < -margin,
     "within": lambda value, margin: abs(value) <= margin,
 }
-METRICS = {"train_error": "training error", "test_error": "test error"}
+# Metric -> what a sentence calls it, and its unit. Others go by their own names.
+METRICS = {
+    "train_error": ("training error", " %"),
+    "test_error": ("test error", " %"),
+    "responses.std": ("mean standard deviation of its layers' responses", ""),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A row of `claims.csv`; `right` is a network's label or a number."""
+    """A row of `claims.csv`.
+
+    `metric` is a number of `summary.json`, or a measurement's column, such as responses.std, of which the mean is
+    taken. `left` and `right` are labels as `selection.Row` makes them; `right` may be a number instead.
+    """
 
     name: str
     experiment: str
@@ -59,9 +69,7 @@ class Claim:
             ValueError: Naming the claim.
         """
         if self.relation not in RELATIONS or self.margin < 0 or self.needs < 1:
-            raise ValueError(
-                f"claim {self.name!r}: relation, margin or needs is out of range; see claims.py."
-            )
+            raise ValueError(f"claim {self.name!r}: relation, margin or needs is out of range; see claims.py.")
 
     def applies(self, setting: Setting) -> bool:
         """Whether the rule may be judged on runs of this setting."""
@@ -105,7 +113,7 @@ def claim_from(row: dict[str, str]) -> Claim:
 
 
 def findings(claim: Claim, settings: dict[Setting, list[Group]]) -> list[Finding]:
-    """One finding for each setting in which the claim can be judged or has begun to be; else one that says "not run"."""
+    """One finding for each setting in which the claim has runs; without any, one that says "not run"."""
     found = [judge(claim, setting, groups) for setting, groups in settings.items() if claim.applies(setting)]
     return [finding for finding in found if finding.n] or [Finding(claim, None, NOT_RUN)]
 
@@ -140,10 +148,8 @@ def judge(claim: Claim, setting: Setting, groups: list[Group]) -> Finding:
 
 
 def reading(found: list[Finding]) -> str:
-    """One sentence on the claims of one experiment in one setting, made of its numbers; empty where nothing can be said."""
-    told = [
-        f for f in found if f.claim.reading and f.verdict != NOT_RUN and not isinstance(f.claim.right, float)
-    ]
+    """One sentence on the claims of one experiment in one setting, made of its numbers; empty where it has none."""
+    told = [f for f in found if f.claim.reading and f.verdict != NOT_RUN and not isinstance(f.claim.right, float)]
     clauses, endings = [_clause(finding) for finding in told], [_ending(finding) for finding in told]
     if len(told) > 1 and len(set(endings)) == 1:  # say it once
         clauses, endings = [" and ".join(clauses)], [f", {'both' if len(told) == 2 else 'all'} {endings[0]}"]
@@ -155,12 +161,12 @@ def reading(found: list[Finding]) -> str:
 def _clause(finding: Finding) -> str:
     claim, gap = finding.claim, finding.difference
     left, right = (label_title(label) for label in (claim.left, claim.right))
-    metric = METRICS.get(claim.metric, claim.metric.replace("_", " "))
+    metric, unit = METRICS.get(claim.metric, (claim.metric.replace("_", " "), ""))
     digits = 1 if text.number(finding.left, 1) != text.number(finding.right, 1) else 2
-    numbers = f"({text.number(finding.left, digits)} against {text.number(finding.right, digits)} %)"
+    numbers = f"({text.number(finding.left, digits)} against {text.number(finding.right, digits)}{unit})"
     if gap.mean == 0:
-        return f"{left} ends with the same {metric} as {right} {numbers}"
-    return f"{left} ends with a {'higher' if gap.mean > 0 else 'lower'} {metric} than {right} {numbers}"
+        return f"{left} has the same {metric} as {right} {numbers}"
+    return f"{left} has a {'higher' if gap.mean > 0 else 'lower'} {metric} than {right} {numbers}"
 
 
 def _ending(finding: Finding) -> str:

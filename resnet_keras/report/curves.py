@@ -1,4 +1,4 @@
-"""What the figures draw: the errors of runs over iterations, arranged in panels, with a name and a hue for each row."""
+"""What the figures draw: the errors of runs over iterations, in panels, with a name and a hue for each row."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Curve:
 class Arrangement:
     """How the rows of an experiment are named and laid out, those that have not run included.
 
-    A panel holds a kind of network, with a hue for each depth, as in the paper's Fig. 6; where a depth comes in several
-    variants (shortcut options, with and without BN) it holds a depth, with a hue for each variant.
+    A panel holds a kind of network, with a hue for each depth, as in the paper's Fig. 6; where a depth comes in
+    several variants (shortcut options, with and without BN) it holds a depth, with a hue for each variant.
     """
 
     rows: tuple[Row, ...]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 
 from resnet_keras.report.curves import Curve, mean_over_seeds
+from resnet_keras.report.profiles import Line, Profile
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, FAINT = "#333333", "#B0B0B0"
 TRAINING, TEST, DROP = (0, (3.2, 1.6)), "solid", (0, (1, 2))
 ERRORS = (("train_error", "training error", TRAINING, 1.3), ("test_error", "test error", TEST, 1.9))
-RASTER_FROM = (
-    200  # seeds from which on their thin lines are pixels in the SVG, which otherwise grows by megabytes
-)
+RASTER_FROM = 200  # seeds from which on their thin lines are pixels in the SVG, which otherwise grows by megabytes
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
     "font.size": 10,
@@ -32,7 +31,7 @@ STYLE = {
     "svg.hashsalt": "resnet-keras",
     "svg.fonttype": "path",
 }
-# Shape -> panels beside each other, width, height of a panel, and room around and between panels, all in inches.
+# Shape -> panels beside each other, width, height of a panel, and room around and between panels, in inches.
 SHAPES = {
     "wide": {
         "columns": 2,
@@ -53,14 +52,15 @@ SHAPES = {
         "top": 0.98,
     },
 }
+BARE = {"left": 0.66, "right": 0.15, "between": 0.35}  # where no labels stand at the ends of lines
 BOTTOM, HEADING = 0.52, 0.5  # inches under the last panel, and between panels
 
 
 def learning_curves(lines: list[Curve], panels: tuple[str, ...], title: str, shape: str = "wide"):
-    """Training (dashed) and test error (solid) over iterations, all panels on one scale, as in the paper's Fig. 6.
+    """Training (dashed) and test error (solid) over iterations, all panels on one scale, as in Fig. 6.
 
-    Every seed is a thin line and their mean a bold one; a single seed is the bold line. Training errors are means
-    over a log interval and stand at its end.
+    Every seed is a thin line and their mean a bold one; a single seed is the bold line. Training errors are
+    means over a log interval and stand at its end.
 
     Args:
         lines: What to draw; a panel without any says so.
@@ -72,17 +72,63 @@ def learning_curves(lines: list[Curve], panels: tuple[str, ...], title: str, sha
         A matplotlib `Figure`.
     """
     with _style():
-        figure, axes = _panels(len(panels), SHAPES[shape])
+        figure, axes = _panels(len(panels), SHAPES[shape], "iteration", "error (%)")
         drawn = [[line for line in lines if line.panel == heading] for heading in panels]
         ends = [_panel(axis, *content) for axis, *content in zip(axes, drawn, panels, strict=True)]
         _scale(axes, lines, [error for panel in ends for error, *_ in panel])
         for axis, panel in zip(axes, ends, strict=True):
             _end_labels(axis, panel)
-        _title(figure, title, SHAPES[shape], several=any(len(line.seeds) > 1 for line in lines))
+        several = any(len(line.seeds) > 1 for line in lines)
+        _title(figure, title, SHAPES[shape], _legend_of_curves(several))
     return figure
 
 
-def _panels(count: int, shape: dict):
+def profiles(panels: list[list[Line]], profile: Profile, title: str, shape: str = "wide"):
+    """A measurement along the depth of each network: plain networks dashed, residual ones solid, as in Fig. 7.
+
+    Args:
+        panels: For each panel of the profile, its lines.
+        profile: Headings and axes.
+        title: What the numbers come from.
+        shape: "wide" or "tall".
+
+    Returns:
+        A matplotlib `Figure`.
+    """
+    from matplotlib.lines import Line2D
+
+    with _style():
+        room = {**SHAPES[shape], **BARE}
+        figure, axes = _panels(len(panels), room, profile.along, profile.measured)
+        for axis, heading, lines in zip(axes, profile.panels, panels, strict=True):
+            axis.set_title(heading, loc="left", fontsize=10.5)
+            for line in lines:
+                _line(axis, [seed for seed in line.seeds if len(seed)], HUES[line.hue % len(HUES)], line.dashes, 1.5)
+        _measure(axes[0], profile.logarithmic)
+        handles = [
+            Line2D([], [], color=HUES[line.hue % len(HUES)], linestyle=line.dashes, linewidth=1.5, label=line.label)
+            for line in panels[0]
+        ]
+        _title(figure, title, room, handles)
+    return figure
+
+
+def _measure(axis, logarithmic: bool) -> None:
+    """The axes of a measurement: from 0, or on a logarithmic scale with numbers that are read at a glance."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_xlim(left=0)
+    if not logarithmic:
+        axis.set_ylim(bottom=0)
+        return
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _panels(count: int, shape: dict, along: str, measured: str):
     """A figure with this many equal panels, row by row, and its axes."""
     import matplotlib.figure
     import seaborn
@@ -99,9 +145,9 @@ def _panels(count: int, shape: dict):
         bottom = height - shape["top"] - row * (shape["panel"] + HEADING) - shape["panel"]
         box = (left / shape["width"], bottom / height, width / shape["width"], shape["panel"] / height)
         axis = figure.add_axes(box, **({"sharex": axes[0], "sharey": axes[0]} if axes else {}))
-        axis.set_ylabel("error (%)" if column == 0 else "")
+        axis.set_ylabel(measured if column == 0 else "")
         lowest = place + columns >= count
-        axis.set_xlabel("iteration" if lowest else "")
+        axis.set_xlabel(along if lowest else "")
         # In the second column the labels of the first one's lines stand where the numbers would.
         axis.tick_params(length=0, labelleft=column == 0, labelbottom=lowest)
         axes.append(axis)
@@ -113,9 +159,7 @@ def _panel(axis, lines: list[Curve], heading: str) -> list[tuple[float, str, str
     """Draw one panel; return (last test error, label, hue) of each line in it."""
     axis.set_title(heading, loc="left", fontsize=10.5)
     if not lines:
-        axis.text(
-            0.5, 0.5, "not run", transform=axis.transAxes, ha="center", va="center", color=FAINT, fontsize=14
-        )
+        axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", va="center", color=FAINT, fontsize=14)
     for drop in sorted({drop for line in lines for drop in line.drops}):
         axis.axvline(drop, color=FAINT, linewidth=0.8, linestyle=DROP, zorder=0)
     ends = []
@@ -149,9 +193,7 @@ def _scale(axes, lines: list[Curve], ends: list[float]) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     top = min(100.0, 5 * max(2, -(-2.4 * max(ends, default=40.0) // 5)))
-    last = max(
-        (s["train_error"][-1, 0] for line in lines for s in line.seeds if len(s["train_error"])), default=1
-    )
+    last = max((s["train_error"][-1, 0] for line in lines for s in line.seeds if len(s["train_error"])), default=1)
     axes[0].set_ylim(0, top)
     axes[0].set_xlim(0, last)
     axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 4, 5, 8, 10]))
@@ -197,30 +239,32 @@ def apart(places: list[float], gap: float, low: float, high: float) -> list[floa
     return moved
 
 
-def _title(figure, title: str, shape: dict, several: bool) -> None:
+def _legend_of_curves(several: bool) -> list:
     from matplotlib.lines import Line2D
 
-    height = figure.get_figheight()
-    handles = [
-        Line2D([], [], color=INK, linestyle=dashes, linewidth=1.5, label=name)
-        for _, name, dashes, _ in ERRORS
-    ]
+    handles = [Line2D([], [], color=INK, linestyle=dashes, linewidth=1.5, label=name) for _, name, dashes, _ in ERRORS]
     if several:
         handles.append(Line2D([], [], color=INK, linewidth=0.7, alpha=0.5, label="one seed"))
     handles.append(Line2D([], [], color=FAINT, linestyle=DROP, linewidth=0.8, label="learning rate ÷ 10"))
-    handles.append(Line2D([], [], linestyle="none", label="at the line: last test error"))
+    number = {"marker": r"$\mathbf{9.9}$", "markersize": 17, "markerfacecolor": INK, "markeredgewidth": 0}
+    handles.append(Line2D([], [], linestyle="none", **number, label="last test error"))
+    return handles
+
+
+def _title(figure, title: str, shape: dict, handles: list) -> None:
+    height, wide = figure.get_figheight(), shape["columns"] > 1
     left = shape["left"] / shape["width"]
     figure.text(left, 1 - 0.06 / height, title, ha="left", va="top", fontsize=11, fontweight="bold")
     figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(left - 0.07 / shape["width"], 1 - 0.23 / height),
-        ncols=len(handles) if shape["columns"] > 1 else 2,
+        ncols=(len(handles) if len(handles) < 6 else 4) if wide else 2,
         frameon=False,
-        fontsize=9 if shape["columns"] > 1 else 8,
+        fontsize=9 if wide else 8,
         handlelength=2.0,
         columnspacing=1.4,
-        labelspacing=0.3,
+        labelspacing=0.25,
         borderpad=0.2,
     )
 

@@ -1,4 +1,4 @@
-"""What the notebooks show of an experiment: its table beside the paper's numbers, its figure, and what they say."""
+"""What the notebooks show of an experiment: its table beside the paper's numbers, its figure, a sentence."""
 
 from __future__ import annotations
 

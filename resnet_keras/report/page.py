@@ -1,4 +1,4 @@
-"""results/index.html: one self-contained page, without scripts; every text in it is escaped by the template."""
+"""results/index.html: one self-contained page without scripts; the template escapes every text in it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def html(report: Report, pictures: dict[str, tuple[bytes, bytes]]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    template = (
-        importlib.resources.files("resnet_keras.report").joinpath("page.html").read_text(encoding="utf-8")
-    )
+    template = importlib.resources.files("resnet_keras.report").joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         report=report,
         tally=tally(report),

@@ -81,11 +81,7 @@ def _runs(part: Part) -> str:
     if len(part.runs) > RUNS_LISTED:
         return f"{len(part.runs):,} runs, in [runs](runs)."
     names = [record.folder.name for record in part.runs]
-    return (
-        "Runs: "
-        + ", ".join(f"[{text.markdown(name)}](runs/{urllib.parse.quote(name)})" for name in names)
-        + "."
-    )
+    return "Runs: " + ", ".join(f"[{text.markdown(name)}](runs/{urllib.parse.quote(name)})" for name in names) + "."
 
 
 def _table(headers, rows) -> str:

@@ -55,7 +55,7 @@ class Record:
 
     @functools.cached_property
     def errors(self) -> dict:
-        """ "train_error" and "test_error" -> float [points, 2], iteration and percent.
+        """Its curves: "train_error" and "test_error" -> float [points, 2], iteration and percent.
 
         The error on a validation set stands for the test error of a run that was watched on one.
 
@@ -67,13 +67,9 @@ class Record:
         try:
             points = history[["iteration", "train_error", held_out]].to_numpy(float)
         except (KeyError, ValueError):
-            raise UserError(
-                f"{self.folder.name}/history.csv lacks a column of numbers: repeat the run."
-            ) from None
+            raise UserError(f"{self.folder.name}/history.csv lacks a column of numbers: repeat the run.") from None
         return {
-            "train_error": points[:, :2][
-                points[:, 1] == points[:, 1]
-            ],  # a blank is NaN, which equals nothing
+            "train_error": points[:, :2][points[:, 1] == points[:, 1]],  # a blank is NaN, which equals nothing
             "test_error": points[:, ::2][points[:, 2] == points[:, 2]],
         }
 
@@ -83,10 +79,16 @@ class Record:
         return key(self.config["network"], self.config["shortcut"], self.recipe)
 
     def number(self, name: str) -> float | None:
-        """A finite number of the summary, or None."""
-        value = self.summary.get(name)
+        """A finite number of the summary or, as responses.std, the mean of a measurement's column; else None."""
+        measurement, _, column = name.rpartition(".")
+        value = self._mean(measurement, column) if measurement else self.summary.get(name)
         numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
         return value if numeric and math.isfinite(value) else None
+
+    def _mean(self, measurement: str, column: str) -> float | None:
+        table = self.folder.measurement(measurement)
+        known = table is not None and column in table.columns and table[column].dtype.kind in "iuf"
+        return float(table[column].mean()) if known else None
 
 
 def key(network: str, shortcut: str, recipe: dict) -> tuple:
@@ -96,9 +98,7 @@ def key(network: str, shortcut: str, recipe: dict) -> tuple:
 
 def deciding(recipe: Recipe) -> dict:
     """What of a recipe decides the result, as `Record.recipe` has it."""
-    return {
-        name: listed(value) for name, value in dataclasses.asdict(recipe).items() if name not in OBSERVING
-    }
+    return {name: listed(value) for name, value in dataclasses.asdict(recipe).items() if name not in OBSERVING}
 
 
 def listed(value):
@@ -128,7 +128,5 @@ def _record(folder: RunFolder) -> Record | None:
     for field, (kind, allowed, description) in FIELDS.items():
         value = config.get(field)
         if not isinstance(value, kind) or isinstance(value, bool) or not allowed(value):
-            raise UserError(
-                f"{folder.name}/config.json has no {field} that is {description}: the run is left out."
-            )
+            raise UserError(f"{folder.name}/config.json has no {field} that is {description}: the run is left out.")
     return Record(folder, config, summary, folder.environment)

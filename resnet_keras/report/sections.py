@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Mapping
 
-from resnet_keras.report import claims, figures, paper, records, tables, text
+from resnet_keras.report import claims, figures, paper, profiles, records, tables, text
 from resnet_keras.report.curves import Arrangement, curves
 from resnet_keras.report.records import Record
 from resnet_keras.report.selection import SCALES, Group, Row, Setting, planned_rows, select
@@ -41,6 +41,7 @@ class Part:
         rows: Cells of the table under `HEADERS`.
         note: What holds for all rows.
         command: The command that makes the runs that are missing, or again those that are there.
+        measurement: What the figure shows instead of learning curves; empty for these.
     """
 
     setting: Setting
@@ -52,6 +53,7 @@ class Part:
     rows: list[tuple[str, ...]]
     note: str
     command: str
+    measurement: str = ""
 
     @property
     def title(self) -> str:
@@ -64,7 +66,10 @@ class Part:
         return [record for group in self.groups for record in group.records]
 
     def figure(self, shape: str = "wide"):
-        """Its figure, drawn anew; see `resnet_keras.report.figures.learning_curves`."""
+        """Its figure, drawn anew; see `resnet_keras.report.figures`."""
+        if self.measurement:
+            panels = profiles.lines(self.groups, self.arrangement, self.measurement)
+            return figures.profiles(panels, profiles.PROFILES[self.measurement], self.title, shape)
         lines = curves(self.groups, self.arrangement)
         return figures.learning_curves(lines, self.arrangement.panels, self.title, shape)
 
@@ -126,9 +131,7 @@ def prepare(store: Store, experiments: Mapping) -> Report:
     for name, experiment in experiments.items():
         selected[name], misnamed = select(experiment, found)
         problems += misnamed
-        used |= {
-            run.folder.name for groups in selected[name].values() for group in groups for run in group.records
-        }
+        used |= {run.folder.name for groups in selected[name].values() for group in groups for run in group.records}
     results = [f for c in claims.claims() for f in claims.findings(c, selected.get(c.experiment, {}))]
     sections = []
     for name, experiment in experiments.items():
@@ -156,9 +159,7 @@ def _section(experiment, settings: dict[Setting, list[Group]], told) -> Section:
     ]
     # What has all its networks comes first, and its figure bears the experiment's name alone.
     parts.sort(key=lambda part: (any(row[1] == claims.NOT_RUN for row in part.rows), part.setting.order))
-    stems = _distinct(
-        [experiment.name, *(f"{experiment.name}-{part.setting.file_part}" for part in parts[1:])]
-    )
+    stems = _distinct([experiment.name, *(f"{experiment.name}-{part.setting.file_part}" for part in parts[1:])])
     parts = [dataclasses.replace(part, stem=stem) for part, stem in zip(parts, stems, strict=False)]
     commands = [command(experiment, scale) for scale in reversed(SCALES) if scale in experiment.networks]
     return Section(experiment.name, experiment.title, experiment.place, experiment.claim, parts, commands)
@@ -177,16 +178,18 @@ def _part(experiment, setting: Setting, groups: list[Group], told) -> Part:
     rows = {row: None for row in planned_rows(experiment, setting)} | {group.row: group for group in groups}
     arrangement = Arrangement(tuple(sorted(rows, key=lambda row: row.order)))
     seeds = max(len(group.finished) for group in groups)
+    measurement = next((name for name in experiment.measures if name in profiles.PROFILES), "")
     return Part(
         setting=setting,
         groups=groups,
         arrangement=arrangement,
         stem="",
         reading=claims.reading(told) or _finished_so_far(groups, arrangement),
-        alt=_alt(groups, arrangement),
+        alt=_alt(groups, arrangement, measurement),
         rows=[_row(arrangement.title(row), row, rows[row], setting) for row in arrangement.rows],
         note=_note(groups),
         command=command(experiment, setting.scale, setting.data, max(seeds, 1)),
+        measurement=measurement,
     )
 
 
@@ -219,9 +222,7 @@ def _note(groups: list[Group]) -> str:
     words = ["Errors after the last iteration"]
     words[0] += f", {iterations}" if iterations else ""
     if any(row["seeds"] > 1 for row in rows):
-        words.append(
-            "mean ± standard deviation over seeds, in brackets the 95 % interval of the mean (Student's t)"
-        )
+        words.append("mean ± standard deviation over seeds, in brackets the 95 % interval of the mean (Student's t)")
     elif rows:
         words.append("a single seed, so that small differences may be chance")
     words += [f"trained on {device}" for device in sorted({row["device"] for row in rows if row["device"]})]
@@ -235,7 +236,11 @@ def _finished_so_far(groups: list[Group], arrangement: Arrangement) -> str:
     return f"Test error so far, in percent: {text.listing(done)}." if done else "No run has a last error."
 
 
-def _alt(groups: list[Group], arrangement: Arrangement) -> str:
+def _alt(groups: list[Group], arrangement: Arrangement, measurement: str) -> str:
+    if measurement:
+        profile = profiles.PROFILES[measurement]
+        names = text.listing([arrangement.title(group.row) for group in groups])
+        return text.capital(f"{profile.measured} over the {profile.along} for {names}.")
     done = text.listing(_test_errors(groups, arrangement)) or "none"
     return f"Training and test error in percent over iterations. Test errors after the last one: {done}."
 
@@ -263,9 +268,7 @@ def _claim_row(finding: claims.Finding, experiments: Mapping) -> ClaimRow:
             finding.verdict,
         ),
         verdict=finding.verdict,
-        command=command(experiment, wanted, setting.data if setting else None, claim.needs)
-        if missing
-        else "",
+        command=command(experiment, wanted, setting.data if setting else None, claim.needs) if missing else "",
     )
 
 

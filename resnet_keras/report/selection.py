@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 from typing import NamedTuple
 
@@ -111,10 +112,11 @@ def planned(experiment, scale: str, data: str | None = None, precision: str = "f
 
 
 def select(experiment, records: list[Record]) -> tuple[dict[Setting, list[Group]], list[str]]:
-    """The runs of an experiment, by setting and row, and one line for each whose name its configuration does not make.
+    """The runs of an experiment, by setting and row, and one line for each run of it that cannot be used.
 
-    A run belongs to an experiment when the catalogue lists its network, shortcut and recipe, at any seed and on any
-    data, and when what the experiment measures has been measured on it. It counts as the run its name says only while the hash in the name is that of its configuration.
+    A run belongs to an experiment when the catalogue lists its network, shortcut and recipe, at any seed and on
+    any data, and when what the experiment measures has been measured on it. It counts as the run its name says
+    only while the hash in the name is that of its configuration.
     """
     lookups = {precision: _lookup(experiment, precision) for precision in CHOICES["precision"]}
     grouped: dict[tuple, dict[int, Record]] = {}
@@ -125,13 +127,11 @@ def select(experiment, records: list[Record]) -> tuple[dict[Setting, list[Group]
             continue
         scale, run = found
         if not _is_named_well(record, run):
-            problems.append(
-                f"{text.plain(record.folder.name)}: its name is not that of its config.json, so it is left out; "
-                "train it again."
-            )
+            name = text.plain(record.folder.name)
+            problems.append(f"{name}: its config.json makes another name, so it is left out; train it again.")
             continue
         try:
-            record.errors  # noqa: B018  (reads the history once, for all figures)
+            record.errors  # noqa: B018  (read here once, for all figures)
         except UserError as error:
             problems.append(text.plain(error))
             continue
@@ -154,17 +154,21 @@ def _lookup(experiment, precision: str) -> dict:
 
 
 def _is_named_well(record: Record, run) -> bool:
-    """Whether the run's folder has the name that its configuration makes. That of other code cannot be checked."""
-    if record.config["protocol"] != PROTOCOL:
-        return True
+    """Whether the folder has the name that its configuration makes; that of other code cannot be checked."""
     config = record.config
-    identity = types.SimpleNamespace(
-        name=config["data"], version=config["data_version"], title=config["data_title"]
-    )
+    if config["protocol"] != PROTOCOL:
+        return True
     try:
-        return dataclasses.replace(run, seed=record.seed).name(identity) == record.folder.name
+        twin = dataclasses.replace(run, seed=record.seed, data=config["data"])
     except UserError:  # a seed that no run can have
         return False
+    return _name(twin, config["data_version"], config["data_title"]) == record.folder.name
+
+
+@functools.lru_cache(maxsize=2**16)
+def _name(run, version: str, title: str) -> str:
+    """The run's name; remembered, since a run may belong to several experiments."""
+    return run.name(types.SimpleNamespace(name=run.data, version=version, title=title))
 
 
 def row_of(network: str, shortcut: str, recipe: dict, scale: str) -> Row:

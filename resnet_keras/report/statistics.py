@@ -9,9 +9,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-ENOUGH = (
-    3  # values from which on an interval is given: with two, Student's t spans 12.7 standard errors each way
-)
+ENOUGH = 3  # values from which on an interval is given: with two, Student's t spans 12.7 standard errors each way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +58,9 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
 def difference(left: Mapping[int, float], right: Mapping[int, float], confidence: float = 0.95) -> Estimate:
     """Mean of left minus right, each a mapping from seed to value.
 
-    Shared seeds are compared pair by pair and the other seeds left out: a seed decides initial weights, order and
-    crops, so what it does to both sides cancels. Without a shared seed the means are compared, with Welch's interval
-    (`n` is then that of the smaller side).
+    Shared seeds are compared pair by pair and the other seeds left out: a seed decides initial weights, order
+    and crops, so what it does to both sides cancels. Without a shared seed the means are compared, with Welch's
+    interval (`n` is then that of the smaller side).
 
     Raises:
         ValueError: A side is empty or holds a value that is not finite.

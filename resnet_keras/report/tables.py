@@ -29,8 +29,8 @@ MAIN = (
     "precision",
     "commit",
 )
-# In the CSV alone: what else keeps rows apart, the ends of the 95 % intervals (Student's t, three seeds or more) and
-# the number of runs whose loss became NaN, which are in no mean.
+# In the CSV alone: what else keeps rows apart, the ends of the 95 % intervals (Student's t, three seeds or more)
+# and the number of runs whose loss became NaN, which are in no mean.
 MORE = (
     "recipe",
     "data_version",
@@ -68,9 +68,7 @@ def row(group: Group) -> dict:
         "test_error_std": _rounded(test and test.std),
         "parameters": _first(finished, "parameters"),
         "hours": _mean(finished, "hours"),
-        "device": "; ".join(
-            _distinct(text.plain(record.summary.get("device") or "")[:100] for record in finished)
-        ),
+        "device": "; ".join(_distinct(text.plain(record.summary.get("device") or "")[:100] for record in finished)),
         "precision": setting.precision,
         "commit": " ".join(_distinct(_commit(record) for record in finished)),
         "recipe": group.row.recipe,

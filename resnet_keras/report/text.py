@@ -21,7 +21,7 @@ def markdown(value) -> str:
 
 
 def inline_code(value) -> str:
-    """`value` as code in a line of Markdown, or as escaped text where it would end the code or a table's cell."""
+    """`value` as code in a line of Markdown; as escaped text where it would end the code or a table's cell."""
     shown = plain(value)
     return markdown(shown) if set(shown) & set("`|") else f"`{shown}`"
 

@@ -74,7 +74,7 @@ class Recipe:
         for field, choices in CHOICES.items():
             if getattr(self, field) not in choices:
                 raise UserError(f"{field}={getattr(self, field)!r}: use one of {', '.join(map(str, choices))}.")
-        if not all(isinstance(drop, int) and 0 < drop for drop in self.drops) or list(self.drops) != sorted(self.drops):
+        if not all(isinstance(drop, int) and drop > 0 for drop in self.drops) or list(self.drops) != sorted(self.drops):
             raise UserError(f"drops={self.drops!r}: give iterations in ascending order, such as (32000, 48000).")
         if self.test_interval % self.log_interval:
             raise UserError(

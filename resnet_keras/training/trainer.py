@@ -230,7 +230,9 @@ class Trainer:
     def _stop(self, number: int):
         self._save()
         self._summarize("interrupted")
-        self.progress.note(f"{self.run.network}: saved at iteration {self.iteration}; the same command goes on from there")
+        self.progress.note(
+            f"{self.run.network}: saved at iteration {self.iteration}; the same command goes on from there"
+        )
         raise Interrupted(number)
 
     def _finish(self, status: str):
@@ -268,5 +270,3 @@ class Trainer:
             "device": device.name(),
         }
         self.folder.write_summary(summary)
-
-

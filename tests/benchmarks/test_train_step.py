@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import train_step  # noqa: E402
-from benchmarks.contenders import StockKeras  # noqa: E402
+from benchmarks import __main__ as command
+from benchmarks import train_step
+from benchmarks.contenders import StockKeras
 
 
 def test_the_peer_is_the_same_network():

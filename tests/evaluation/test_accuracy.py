@@ -18,6 +18,7 @@ def test_top_error_is_a_percentage(labels, k, error):
 
 def test_cross_entropy_is_stable_and_right():
     labels = np.array([0, 1, 2, 0])
-    exact = -np.mean([np.log(np.exp(row[y]) / np.exp(row).sum()) for row, y in zip(SCORES.astype(float), labels)])
+    rows = zip(SCORES.astype(float), labels, strict=True)
+    exact = -np.mean([np.log(np.exp(row[y]) / np.exp(row).sum()) for row, y in rows])
     assert cross_entropy(SCORES, labels) == pytest.approx(exact)
     assert cross_entropy(SCORES * 1000, labels) == pytest.approx(0.0, abs=1e-9)

@@ -32,9 +32,7 @@ def made(cls, channels_in, **options):
     ids=["basic", "basic/2", "bottleneck", "bottleneck-wider", "bottleneck/2-v1", "bottleneck/2-v1.5"],
 )
 def test_block_against_numpy(cls, channels_in, filters, stride, stride_in, strides, shortcut, training):
-    block, weights = made(
-        cls, channels_in, filters=filters, stride=stride, stride_in=stride_in, shortcut=shortcut
-    )
+    block, weights = made(cls, channels_in, filters=filters, stride=stride, stride_in=stride_in, shortcut=shortcut)
     x = np.random.default_rng(1).normal(size=(3, 8, 6, channels_in)).astype("float32")
     expected = reference.block(x.astype("float64"), weights, strides, shortcut, block.channels, training)
     out = array(block(x, training=training))

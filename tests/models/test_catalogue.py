@@ -28,7 +28,7 @@ COUNTS = {
         (f"resnet{d}", o): n
         for table in (CIFAR, IMAGENET)
         for d, row in table.items()
-        for o, n in zip("ABC", row)
+        for o, n in zip("ABC", row, strict=True)
     },
     **{(f"plain{d}", None): CIFAR[d][0] for d in (20, 32, 44, 56, 110)},
     **{(f"plain{d}", None): IMAGENET[d][0] for d in (18, 34)},
@@ -51,7 +51,9 @@ def test_trainable_parameters(name, option, no_draws):
 
 
 def test_names_build_and_are_as_deep_as_they_say():
-    assert names() == [*(f"plain{d}" for d in (20, 32, 44, 56, 110)), *(f"resnet{d}" for d in CIFAR)] + [
+    assert names() == [
+        *(f"plain{d}" for d in (20, 32, 44, 56, 110)),
+        *(f"resnet{d}" for d in CIFAR),
         *("plain18", "plain34"),
         *(f"resnet{d}" for d in IMAGENET),
         *VGG,

@@ -49,9 +49,7 @@ def test_the_papers_constants():
 @pytest.mark.parametrize("training", [True, False])
 def test_forward_and_moving_statistics_equal_stock_keras(training):
     ours, stock = pair()
-    np.testing.assert_allclose(
-        array(ours(X, training=training)), array(stock(X, training=training)), atol=1e-5
-    )
+    np.testing.assert_allclose(array(ours(X, training=training)), array(stock(X, training=training)), atol=1e-5)
     for mine, theirs in zip(ours.weights, stock.weights, strict=True):
         np.testing.assert_allclose(array(mine), array(theirs), atol=1e-5)
 

@@ -20,9 +20,7 @@ def test_a_cifar_network_against_numpy():
     weights = {v.path.split("/", 1)[1]: array(v).astype("float64") for v in net.weights}
 
     def below(name):
-        return {
-            path.removeprefix(name + "/"): w for path, w in weights.items() if path.startswith(name + "/")
-        }
+        return {path.removeprefix(name + "/"): w for path, w in weights.items() if path.startswith(name + "/")}
 
     norm = [below("bn1")[kind] for kind in ("gamma", "beta", "moving_mean", "moving_variance")]
     x = reference.conv(SMALL - weights["mean/mean"], weights["conv1/kernel"])
@@ -56,9 +54,7 @@ def test_raw_bytes_and_floats_give_the_same_logits(dtype):
     np.testing.assert_array_equal(array(logits), array(net(keras.ops.convert_to_tensor(SMALL))))
 
 
-@pytest.mark.parametrize(
-    ("given", "fits"), [((32, 32, 3), True), ((3,), True), ((32, 32), False), ((), False)]
-)
+@pytest.mark.parametrize(("given", "fits"), [((32, 32, 3), True), ((3,), True), ((32, 32), False), ((), False)])
 def test_the_mean_is_stored(given, fits):
     net = build("resnet8")
     mean = RNG.uniform(100, 150, given).astype("float32")

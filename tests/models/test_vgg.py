@@ -13,10 +13,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
 def test_layers_in_order():
     net = build("vgg16", input_shape=(32, 32, 3), classes=7)
     names = [layer.name for layer in net.chain() if layer.weights or "pool" in layer.name]
-    stages = [
-        [f"conv{s}_{p}" for p in range(1, n + 1)] + [f"pool{s}"]
-        for s, n in enumerate((2, 2, 3, 3, 3), start=1)
-    ]
+    stages = [[f"conv{s}_{p}" for p in range(1, n + 1)] + [f"pool{s}"] for s, n in enumerate((2, 2, 3, 3, 3), start=1)]
     assert names == ["mean", *(name for stage in stages for name in stage), "fc6", "fc7", "fc8"]
     assert [tuple(v.shape) for v in net.top[-1].weights] == [(4096, 7), (7,)]
 

@@ -50,9 +50,7 @@ def write_run(
     end = end or ENDS.get(network, (5.0, 10.0))
     write_json(folder / "config.json", {**run.config(identity), **dict(config)})
     (folder / "history.csv").write_text(history(chosen, end, f"{network}{seed}", rows))
-    write_json(
-        folder / "environment.json", {"backend": "tensorflow", "commit": "0123456789abcdef", "dirty": False}
-    )
+    write_json(folder / "environment.json", {"backend": "tensorflow", "commit": "0123456789abcdef", "dirty": False})
     if status != "running":
         write_json(folder / "summary.json", {**_summary(chosen, end, status), **dict(summary)})
     return folder.name
@@ -75,7 +73,7 @@ def _summary(recipe, end, status):
 
 
 def history(recipe, end, key, rows=None):
-    """A curve that falls from 80 % and steps down at each drop; the test error now and then, always at the end."""
+    """A curve that falls and steps down at each drop; the test error now and then, always at the end."""
     noise = random.Random(key)
     interval = recipe.iterations // rows if rows else recipe.log_interval
     every = max(1, recipe.test_interval // recipe.log_interval)
@@ -89,10 +87,7 @@ def history(recipe, end, key, rows=None):
         part = step / recipe.iterations
         train = end[0] + 70 * math.exp(-9 * part) + (8, 2, 0)[min(level, 2)] + noise.gauss(0, 0.4)
         test = (
-            end[1]
-            + 72 * math.exp(-9 * part)
-            + (10, 1.5, 0)[min(level, 2)]
-            + abs(noise.gauss(0, 3.0 / (1 + 4 * level)))
+            end[1] + 72 * math.exp(-9 * part) + (10, 1.5, 0)[min(level, 2)] + abs(noise.gauss(0, 3.0 / (1 + 4 * level)))
         )
         last = step == steps[-1]
         shown = f"{end[1] if last else test:.2f},0.5" if last or place % every == 0 else ","

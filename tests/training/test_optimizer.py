@@ -22,7 +22,8 @@ def descend(optimizer, variables, targets, rates):
     optimizer.build(variables)
     for rate in rates:
         optimizer.learning_rate.assign(rate)
-        gradients = [keras.ops.convert_to_tensor(variable) - target for variable, target in zip(variables, targets)]
+        pairs = zip(variables, targets, strict=True)
+        gradients = [keras.ops.convert_to_tensor(variable) - target for variable, target in pairs]
         optimizer.apply(gradients, variables)
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
@@ -45,7 +46,8 @@ def test_fifty_steps_across_a_drop(variables, decay_on):
     starts = [keras.ops.convert_to_numpy(variable).astype(np.float64) for variable in variables]
     decays = [0.05, 0.05 if decay_on == "all" else 0.0]
     optimizer = SGD(coupled_decay=0.05, decay_on=decay_on)
-    for got, start, target, decay in zip(descend(optimizer, variables, targets, RATES), starts, targets, decays):
+    results = descend(optimizer, variables, targets, RATES)
+    for got, start, target, decay in zip(results, starts, targets, decays, strict=True):
         expected = reference(start, RATES, 0.9, decay, lambda weight, target=target: weight - target)
         np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
 

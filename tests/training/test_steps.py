@@ -86,7 +86,8 @@ import numpy as np
 from tests.training.test_steps import train
 from resnet_keras.data import Dataset, Identity, Split
 arrays = np.load(sys.argv[1])
-tiny = Dataset(Identity("tiny", "1", "tiny"), tuple("abcd"), Split(arrays["x"], arrays["y"]), Split(arrays["x"][:90], arrays["y"][:90]))
+split = Split(arrays["x"], arrays["y"])
+tiny = Dataset(Identity("tiny", "1", "tiny"), tuple("abcd"), split, split[:90])
 machine, trace = train(tiny, [1] * 8)
 print(json.dumps([trace.tolist(), machine.evaluate(tiny.test.images, tiny.test.labels)]))
 """

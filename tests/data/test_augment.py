@@ -1,0 +1,185 @@
+"""Augmentation: the numbers it draws, and the pictures it makes of them."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resnet_keras.data import augment
+from resnet_keras.errors import UserError
+
+
+def concatenated(*plans):
+    return augment.Plan(*(np.concatenate(fields) for fields in zip(*plans, strict=True)))
+
+
+def equal(one, other):
+    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture(scope="module")
+def long():
+    """2,000 iterations of 128: a quarter of a million crops."""
+    return augment.draw(0, 0, 2000, 128, 50_000)
+
+
+def test_the_plan_has_the_promised_shapes_and_kinds(long):
+    assert {field.shape for field in long} == {(2000, 128)}
+    assert [field.dtype.name for field in long] == ["int32", "int32", "int32", "bool"]
+
+
+def test_all_81_offsets_come_equally_often(long):
+    counts = np.bincount((long.top * 9 + long.left).ravel(), minlength=81)
+    expected = counts.sum() / 81
+    assert len(counts) == 81
+    assert ((counts - expected) ** 2 / expected).sum() < 144  # chi-square, 80 degrees of freedom: p = 1e-5
+
+
+def test_half_of_the_images_are_flipped_whatever_their_crop(long):
+    offset = (long.top * 9 + long.left).ravel()
+    rates = np.bincount(offset, long.flip.ravel(), 81) / np.bincount(offset, minlength=81)
+    assert abs(long.flip.mean() - 0.5) < 5 * 0.5 / np.sqrt(long.flip.size)
+    assert np.abs(rates - 0.5).max() < 0.05  # 5 deviations of a rate over 3,160 images
+
+
+def test_no_two_images_of_a_batch_go_in_lockstep(long):
+    """Any two places of the batch agree as often as chance has it: 1 in 162."""
+    code = (long.top * 9 + long.left) * 2 + long.flip
+    agree = np.array([(code == np.roll(code, shift, axis=1)).mean(axis=0) for shift in range(1, 65)])
+    assert abs(agree.mean() - 1 / 162) < 2e-4
+    assert agree.max() < 0.02
+
+
+def test_no_two_iterations_go_in_lockstep(long):
+    code = (long.top * 9 + long.left) * 2 + long.flip
+    agree = [(code[shift:] == code[:-shift]).mean() for shift in range(1, 100)]
+    assert max(agree) < 1 / 162 + 0.001
+
+
+def test_every_epoch_shows_every_image_once_across_batch_borders():
+    order = augment.draw(7, 0, 30, 10, 60).index.ravel()  # five epochs of six batches
+    crossing = augment.draw(7, 0, 45, 7, 60).index.ravel()[:300]  # batches of seven do not fit into sixty
+    assert np.array_equal(order, crossing)
+    epochs = order.reshape(5, 60)
+    assert np.array_equal(np.sort(epochs, axis=1), np.tile(np.arange(60), (5, 1)))
+    assert len({tuple(epoch) for epoch in epochs}) == 5
+
+
+def test_a_batch_larger_than_the_set_holds_several_epochs():
+    index = augment.draw(0, 0, 1, 25, 10).index[0]
+    assert np.array_equal(np.bincount(index[:20]), np.full(10, 2))
+
+
+def test_seeds_differ_in_everything():
+    one, other = (augment.draw(seed, 0, 50, 128, 5000) for seed in (0, 1))
+    assert (one.index == other.index).mean() < 0.005
+    assert ((one.top == other.top) & (one.left == other.left)).mean() < 0.03
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**40),
+    first=st.integers(0, 70_000),
+    parts=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    batch=st.integers(1, 9),
+    examples=st.integers(1, 20),
+    crop=st.booleans(),
+)
+def test_a_plan_is_the_same_drawn_whole_or_in_parts(seed, first, parts, batch, examples, crop):
+    n, m = parts
+    whole = augment.draw(seed, first, n + m, batch, examples, crop)
+    start = augment.draw(seed, first, n, batch, examples, crop)
+    rest = augment.draw(seed, first + n, m, batch, examples, crop)
+    assert equal(whole, concatenated(start, rest))
+
+
+def test_without_augmentation_only_the_order_is_left():
+    with_it, without = (augment.draw(3, 5, 4, 8, 30, augment=flag) for flag in (True, False))
+    assert np.array_equal(with_it.index, without.index)
+    assert (without.top == 4).all() and (without.left == 4).all() and not without.flip.any()
+
+
+def test_the_numbers_never_change():
+    """They decide every result: the same with any version of NumPy (tried with 1.26, 2.0 and 2.4)."""
+    plan = augment.draw(3, 390, 4, 128, 50_000)
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(field).tobytes() for field in plan)).hexdigest()
+    assert digest.startswith("eba35116bea6cb9f")
+
+
+@pytest.mark.parametrize("bad", [{"seed": -1}, {"first_iteration": -1}, {"batch_size": 0}, {"examples": 0}])
+def test_numbers_out_of_range_are_named(bad):
+    with pytest.raises(UserError, match=f"{next(iter(bad))} is {next(iter(bad.values()))}; it must be"):
+        augment.draw(**({"seed": 0, "first_iteration": 0, "iterations": 1, "batch_size": 1, "examples": 1} | bad))
+
+
+APPLY = """
+import json, time
+import keras, numpy as np
+from resnet_keras.data import augment
+
+random = np.random.default_rng(0)
+backend = keras.config.backend()
+if backend == "tensorflow":
+    import tensorflow as tf
+    put, compiled = tf.constant, tf.function
+    fast = lambda f: tf.function(f, jit_compile=True)
+else:
+    import jax
+    put, compiled = jax.numpy.asarray, jax.jit
+    fast = compiled
+
+
+def slowly(images, plan):
+    out = []
+    for i, top, left, flip in zip(*plan):
+        padded = np.pad(images[i], ((4, 4), (4, 4), (0, 0)))
+        crop = padded[top : top + images.shape[1], left : left + images.shape[2]]
+        out.append(crop[:, ::-1] if flip else crop)
+    return np.stack(out)
+
+
+def every_case():
+    top, left, flip = (part.ravel() for part in np.mgrid[0:9, 0:9, 0:2])
+    return augment.Plan(random.integers(0, 40, 162), top, left, flip.astype(bool))
+
+
+answer = {}
+for shape in [(40, 32, 32, 3), (40, 7, 12, 3), (40, 3, 2, 3)]:
+    images = random.integers(1, 256, shape, dtype=np.uint8)
+    labels = random.integers(0, 10, 40).astype(np.int32)
+    plan = every_case()
+    for name, run in {"eager": lambda f: f, "compiled": compiled, "fast": fast}.items():
+        pictures, chosen = run(augment.apply)(put(images), put(labels), augment.Plan(*map(put, plan)))
+        pictures, chosen = np.asarray(pictures), np.asarray(chosen)
+        same = np.array_equal(pictures, slowly(images, plan)) and pictures.dtype == np.uint8
+        answer[f"{shape} {name}"] = bool(same and np.array_equal(chosen, labels[plan.index]))
+
+images = put(random.integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8))
+labels = put(np.zeros(10_000, np.int32))
+plan = augment.Plan(*map(put, augment.draw(0, 0, 1, 128, 10_000).at(0)))
+step = compiled(augment.apply)
+times = []
+for _ in range(30):
+    start = time.perf_counter()
+    np.asarray(step(images, labels, plan)[0])
+    times.append(time.perf_counter() - start)
+print(json.dumps({"same": answer, "milliseconds": min(times) * 1000}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_pictures_are_those_of_the_plain_way_bit_for_bit(backend):
+    """Every crop and flip, on odd sizes too, eager and compiled, against pad and slice in NumPy."""
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run([sys.executable, "-c", APPLY], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout.splitlines()[-1])
+    assert answer["same"] and all(answer["same"].values()), answer["same"]

@@ -1,0 +1,110 @@
+"""The built-in pictures: always the same bits, balanced, and told apart by shape alone."""
+
+import hashlib
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.path import Path
+
+from resnet_keras.data import shapes32
+from resnet_keras.errors import UserError
+
+DIGESTS = {
+    "train": "65756fa6e78e79035c2f91c0c6903d928b01a0e291a84a531ad94f9323abd9ab",
+    "test": "22ba715e2d9f73821024b0a9209314d4e13caf1fd0cfe26e0d45aa631efbd142",
+}
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return {split: shapes32.draw(split) for split in ("train", "test")}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_pictures_never_change(splits, split):
+    """A change of one bit needs a new VERSION, or results of different pictures would stand side by side."""
+    assert shapes32.VERSION == "1"
+    assert hashlib.sha256(splits[split].images.tobytes()).hexdigest() == DIGESTS[split]
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 10_000), ("test", 2_000)])
+def test_sizes_and_balance(splits, split, count):
+    images, labels = splits[split].images, splits[split].labels
+    assert images.shape == (count, 32, 32, 3) and images.dtype == np.uint8
+    assert labels.dtype == np.int32 and (np.bincount(labels) == count // 10).all()
+    assert len(shapes32.CLASSES) == 10
+
+
+def test_no_picture_comes_twice(splits):
+    every = np.concatenate([split.images for split in splits.values()])
+    assert len({image.tobytes() for image in every}) == 12_000
+
+
+def test_a_block_does_not_depend_on_the_others(splits):
+    labels = splits["train"].labels[: shapes32.BLOCK]
+    again = shapes32._draw_block(shapes32._Random(0, 3, shapes32.BLOCK), labels)
+    assert np.array_equal(again, splits["train"].images[3 * shapes32.BLOCK : 4 * shapes32.BLOCK])
+
+
+def error_of_nearest(train, test):
+    """Test error in percent of the nearest class mean, each feature scaled by its deviation."""
+    spread = train[0].std(axis=0)
+    means = np.stack([train[0][train[1] == label].mean(axis=0) for label in range(10)]) / spread
+    distance = ((test[0][:, None] / spread - means) ** 2).sum(axis=2)
+    return 100 * (distance.argmin(axis=1) != test[1]).mean()
+
+
+def colours(images):
+    """Mean and deviation of each colour over the picture, and its histogram."""
+    pixels = images.reshape(len(images), -1, 3).astype(float)
+    bins = [((pixels >= low) & (pixels < low + 64)).mean(axis=1) for low in range(0, 256, 64)]
+    return np.concatenate([pixels.mean(axis=1), pixels.std(axis=1), *bins], axis=1)
+
+
+def test_colours_and_mean_pictures_do_not_tell_the_classes(splits):
+    """Guessing errs in 90 of 100; colour statistics and the average picture of a class hardly do better."""
+    train, test = splits["train"], splits["test"]
+    by_colour = error_of_nearest((colours(train.images), train.labels), (colours(test.images), test.labels))
+    flat = [split.images.reshape(len(split), -1).astype(np.float32) for split in (train, test)]
+    by_pixel = error_of_nearest((flat[0], train.labels), (flat[1], test.labels))
+    assert by_colour > 80
+    assert by_pixel > 80
+
+
+def mask(outline, degrees, mirrored):
+    x, y = np.meshgrid(np.linspace(-1.4, 1.4, 57), np.linspace(-1.4, 1.4, 57))
+    turn = np.radians(degrees)
+    points = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], -1)
+    points = points * [-1, 1] if mirrored else points
+    outline = outline - outline.mean(axis=0)
+    return Path(outline / np.abs(outline).max()).contains_points(points.reshape(-1, 2))
+
+
+def test_no_class_becomes_another_when_turned_or_mirrored():
+    """The best overlap of two outlines, over all turns and mirrorings, is clearly less than whole.
+
+    The circle and the hexagon are the closest, and meant to be: they ask for a sharp eye.
+    """
+    masks = {
+        name: [mask(outline, degrees, mirrored) for degrees in range(0, 360, 10) for mirrored in (False, True)]
+        for name, outline in shapes32.OUTLINES.items()
+    }
+    for one, other in combinations(shapes32.CLASSES, 2):
+        overlap = max((masks[one][0] & m).sum() / (masks[one][0] | m).sum() for m in masks[other])
+        assert overlap < 0.9, (one, other, overlap)
+
+
+def test_figures_are_there_to_be_seen(splits):
+    """The middle of the picture differs from the corners more often than chance has it: figures fill it."""
+    images = splits["test"].images.astype(float)
+    corners = np.median(np.stack([images[:, i, j] for i in (1, -2) for j in (1, -2)]), axis=0)
+    far = np.abs(images - corners[:, None, None]).mean(axis=3) > 25
+    share = far.mean(axis=(1, 2))
+    assert 0.1 < np.median(share) < 0.6
+    assert (share > 0.05).mean() > 0.95
+
+
+def test_another_split_is_refused():
+    with pytest.raises(UserError, match="no split 'validation'; it has train and test"):
+        shapes32.draw("validation")

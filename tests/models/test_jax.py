@@ -1,0 +1,21 @@
+"""The layers' tests once more, with Keras on JAX."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = ("test_blocks.py", "test_normalization.py", "test_repeat.py")
+LEFT_OUT = "1202 or C- or bfloat16-False"  # say nothing new there, and XLA compiles for long
+
+
+def test_the_layers_on_jax():
+    pytest.importorskip("jax", reason="JAX is not installed")
+    files = [f"tests/models/{name}" for name in FILES]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", f"not ({LEFT_OUT})"]
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0 and " passed" in ran.stdout, ran.stdout + ran.stderr
