@@ -13,6 +13,7 @@ results/runs/<run>/
 
 from __future__ import annotations
 
+import csv
 import functools
 import io
 import json
@@ -70,6 +71,21 @@ class RunFolder:
         try:
             return pandas.read_csv(self.path / "history.csv")
         except (OSError, ValueError) as error:
+            raise UserError(f"{self.name}/history.csv cannot be read ({error}): repeat the run with --force.") from None
+
+    def columns(self, *names: str) -> list[list[float]]:
+        """Some columns of the history, row by row, NaN where blank: for thousands of runs much faster than `history`.
+
+        Raises:
+            UserError: The file cannot be read or lacks a column.
+        """
+        try:
+            with open(self.path / "history.csv", encoding="utf-8", newline="") as file:
+                rows = csv.reader(file)
+                header = next(rows, [])
+                places = [header.index(name) for name in names]
+                return [[float(row[place] or "nan") for place in places] for row in rows]
+        except (OSError, ValueError, IndexError, csv.Error) as error:
             raise UserError(f"{self.name}/history.csv cannot be read ({error}): repeat the run with --force.") from None
 
     def has_measurement(self, name: str) -> bool:

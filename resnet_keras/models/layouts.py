@@ -165,7 +165,7 @@ KINDS = {"Conv2D": "conv", "Dense": "fc", "BatchNormalization": "bn"}
 
 
 def _precise(value: np.ndarray) -> np.ndarray:
-    """Vectors in double precision: statistics are shifted by less than float32 can tell. Kernels are large, and kept."""
+    """Vectors in double precision: statistics are shifted by less than float32 can tell. Kernels are large."""
     return value.astype("float64") if value.ndim == 1 else value
 
 

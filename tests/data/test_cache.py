@@ -138,20 +138,3 @@ def test_what_killed_processes_left_is_swept_in_time(home, caplog):
     os.utime(old, (time.time() - cache.ABANDONED - 60,) * 2)
     cache.save(WHO, arrays())
     assert not old.exists() and new.exists()
-
-
-@pytest.mark.slow
-def test_a_second_start_takes_a_second(home):
-    """CIFAR-10's size: 184 MB, read and checked."""
-    images = np.random.default_rng(0).integers(0, 256, (60_000, 32, 32, 3), dtype=np.uint8)
-    labels = np.zeros(60_000, np.int32)
-    cache.save(
-        WHO,
-        cache.Arrays(("a",), Split(images[:50_000], labels[:50_000]), Split(images[50_000:], labels[50_000:])),
-    )
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        cache.load(WHO)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1

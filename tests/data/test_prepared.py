@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,17 +66,15 @@ class Offline:
         pytest.fail("tried to download")
 
 
-def test_without_a_network_one_line_says_what_to_do_at_once(monkeypatch):
+def test_without_a_network_one_line_says_what_to_do(monkeypatch):
     def unreachable(*_, **__):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(socket, "create_connection", unreachable)
     monkeypatch.setattr(prepared, "getproxies", dict)
-    start = time.perf_counter()
     with pytest.raises(UserError) as caught:
         prepared.download(Offline())
     said = str(caught.value)
-    assert time.perf_counter() - start < 1
     assert "no connection to pictures.invalid" in said
     assert "data/tfds/cifar10/3.0.2" in said and "--data shapes32" in said and 'tfds.load("cifar10"' in said
     assert "\n" not in said
@@ -94,18 +91,19 @@ def test_a_download_that_fails_is_one_line(monkeypatch):
 
 
 def test_without_tfds_one_line_says_what_to_install(home, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    monkeypatch.setattr(prepared, "load_keras", lambda: None)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(UserError, match=r"cifar10 is in no cache, and reading it needs TensorFlow Datasets"):
         data.load("cifar10")
 
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
-    """Three prepared sets: `toys` and `grey` are fine, `words` has no pictures."""
+    """Four prepared sets: two fine ones, one without a test split, one without pictures. And what is in them."""
     tfds = pytest.importorskip("tensorflow_datasets")
     # TFDS writes with a backport that it does not declare; reading, which is tested here, does without.
     sys.modules.setdefault("importlib_resources", importlib.resources)
-    random = np.random.default_rng(3)
+    random, stored = np.random.default_rng(3), {}
     root = tmp_path_factory.mktemp("shelf")
 
     def store(name, features, rows, splits=("train", "test")):
@@ -113,7 +111,7 @@ def shelf(tmp_path_factory):
             name=name,
             version="1.0.0",
             features=tfds.features.FeaturesDict(features),
-            split_datasets={split: rows[split] for split in splits},
+            split_datasets={split: list(enumerate(rows[split])) for split in splits},
             data_dir=root,
             disable_shuffling=True,
         )
@@ -129,24 +127,21 @@ def shelf(tmp_path_factory):
         }
         image = tfds.features.Image(shape=(4, 6, channels), encoding_format="png")
         store(name, {"image": image, "label": label}, rows, ("train",) if name == "single" else ("train", "test"))
-        if name != "single":
-            shelf_rows[name] = rows
+        stored[name] = rows
     words = [{"text": "a", "label": 0}]
     store("words", {"text": tfds.features.Text(), "label": label}, {"train": words, "test": words})
-    return root
-
-
-shelf_rows = {}
+    return root, stored
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["toys", "grey"])
 def test_a_prepared_set_is_read_as_it_was_stored(home, shelf, name):
-    found = data.load(name, shelf)
+    root, rows = shelf
+    found = data.load(name, root)
     assert found.identity == data.Identity(name, "1.0.0", name)
     assert found.classes == ("cat", "ant")  # the set's own order of classes
     for split in ("train", "test"):
-        stored = {(np.broadcast_to(row["image"], (4, 6, 3)).tobytes(), row["label"]) for row in shelf_rows[name][split]}
+        stored = {(np.broadcast_to(row["image"], (4, 6, 3)).tobytes(), row["label"]) for row in rows[name][split]}
         arrays = getattr(found, split)
         assert {(i.tobytes(), int(label)) for i, label in zip(arrays.images, arrays.labels, strict=True)} == stored
         assert arrays.images.shape == (len(stored), 4, 6, 3)
@@ -155,15 +150,15 @@ def test_a_prepared_set_is_read_as_it_was_stored(home, shelf, name):
 @pytest.mark.slow
 def test_sets_that_cannot_be_used_are_refused(home, shelf):
     with pytest.raises(UserError, match=r"words/1.0.0 has no labelled pictures; only image-classification sets"):
-        data.load("words", shelf)
+        data.load("words", shelf[0])
     with pytest.raises(UserError, match=r"single/1.0.0 has the splits train; it must have train and test"):
-        data.load("single", shelf)
+        data.load("single", shelf[0])
 
 
 @pytest.mark.slow
 @pytest.mark.faults
 def test_damaged_records_are_one_line(home, shelf, tmp_path):
-    shutil.copytree(shelf / "toys", tmp_path / "toys")
+    shutil.copytree(shelf[0] / "toys", tmp_path / "toys")
     for record in (tmp_path / "toys" / "1.0.0").glob("*train*"):
         record.write_bytes(record.read_bytes()[:-5])
     with pytest.raises(UserError, match=r"^toys/1.0.0 cannot be read \([^\n]*\); prepare it again$"):

@@ -32,6 +32,10 @@ def pictures(count, seed=0):
     return draw.integers(0, 256, (count, *SHAPE)).astype(np.uint8), draw.integers(0, 4, count).astype(np.int32)
 
 
+def depth(name):
+    return int("".join(filter(str.isdigit, name)))
+
+
 class Arithmetic:
     """A CIFAR network of basic blocks, option A or none, in NumPy and float64, from its variables alone."""
 
@@ -39,7 +43,7 @@ class Arithmetic:
         values = {v.path.split("/", 1)[1]: np.asarray(keras.ops.convert_to_numpy(v), float) for v in network.variables}
         self.weights = values if weights is None else weights
         self.residual = network.name.startswith("resnet")
-        self.stages, self.blocks = 3, (int(network.name.lstrip("plainresnet")) - 2) // 6
+        self.stages, self.blocks = 3, (depth(network.name) - 2) // 6
         self.responses = {}
 
     def conv(self, x, place, stride=1):
@@ -101,7 +105,7 @@ def test_responses_are_those_of_plain_arithmetic(name, batch_norm):
     exact.logits(images)
     rows = responses(network, images)
     assert [row["place"] for row in rows] == list(exact.responses)
-    assert [row["layer"] for row in rows] == list(range(1, int(name.lstrip("plainresnet"))))  # all but fc
+    assert [row["layer"] for row in rows] == list(range(1, depth(name)))  # all but fc
     expected = [response.std() for response in exact.responses.values()]
     np.testing.assert_allclose([row["std"] for row in rows], expected, rtol=1e-4)
 
