@@ -8,16 +8,23 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help reproduce test lab bench lint lock clean
+.PHONY: help reproduce test test-browser lab bench lint lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 reproduce: $(READY) ## run the degradation experiment at smoke scale: minutes on two CPU cores, no data to download
 	$(BIN)/resnet-keras run degradation --scale smoke $(ARGS)
 
 test: $(READY) ## run the tests; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -q $(ARGS)
+
+# What cannot be installed is left out, and the tests that need it say so.
+test-browser: $(READY) ## open the page of results in Chromium, which this installs where it can
+	-@$(BIN)/python -m pip install --disable-pip-version-check --quiet playwright
+	-@command -v chromium chromium-browser google-chrome >/dev/null || \
+		$$([ "$$(id -u)" = 0 ] || echo sudo -n) apt-get install --yes --no-install-recommends chromium
+	$(BIN)/python -m pytest -q -m browser $(ARGS)
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab notebooks $(ARGS)

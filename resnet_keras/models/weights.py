@@ -9,6 +9,7 @@ Files are ``.safetensors`` (either layout) and Keras' ``.keras`` and ``.h5``; a 
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def recognized(tensors: dict, name: str | None, layout: str | None) -> tuple[str
         for known in [name] if name else candidate.networks:
             if known in candidate.networks:
                 options = variant(candidate, known, tensors)
-                wanted = set(candidate.names(assemble(known, **options)))
+                wanted = _names(candidate.name, known, options["include_top"], options["batch_norm"])
                 shared = len(wanted & set(tensors)) - len(wanted - set(tensors)) / (1 + len(wanted))
                 if shared > most:
                     best, most = (known, candidate), shared
@@ -152,6 +153,12 @@ def recognized(tensors: dict, name: str | None, layout: str | None) -> tuple[str
         some = ", ".join(list(tensors)[:3]) or "nothing"
         raise UserError(f"these weights ({some} ...) are of no network known here: {_those_of(layouts)}.")
     return best
+
+
+@functools.cache
+def _names(layout: str, name: str, include_top: bool, batch_norm: bool) -> frozenset[str]:
+    options = {**LAYOUTS[layout].networks[name], "include_top": include_top, "batch_norm": batch_norm}
+    return frozenset(LAYOUTS[layout].names(assemble(name, **options)))
 
 
 def variant(layout: Layout, name: str, tensors: dict, source=None) -> dict:

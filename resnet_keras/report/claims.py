@@ -19,6 +19,7 @@ import fnmatch
 import functools
 
 from resnet_keras.report import text
+from resnet_keras.report.measured import NUMBERS
 from resnet_keras.report.paper import rows_of
 from resnet_keras.report.selection import Group, Setting
 from resnet_keras.report.statistics import Estimate, difference, estimate
@@ -35,7 +36,7 @@ RELATIONS = {
 METRICS = {
     "train_error": ("training error", " %"),
     "test_error": ("test error", " %"),
-    "responses.std": ("mean standard deviation of its layers' responses", ""),
+    **{f"{name}.{key}": (of.words, of.unit) for name, found in NUMBERS.items() for key, of in found.items()},
 }
 
 
@@ -43,8 +44,8 @@ METRICS = {
 class Claim:
     """A row of `claims.csv`.
 
-    `metric` is a number of `summary.json`, or a measurement's column, such as responses.std, of which the mean is
-    taken. `left` and `right` are labels as `selection.Row` makes them; `right` may be a number instead.
+    `metric` is a number of `summary.json` or, such as responses.std, of `measured.NUMBERS`. `left` and `right` are
+    labels as `selection.Row` makes them; `right` may be a number instead.
     """
 
     name: str
@@ -171,11 +172,12 @@ def _clause(finding: Finding) -> str:
 
 def _ending(finding: Finding) -> str:
     claim, gap = finding.claim, finding.difference
+    source = "the paper" if claim.place.startswith(("Sec.", "Fig.", "Table")) else claim.place
     if finding.verdict == REPRODUCED:
-        return "as in the paper"
+        return f"as in {source}"
     if RELATIONS[claim.relation](gap.mean, claim.margin):
         return f"but over {gap.n} seeds too little to be sure of"
-    return "unlike in the paper"
+    return f"unlike in {source}"
 
 
 def label_title(label: str) -> str:

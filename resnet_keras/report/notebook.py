@@ -6,6 +6,16 @@ from resnet_keras import report
 from resnet_keras.store import Store
 
 
+def reproductions(*networks: str):
+    """The paper's CIFAR-10 test errors of these networks, in percent, and those of others who repeated it."""
+    import pandas
+
+    from resnet_keras.report import paper, text
+
+    frame = pandas.DataFrame(paper.reproductions(networks))
+    return frame.rename(columns=text.network_title).style.hide(axis="index").set_uuid("reproductions")
+
+
 class Results:
     """An experiment at one scale on one data set, read from the store.
 
@@ -28,12 +38,21 @@ class Results:
         import pandas
         from IPython.display import Markdown, display
 
-        from resnet_keras.report.sections import HEADERS
-
         for part in self.parts:
-            frame = pandas.DataFrame(part.rows, columns=HEADERS)
+            frame = pandas.DataFrame(part.rows, columns=part.headers)
             display(frame.style.hide(axis="index").set_uuid(part.stem))
             display(Markdown(part.note))
+
+    def warmups(self):
+        """When the warm-up of each run was over (Sec. 4.2), in iterations; 0 for a run without one."""
+        import pandas
+
+        rows = [
+            {"run": record.folder.name, "warm-up over at iteration": record.summary.get("warmup_end")}
+            for part in self.parts
+            for record in part.runs
+        ]
+        return pandas.DataFrame(rows).style.hide(axis="index").set_uuid("warmups")
 
     def figure(self):
         """The figure, as it lies in results/figures."""

@@ -32,7 +32,6 @@ def html(report: Report, pictures: dict[str, tuple[bytes, bytes]]) -> str:
     return environment.from_string(template).render(
         report=report,
         tally=tally(report),
-        headers=sections.HEADERS,
         claim_headers=sections.CLAIM_HEADERS,
         other_headers=sections.OTHER_HEADERS,
         marks=MARKS,

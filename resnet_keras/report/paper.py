@@ -16,6 +16,29 @@ def rows_of(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
+def reproductions(networks: tuple[str, ...]) -> list[dict[str, str]]:
+    """The paper and those who repeated it, a row each: their CIFAR-10 test errors of these networks, as text.
+
+    Each row has the keys "who", "how reported" and the networks; empty where somebody has no number.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for row in rows_of("paper.csv"):
+        if row["data"] != "cifar10" or row["network"] not in networks:
+            continue
+        if not row["metric"].startswith("test_error"):
+            continue
+        line = found.setdefault(row["source"], dict.fromkeys(("who", "how reported", *networks), ""))
+        sign = {"above this": "> ", "below this": "< "}.get(
+            row["reported"], "≈ " if row["approximate"] == "yes" else ""
+        )
+        spread = f" ± {row['std']}" if row["std"] else ""
+        spread += f" (n = {row['n']})" if spread and row["n"] else ""
+        line["who"] = row["source"]
+        line["how reported"] = line["how reported"] or row["reported"]
+        line[row["network"]] = "; ".join(filter(None, [line[row["network"]], f"{sign}{row['value']}{spread}"]))
+    return list(found.values())
+
+
 @functools.cache
 def numbers() -> dict[tuple[str, str, str, str], dict[str, str]]:
     """(data, network, shortcut, metric) -> the paper's own row."""

@@ -48,6 +48,14 @@ def in_order(x: str, y: str, **where) -> Callable:
     return points
 
 
+def with_kernel(points: Callable) -> Callable:
+    """The same of a table that has a column "scaled" too: the gradient's norm times its kernel's.
+
+    Under BN a kernel's scale changes nothing but its own gradient; the product is free of that.
+    """
+    return lambda table: points(table.assign(scaled=table["gradient_norm"] * table["weight_norm"]))
+
+
 def by_size(y: str) -> Callable:
     """The column from its largest value to its smallest, over 1, 2, 3 ..."""
 
@@ -71,8 +79,10 @@ PROFILES = {
         along="layer",
         measured="norm of the gradient",
         panels={
-            "At the first iteration": in_order("layer", "gradient_norm", iteration="min"),
-            "At the last one measured": in_order("layer", "gradient_norm", iteration="max"),
+            "Before training": in_order("layer", "gradient_norm", iteration="min"),
+            "After 16 iterations": in_order("layer", "gradient_norm", iteration=16),
+            "At the end": in_order("layer", "gradient_norm", iteration="max"),
+            "At the end, times the norm of the kernel": with_kernel(in_order("layer", "scaled", iteration="max")),
         },
         logarithmic=True,
     ),

@@ -70,7 +70,7 @@ def _part(part: Part) -> list[str]:
         f"### {text.markdown(part.title)}",
         f"![{text.markdown(part.alt)}](figures/{part.stem}.png)",
         text.markdown(part.reading),
-        _table(sections.HEADERS, part.rows),
+        _table(part.headers, part.rows),
         text.markdown(part.note),
         _code([part.command]),
         _runs(part),

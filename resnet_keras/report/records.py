@@ -8,7 +8,7 @@ import json
 import math
 
 from resnet_keras.errors import UserError
-from resnet_keras.report import text
+from resnet_keras.report import measured, text
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.recipe import OBSERVING, Recipe
 
@@ -77,16 +77,10 @@ class Record:
         return key(self.config["network"], self.config["shortcut"], self.recipe)
 
     def number(self, name: str) -> float | None:
-        """A finite number of the summary or, as responses.std, the mean of a measurement's column; else None."""
-        measurement, _, column = name.rpartition(".")
-        value = self._mean(measurement, column) if measurement else self.summary.get(name)
+        """A finite number of the summary or, as responses.std, of `measured.NUMBERS`; else None."""
+        value = measured.number(self.folder, name) if "." in name else self.summary.get(name)
         numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
         return value if numeric and math.isfinite(value) else None
-
-    def _mean(self, measurement: str, column: str) -> float | None:
-        table = self.folder.measurement(measurement)
-        known = table is not None and column in table.columns and table[column].dtype.kind in "iuf"
-        return float(table[column].mean()) if known else None
 
 
 def key(network: str, shortcut: str, recipe: dict) -> tuple:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from resnet_keras.report import claims, figures, paper, profiles, records, tables, text
 from resnet_keras.report.curves import Arrangement, curves
+from resnet_keras.report.measured import NUMBERS
 from resnet_keras.report.records import Record
 from resnet_keras.report.selection import SCALES, Group, Row, Setting, planned_rows, select
+from resnet_keras.report.statistics import estimate
 from resnet_keras.store import Store
 
 HEADERS = (
@@ -38,7 +40,8 @@ class Part:
         stem: Name of its figure's files, without folder and ending.
         reading: One sentence made of the numbers.
         alt: The figure in words.
-        rows: Cells of the table under `HEADERS`.
+        headers: Those of the table.
+        rows: Its cells.
         note: What holds for all rows.
         command: The command that makes the runs that are missing, or again those that are there.
         measurement: What the figure shows instead of learning curves; empty for these.
@@ -50,6 +53,7 @@ class Part:
     stem: str
     reading: str
     alt: str
+    headers: tuple[str, ...]
     rows: list[tuple[str, ...]]
     note: str
     command: str
@@ -186,22 +190,27 @@ def _part(experiment, setting: Setting, groups: list[Group], told) -> Part:
         stem="",
         reading=claims.reading(told) or _finished_so_far(groups, arrangement),
         alt=_alt(groups, arrangement, measurement),
-        rows=[_row(arrangement.title(row), row, rows[row], setting) for row in arrangement.rows],
-        note=_note(groups),
+        headers=HEADERS if not measurement else (*HEADERS[:2], *(n.heading for n in NUMBERS[measurement].values())),
+        rows=[_row(arrangement.title(row), row, rows[row], setting, measurement) for row in arrangement.rows],
+        note=_note(groups, measurement),
         command=command(experiment, setting.scale, setting.data, max(seeds, 1)),
         measurement=measurement,
     )
 
 
-def _row(title: str, row: Row, group: Group | None, setting: Setting) -> tuple[str, ...]:
+def _row(title: str, row: Row, group: Group | None, setting: Setting, measurement: str) -> tuple[str, ...]:
     """A row of the table for people, of what has run and of what has not."""
     printed = "" if row.recipe else paper.shown(setting.data, row.network, row.shortcut)
     if group is None:
-        return (title, claims.NOT_RUN, "", "", printed, "", "")
+        blank = ("",) * len(NUMBERS[measurement]) if measurement else ("", "", printed, "", "")
+        return (title, claims.NOT_RUN, *blank)
     numbers = tables.row(group)
+    seeds = f"{numbers['seeds']}" + (f" (and {numbers['diverged']} diverged)" if numbers["diverged"] else "")
+    if measurement:
+        return (title, seeds, *(_measured(group, f"{measurement}.{name}") for name in NUMBERS[measurement]))
     return (
         title,
-        f"{numbers['seeds']}" + (f" (and {numbers['diverged']} diverged)" if numbers["diverged"] else ""),
+        seeds,
         _with_interval(numbers, "train_error"),
         _with_interval(numbers, "test_error"),
         printed,
@@ -210,17 +219,26 @@ def _row(title: str, row: Row, group: Group | None, setting: Setting) -> tuple[s
     )
 
 
+def _measured(group: Group, name: str) -> str:
+    """A measured number over the seeds, those that diverged too: they were measured before."""
+    values = [record.number(name) for record in group.records]
+    values = [value for value in values if value is not None]
+    found = estimate(values) if values else None
+    return text.spread(found.mean, found.std) if found else ""
+
+
 def _with_interval(row: dict, metric: str) -> str:
     mean, std, low, high = (row[f"{metric}_{part}"] for part in ("mean", "std", "low", "high"))
     interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
     return "" if mean is None else text.spread(mean, std) + interval
 
 
-def _note(groups: list[Group]) -> str:
+def _note(groups: list[Group], measurement: str) -> str:
     rows = [row for row in tables.table(groups) if row["seeds"]]
     iterations = text.listing(sorted({f"{row['iterations']:,}" for row in rows if row["iterations"]}))
     words = ["Errors after the last iteration"]
     words[0] += f", {iterations}" if iterations else ""
+    words = [*_how_measured(groups, measurement), *(() if measurement else words)]
     if any(row["seeds"] > 1 for row in rows):
         words.append("mean ± standard deviation over seeds, in brackets the 95 % interval of the mean (Student's t)")
     elif rows:
@@ -229,6 +247,14 @@ def _note(groups: list[Group]) -> str:
     commits = sorted({commit for row in rows for commit in row["commit"].split()})
     words += [f"code at {text.listing(commits)}"] if commits else []
     return "; ".join(words) + "."
+
+
+def _how_measured(groups: list[Group], measurement: str) -> list[str]:
+    if not measurement:
+        return []
+    tables_of = [record.folder.measurement(measurement) for group in groups for record in group.records]
+    images = sorted({int(count) for table in tables_of if "images" in table for count in table["images"]})
+    return [f"Measured on {text.listing([f'{count:,}' for count in images])} images"] if images else ["Measured"]
 
 
 def _finished_so_far(groups: list[Group], arrangement: Arrangement) -> str:

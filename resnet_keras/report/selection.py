@@ -131,7 +131,7 @@ def select(experiment, records: list[Record]) -> tuple[dict[Setting, list[Group]
             problems.append(f"{name}: its config.json makes another name, so it is left out; train it again.")
             continue
         try:
-            record.errors  # noqa: B018  (read here once, for all figures)
+            _ = record.errors if record.finished else None  # read here once, for all figures
         except UserError as error:
             problems.append(text.plain(error))
             continue

@@ -78,9 +78,9 @@ def _welch(a: Estimate, b: Estimate, confidence: float) -> Estimate:
     if plain.n < ENOUGH:
         return plain
     va, vb = a.std**2 / a.n, b.std**2 / b.n
-    error = math.sqrt(va + vb)
-    freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1)) if error else plain.n - 1
-    return _with_interval(plain, error, freedom, confidence)
+    share = va / (va + vb) if va + vb else 0.5
+    freedom = 1 / (share**2 / (a.n - 1) + (1 - share) ** 2 / (b.n - 1))
+    return _with_interval(plain, math.sqrt(va + vb), freedom, confidence)
 
 
 def _with_interval(found: Estimate, error: float, freedom: float, confidence: float) -> Estimate:

@@ -29,7 +29,7 @@ def text_table(parts: list[Part]) -> str:
     """Parts of one experiment as aligned columns, each with its reading."""
     blocks = []
     for part in parts:
-        rows = [sections.HEADERS, *part.rows]
+        rows = [part.headers, *part.rows]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(_aligned, cells, widths, range(len(cells)))).rstrip() for cells in rows]
         blocks.append("\n".join([part.title, *lines, part.reading]))

@@ -120,7 +120,7 @@ def test_numbers_out_of_range_are_named(bad):
 
 
 APPLY = """
-import json, time
+import json
 import keras, numpy as np
 from resnet_keras.data import augment
 
@@ -160,17 +160,7 @@ for shape in [(40, 32, 32, 3), (40, 7, 12, 3), (40, 3, 2, 3)]:
         pictures, chosen = np.asarray(pictures), np.asarray(chosen)
         same = np.array_equal(pictures, slowly(images, plan)) and pictures.dtype == np.uint8
         answer[f"{shape} {name}"] = bool(same and np.array_equal(chosen, labels[plan.index]))
-
-images = put(random.integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8))
-labels = put(np.zeros(10_000, np.int32))
-plan = augment.Plan(*map(put, augment.draw(0, 0, 1, 128, 10_000).at(0)))
-step = compiled(augment.apply)
-times = []
-for _ in range(30):
-    start = time.perf_counter()
-    np.asarray(step(images, labels, plan)[0])
-    times.append(time.perf_counter() - start)
-print(json.dumps({"same": answer, "milliseconds": min(times) * 1000}))
+print(json.dumps(answer))
 """
 
 
@@ -182,4 +172,4 @@ def test_pictures_are_those_of_the_plain_way_bit_for_bit(backend):
     run = subprocess.run([sys.executable, "-c", APPLY], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     answer = json.loads(run.stdout.splitlines()[-1])
-    assert answer["same"] and all(answer["same"].values()), answer["same"]
+    assert answer and all(answer.values()), answer

@@ -111,6 +111,19 @@ def test_processes_that_make_the_same_entry_do_not_break_each_other(home):
 
 
 @pytest.mark.faults
+def test_an_entry_appears_by_its_last_step_alone(home, monkeypatch):
+    """Killed any time before the rename, nothing is there to be taken for an entry."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache.os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        cache.save(WHO, arrays())
+    assert list((home / "cache").iterdir()) == []
+
+
+@pytest.mark.faults
 def test_a_full_disk_leaves_nothing_behind_and_stops_nothing(home, caplog, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -16,7 +16,9 @@ def places(network):
 def test_what_is_left_are_the_kernels_and_the_same_ones(name, shortcut):
     whole, bare = (build(name, shortcut=shortcut, input_shape=(8, 8, 3), batch_norm=bn) for bn in (True, False))
     assert places(bare) == [place for place in places(whole) if "bn" not in place.split("/")[-2]]
-    kernels = {place: np.array(variable) for place, variable in zip(places(whole), whole.trainable_variables)}
+    kernels = {
+        place: np.array(variable) for place, variable in zip(places(whole), whole.trainable_variables, strict=True)
+    }
     for place, variable in zip(places(bare), bare.trainable_variables, strict=True):
         assert np.array_equal(kernels[place], np.array(variable))
 

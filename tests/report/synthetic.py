@@ -6,7 +6,7 @@ import math
 import random
 from types import SimpleNamespace
 
-from resnet_keras.training.recipe import preset, scale_of
+from resnet_keras.training.recipe import preset
 from resnet_keras.training.run import Run
 
 TITLES = {"shapes32": "shapes32", "cifar10": "CIFAR-10", "cifar10_jpeg": "CIFAR-10 (JPEG)"}
@@ -93,6 +93,3 @@ def history(recipe, end, key, rows=None):
         shown = f"{end[1] if last else test:.2f},0.5" if last or place % every == 0 else ","
         lines.append(f"{step},0.1,{end[0] if last else max(train, 0):.2f},0.5,{shown},800,{step}")
     return "\n".join(lines) + "\n"
-
-
-assert scale_of(preset("short")) == "short"

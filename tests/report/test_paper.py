@@ -1,0 +1,41 @@
+"""The paper's numbers."""
+
+import pytest
+
+from resnet_keras.report import paper
+
+
+def test_every_row_has_a_source_a_place_and_a_number():
+    rows = paper.rows_of("paper.csv")
+    assert len(rows) > 90
+    for row in rows:
+        assert row["source"] and row["place"] and row["metric"], row
+        assert float(row["value"]) > 0 and row["approximate"] in ("yes", "no"), row
+        assert None not in row and None not in row.values(), row
+
+
+def test_no_number_is_there_twice():
+    keys = [
+        tuple(row[k] for k in ("source", "place", "data", "network", "shortcut", "metric"))
+        for row in paper.rows_of("paper.csv")
+    ]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("cifar10", "resnet56", "A"), "6.97"),
+        (("cifar10_jpeg", "resnet56", "A"), "6.97"),
+        (("cifar10", "resnet110", "A"), "6.61 ± 0.16"),
+        (("cifar10", "plain56", "none"), "≈ 13.5"),
+        (("cifar10", "plain110", "none"), "> 60"),
+        (("cifar10", "resnet1202", "A", "train_error"), "< 0.1"),
+        (("imagenet2012", "resnet34", "B", "top1_error_10_crop"), "24.52"),
+        (("cifar10", "resnet56", "B"), ""),
+        (("cifar100", "resnet56", "A"), ""),
+        (("shapes32", "resnet56", "A"), ""),
+    ],
+)
+def test_a_number_comes_with_how_exact_it_is(arguments, text):
+    assert paper.shown(*arguments) == text
