@@ -10,6 +10,7 @@ import re
 from resnet_keras.errors import UserError
 from resnet_keras.models.options import checked_options
 from resnet_keras.models.shortcuts import OPTIONS
+from resnet_keras.quiet import load_keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +219,8 @@ def assemble(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0
     if net.family != "vgg":
         options["shortcut"] = shortcut
     module, cls = CLASS_OF[net.family]
-    network_class = getattr(importlib.import_module(module), cls)  # brings in Keras
+    load_keras()
+    network_class = getattr(importlib.import_module(module), cls)
     return network_class(name=net.name, classes=classes, input_shape=shape, seed=seed, dtype=dtype, **options)
 
 

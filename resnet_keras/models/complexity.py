@@ -117,6 +117,28 @@ def table1(network, **options) -> str:
     return _aligned([*lines, ("total", "", "", *cost)])
 
 
+def compare(networks: list):
+    """Networks of one family beside each other, as the paper's Table 1 has them, as a pandas DataFrame of text.
+
+    Args:
+        networks: Networks, built or not, whose stages have the same names and maps.
+
+    Returns:
+        A row for each stage and a column for each network, before them the size of the stage's maps.
+    """
+    import pandas as pd
+
+    sizes = complexity(networks[0], by="stage").set_index("stage")["output"].map(_size)
+    columns = {net.name: {stage: _stacked(describe_stage(net, stage)) for stage in sizes.index} for net in networks}
+    table = pd.DataFrame({"output size": sizes, **columns})
+    return table.rename(index=_title).rename_axis(None)
+
+
+def _stacked(texts: list[str]) -> str:
+    """A line for every convolution, as brackets stand in Table 1."""
+    return "\n".join(texts).replace("; ", "\n ")
+
+
 UNITS = ((" (10⁹)", 10**9), (" (10⁶)", 10**6), ("", 1))
 
 

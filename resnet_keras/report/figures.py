@@ -49,7 +49,7 @@ SHAPES = {
         "left": 0.60,
         "right": 1.22,
         "between": 0.0,
-        "top": 0.98,
+        "top": 1.1,
     },
 }
 BARE = {"left": 0.66, "right": 0.15, "between": 0.35}  # where no labels stand at the ends of lines

@@ -68,9 +68,9 @@ def row(group: Group) -> dict:
         "test_error_std": _rounded(test and test.std),
         "parameters": _first(finished, "parameters"),
         "hours": _mean(finished, "hours"),
-        "device": "; ".join(_distinct(text.plain(record.summary.get("device") or "")[:100] for record in finished)),
+        "device": "; ".join(_devices(finished)),
         "precision": setting.precision,
-        "commit": " ".join(_distinct(_commit(record) for record in finished)),
+        "commit": " ".join(_commits(finished)),
         "recipe": group.row.recipe,
         "data_version": setting.data_version,
         "protocol": setting.protocol,
@@ -130,11 +130,12 @@ def _first(records: list[Record], name: str) -> int | None:
     return next((value for value in (record.number(name) for record in records) if value is not None), None)
 
 
-def _commit(record: Record) -> str:
-    """The first eight digits of the commit, with a + when files had been changed since."""
-    commit = text.plain(record.environment.get("commit") or "")[:8]
-    return commit + "+" if commit and record.environment.get("dirty") else commit
+def _devices(records: list[Record]) -> list[str]:
+    found = {str(record.summary.get("device") or "") for record in records}
+    return sorted({text.plain(device)[:100] for device in found} - {""})
 
 
-def _distinct(words) -> list[str]:
-    return sorted(set(words) - {""})
+def _commits(records: list[Record]) -> list[str]:
+    """The first eight digits of each commit, with a + when files had been changed since."""
+    found = {(str(r.environment.get("commit") or ""), bool(r.environment.get("dirty"))) for r in records}
+    return sorted(text.plain(commit)[:8] + "+" * dirty for commit, dirty in found if commit)

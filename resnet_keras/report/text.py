@@ -11,7 +11,9 @@ KINDS = {"plain": "plain", "resnet": "ResNet", "vgg": "VGG"}
 
 def plain(value) -> str:
     """`value` as one line without control, formatting or other invisible characters, safe in a terminal."""
-    shown = "".join(" " if unicodedata.category(mark)[0] in "CZ" else mark for mark in str(value))
+    shown = str(value)
+    if not (shown.isascii() and shown.isprintable()):
+        shown = "".join(" " if unicodedata.category(mark)[0] in "CZ" else mark for mark in shown)
     return " ".join(shown.split())
 
 

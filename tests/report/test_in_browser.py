@@ -100,6 +100,8 @@ def test_a_phone_shows_each_number_with_its_name(opened):
     cell = page.locator(".numbers td[data-label='Test error, %']").first
     assert cell.evaluate("e => getComputedStyle(e, '::before').content") == '"Test error, %"'
     assert page.locator("thead").first.bounding_box()["width"] <= 1
+    assert page.locator("td.empty").count() > 10 and not page.locator("td.empty").first.is_visible()
+    assert not any(cell.is_visible() for cell in page.locator(".numbers td.empty").all())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
