@@ -18,7 +18,7 @@ pytestmark = [
 
 EVIL = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 LONG = "a_very_long_name_of_a_data_set_without_a_place_to_break_it_that_goes_on_and_on_and_on"
-WIDTHS = (320, 390, 768, 1280)
+WIDTHS = (320, 390, 768, 900, 1280)
 
 
 @pytest.fixture(scope="module")
