@@ -131,6 +131,8 @@ def luminance(colour: str) -> float:
 def test_it_prints(opened, tmp_path):
     page, heard = opened
     page.emulate_media(media="print")
+    page.set_viewport_size({"width": 620, "height": 900})  # paper, less its margins
+    assert page.locator("tbody tr").first.evaluate("e => getComputedStyle(e).display") == "table-row"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     written = page.pdf(path=tmp_path / "page.pdf", format="A4", margin={"top": "15mm", "bottom": "15mm"})
     assert written.startswith(b"%PDF") and heard == []
