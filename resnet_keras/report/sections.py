@@ -11,7 +11,7 @@ from resnet_keras.report.curves import Arrangement, curves
 from resnet_keras.report.measured import NUMBERS
 from resnet_keras.report.records import Record
 from resnet_keras.report.selection import SCALES, Group, Row, Setting, planned_rows, select
-from resnet_keras.report.statistics import estimate
+from resnet_keras.report.statistics import ENOUGH, estimate
 from resnet_keras.store import Store
 
 HEADERS = (
@@ -240,7 +240,9 @@ def _note(groups: list[Group], measurement: str) -> str:
     words[0] += f", {iterations}" if iterations else ""
     words = [*_how_measured(groups, measurement), *(() if measurement else words)]
     if any(row["seeds"] > 1 for row in rows):
-        words.append("mean ± standard deviation over seeds, in brackets the 95 % interval of the mean (Student's t)")
+        words.append("mean ± standard deviation over seeds")
+        if any(row["seeds"] >= ENOUGH for row in rows) and not measurement:
+            words[-1] += ", in brackets the 95 % interval of the mean (Student's t)"
     elif rows:
         words.append("a single seed, so that small differences may be chance")
     words += [f"trained on {device}" for device in sorted({row["device"] for row in rows if row["device"]})]

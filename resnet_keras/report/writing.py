@@ -20,7 +20,7 @@ def write(store: Store, experiments: Mapping, names: list[str]) -> list[Path]:
     for section in report.sections:
         if section.name in names:
             files |= _tables(section) | _figures(section, drawn)
-    pictures = {stem: (wide, tall) for stem, (_, wide, tall) in drawn.items()}
+    pictures = {stem: (wide, tall) for stem, (_, _, wide, tall) in drawn.items()}
     files |= {"README.md": readme.markdown(report), "index.html": page.html(report, pictures)}
     return [_write(store.root / name, content) for name, content in files.items()]
 
@@ -40,10 +40,10 @@ def _aligned(cell: str, width: int, place: int) -> str:
     return cell.rjust(width) if place else cell.ljust(width)
 
 
-def _draw(part: Part) -> tuple[bytes, bytes, bytes]:
-    """PNG and SVG of a part's figure, and the SVG for phones."""
+def _draw(part: Part) -> tuple[bytes, bytes, bytes, bytes]:
+    """PNG and SVG of a part's figure, and the two forms of it that the page embeds: for wide screens and phones."""
     wide = part.figure()
-    return figures.png(wide), figures.svg(wide), figures.svg(part.figure("tall"))
+    return figures.png(wide), figures.svg(wide), figures.embedded(wide), figures.embedded(part.figure("tall"))
 
 
 def _tables(section: Section) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _tables(section: Section) -> dict[str, str]:
 def _figures(section: Section, drawn: dict) -> dict[str, bytes]:
     files = {}
     for part in section.parts:
-        png, svg, _ = drawn[part.stem]
+        png, svg, *_ = drawn[part.stem]
         files |= {f"figures/{part.stem}.png": png, f"figures/{part.stem}.svg": svg}
     return files
 

@@ -133,6 +133,21 @@ def test_names_are_drawn_as_they_are(name):
     assert "<script" not in svg and re.match(r"<\?xml", svg)
 
 
+def places(svg: bytes) -> list[float]:
+    """All numbers in the paths of a drawing."""
+    paths = re.findall(r' d="([^"]*)"', re.sub(r"<defs>.*?</defs>", "", svg.decode(), flags=re.S))
+    return [float(number) for path in paths for number in re.findall(r"-?\d+(?:\.\d+)?", path)]
+
+
+@pytest.mark.parametrize("shape", figures.SHAPES)
+def test_a_page_embeds_the_same_lines_in_fewer_bytes(shape):
+    figure = figures.learning_curves(TWO, PANELS, "a & <b>", shape)
+    whole, embedded = figures.svg(figure), figures.embedded(figure)
+    assert len(embedded) < 0.6 * len(whole) and "a &amp; &lt;b&gt;" in embedded.decode()
+    assert places(embedded) == pytest.approx(places(whole), abs=0.051)  # points, of which an inch has 72
+    assert figures.svg(figure) == whole
+
+
 def test_many_seeds_do_not_make_a_huge_file():
     draw = np.random.default_rng(0)
     steps = np.arange(1, 41) * 50.0

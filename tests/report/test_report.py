@@ -240,3 +240,13 @@ def test_a_long_history_is_read_whole(tmp_path):
     name = write_run(tmp_path, "plain20", scale="paper", log_interval=1, test_interval=1, checkpoint_interval=1)
     folder = Store(tmp_path).run(name)
     assert len(folder.history) == 64_000
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_the_interval_is_explained_where_one_is_given(tmp_path, seeds):
+    for seed in range(seeds):
+        write_run(tmp_path, "plain20", seed=seed, end=(30 + seed, 33 + seed))
+    (part,) = report.parts(Store(tmp_path), "degradation", "short", "CIFAR-10")
+    given = any("[" in cell for row in part.rows for cell in row)
+    assert given == (seeds == 3) == ("95 % interval" in part.note)
+    assert ("standard deviation" in part.note) == (seeds > 1)
