@@ -47,6 +47,7 @@ MISTAKES = {
     ("run", "degredation"): "degradation",
     ("run", "degradation", "--scale", "tiny"): "smoke",
     ("run", "degradation", "--seeds", "0"): "seeds=0",
+    ("run", "precision", "--precision", "float32"): "leave --precision out",
     ("evaluate", "../../etc"): "not a run's name",
     ("evaluate", "nothing"): "resnet-keras list",
     ("summary", "resnet19"): "18",

@@ -116,6 +116,8 @@ def plan(experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, 
         UserError: The scale, data or precision does not exist.
     """
     store = store or Store()
+    if experiment.precisions and precision != "auto":
+        raise UserError(f"precision={precision!r}: this experiment compares precisions; leave --precision out.")
     runs = experiment.runs(scale, data, seeds, "float32")  # checks the arguments before anything is loaded
     identity = find_identity(runs[0].data, data_dir, store)
     if precision == "auto":
@@ -125,8 +127,9 @@ def plan(experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, 
 
 def estimates(runs: list[Run], store: Store, device_name: str) -> list[float]:
     """Seconds that each run will take here, by the speed of earlier runs on this device where there are any."""
-    speed = cost.measured_speed(store, device_name, runs[0].recipe.precision) or cost.ASSUMED
-    return [cost.seconds(run, speed) for run in runs]
+    precisions = {run.recipe.precision for run in runs}
+    speeds = {precision: cost.measured_speed(store, device_name, precision) for precision in precisions}
+    return [cost.seconds(run, speeds[run.recipe.precision] or cost.ASSUMED) for run in runs]
 
 
 def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=False) -> None:
@@ -149,13 +152,17 @@ def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=Fal
     dataset = data.load(missing[0].data, data_dir, validation=missing[0].recipe.validation)
     times = estimates(missing, store, device.name())
     print(
-        f"{len(missing)} of {len(runs)} runs to train on {device.name()}, {missing[0].recipe.precision}: "
+        f"{len(missing)} of {len(runs)} runs to train on {device.name()}, {_precisions(missing)}: "
         f"about {duration(sum(times))}.",
         flush=True,
     )
     for number, run in enumerate(missing):
         label = f"[{number + 1}/{len(missing)}] {run.title}"
         train(run, store=store, force=force, label=label, later=sum(times[number + 1 :]), dataset=dataset)
+
+
+def _precisions(runs: list[Run]) -> str:
+    return " and ".join(sorted({run.recipe.precision for run in runs}))
 
 
 def _commits(runs, identity, store) -> str:

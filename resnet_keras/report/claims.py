@@ -7,7 +7,8 @@ A rule compares a number of the runs of one network (`left`) with that of anothe
     within  left and right differ by no more than `margin`
 
 Seeds that both networks have are compared pair by pair. From three on the whole 95 % interval of the difference
-has to lie above or below; with fewer, their mean. What has to be within the margin is the mean. `scales` and `data`
+has to lie above or below; with fewer, their mean. What has to be within the margin is the mean; the margin "std" is
+the standard deviation over seeds, pooled over both networks. `scales` and `data`
 say where a rule applies (nothing: everywhere), and `needs` how many seeds it takes. Numbers of different scales,
 data, precision or code are never compared.
 """
@@ -17,8 +18,10 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import math
 
 from resnet_keras.report import text
+from resnet_keras.report.curves import recipe_words
 from resnet_keras.report.measured import NUMBERS
 from resnet_keras.report.paper import rows_of
 from resnet_keras.report.selection import Group, Setting
@@ -45,7 +48,7 @@ class Claim:
     """A row of `claims.csv`.
 
     `metric` is a number of `summary.json` or, such as responses.std, of `measured.NUMBERS`. `left` and `right` are
-    labels as `selection.Row` makes them; `right` may be a number instead.
+    labels as `selection.Row` makes them; `right` may be a number instead. `margin` is None for the seeds' own.
     """
 
     name: str
@@ -57,7 +60,7 @@ class Claim:
     metric: str
     relation: str
     right: str | float
-    margin: float
+    margin: float | None
     scales: tuple[str, ...]
     data: str
     needs: int
@@ -69,7 +72,8 @@ class Claim:
         Raises:
             ValueError: Naming the claim.
         """
-        if self.relation not in RELATIONS or self.margin < 0 or self.needs < 1:
+        by_seeds = self.margin is None and (self.needs < 2 or isinstance(self.right, float))
+        if self.relation not in RELATIONS or by_seeds or (self.margin or 0) < 0 or self.needs < 1:
             raise ValueError(f"claim {self.name!r}: relation, margin or needs is out of range; see claims.py.")
 
     def applies(self, setting: Setting) -> bool:
@@ -91,6 +95,7 @@ class Finding:
     left: float | None = None
     right: float | None = None
     difference: Estimate | None = None
+    margin: float = 0.0
 
 
 @functools.cache
@@ -105,7 +110,7 @@ def claim_from(row: dict[str, str]) -> Claim:
         **{
             **row,
             "right": _number_or_label(row["right"]),
-            "margin": float(row["margin"]),
+            "margin": None if row["margin"] == "std" else float(row["margin"]),
             "scales": tuple(row["scales"].split()),
             "needs": int(row["needs"]),
             "reading": row["reading"] == "yes",
@@ -127,6 +132,7 @@ def judge(claim: Claim, setting: Setting, groups: list[Group]) -> Finding:
         if not left:
             return Finding(claim, setting, NOT_RUN)
         mean = estimate(list(left.values()))
+        margin = claim.margin
         gap = dataclasses.replace(
             mean, mean=mean.mean - claim.right, low=_less(mean.low, claim), high=_less(mean.high, claim)
         )
@@ -136,7 +142,9 @@ def judge(claim: Claim, setting: Setting, groups: list[Group]) -> Finding:
         if not left or not right:
             return Finding(claim, setting, NOT_RUN)
         gap = difference(left, right)
-        ends = tuple(estimate(list(side.values())).mean for side in _matched(left, right))
+        sides = [estimate(list(side.values())) for side in _matched(left, right)]
+        ends = tuple(side.mean for side in sides)
+        margin = _pooled(sides) if claim.margin is None else claim.margin
         ours = f"{text.number(ends[0])} against {text.number(ends[1])}" + (
             f", difference {gap.mean:+.2f}{_interval(gap)}" if gap.n > 1 else ""
         )
@@ -144,8 +152,9 @@ def judge(claim: Claim, setting: Setting, groups: list[Group]) -> Finding:
         ours = f"{ours} ({gap.n} of {claim.needs} seeds)"
         return Finding(claim, setting, NOT_RUN, ours, gap.n, *ends, gap)
     values = [gap.mean] if claim.relation == "within" else gap.range
-    holds = all(RELATIONS[claim.relation](value, claim.margin) for value in values)
-    return Finding(claim, setting, REPRODUCED if holds else NOT_REPRODUCED, ours, gap.n, *ends, gap)
+    holds = all(RELATIONS[claim.relation](value, margin) for value in values)
+    ours += f", standard deviation over seeds {margin:.2f}" if claim.margin is None else ""
+    return Finding(claim, setting, REPRODUCED if holds else NOT_REPRODUCED, ours, gap.n, *ends, gap, margin)
 
 
 def reading(found: list[Finding]) -> str:
@@ -172,18 +181,22 @@ def _clause(finding: Finding) -> str:
 
 def _ending(finding: Finding) -> str:
     claim, gap = finding.claim, finding.difference
+    if claim.margin is None:
+        return f"a difference {'within' if finding.verdict == REPRODUCED else 'beyond'} that between seeds"
     source = "the paper" if claim.place.startswith(("Sec.", "Fig.", "Table")) else claim.place
     if finding.verdict == REPRODUCED:
         return f"as in {source}"
-    if RELATIONS[claim.relation](gap.mean, claim.margin):
+    if RELATIONS[claim.relation](gap.mean, finding.margin):
         return f"but over {gap.n} seeds too little to be sure of"
     return f"unlike in {source}"
 
 
 def label_title(label: str) -> str:
-    """plain56 -> plain-56, resnet56-A -> ResNet-56, resnet34-B -> ResNet-34 B."""
-    network, _, option = label.partition("-")
-    return text.network_title(network) + (f" {option}" if option not in ("", "A") else "")
+    """plain56 -> plain-56, resnet56-A -> ResNet-56, resnet34-B -> ResNet-34 B, with what else tells rows apart."""
+    name, _, recipe = label.partition(" ")
+    network, _, option = name.partition("-")
+    words = [text.network_title(network), *([option] if option not in ("", "A") else [])]
+    return " ".join(words + ([recipe_words(recipe)] if recipe else []))
 
 
 def _values(by_label: dict[str, Group], label: str, metric: str) -> dict[int, float]:
@@ -194,6 +207,11 @@ def _matched(left: dict, right: dict) -> tuple[dict, dict]:
     """Both sides over the seeds that are compared, so that the numbers shown are those of the verdict."""
     shared = left.keys() & right.keys()
     return tuple({s: v for s, v in side.items() if s in shared or not shared} for side in (left, right))
+
+
+def _pooled(sides: list[Estimate]) -> float:
+    """Standard deviation over seeds of both sides together; 0 where a side has a single seed."""
+    return math.sqrt(sum((side.std or 0.0) ** 2 for side in sides) / len(sides))
 
 
 def _interval(found: Estimate) -> str:

@@ -10,7 +10,8 @@ from resnet_keras.report.selection import Group, Row
 KINDS = {"plain": "Plain networks", "resnet": "Residual networks", "vgg": "VGG networks"}
 # Each depth keeps its hue in every figure; another one takes what its place in the panel gives.
 DEPTH_HUES = {20: 0, 56: 1, 44: 2, 110: 3, 32: 4, 1202: 6, 18: 0, 34: 1, 50: 2, 101: 3, 152: 4}
-RECIPES = {"batch_norm=False": "without BN"}  # in words, where the field's name would not be read with ease
+# In words, where the field's name would not be read with ease.
+RECIPES = {"batch_norm=False": "without BN", "precision=bfloat16": "bfloat16", "precision=float32": "float32"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Arrangement:
 
     A panel holds a kind of network, with a hue for each depth, as in the paper's Fig. 6; where a depth comes in
     several variants (shortcut options, with and without BN) it holds a depth, with a hue for each variant.
+    Where the rows of a network differ in their recipes alone (bfloat16, float32) it holds a network.
     """
 
     rows: tuple[Row, ...]
@@ -48,12 +50,20 @@ class Arrangement:
         return len({row.network for row in self.rows}) < len(self.rows)
 
     @property
+    def by_recipe(self) -> bool:
+        """Whether every row is named by its recipe, and the rows of a network differ in nothing else."""
+        networks = {(row.network, row.shortcut) for row in self.rows}
+        return all(row.recipe for row in self.rows) and len(networks) == len({row.network for row in self.rows})
+
+    @property
     def panels(self) -> tuple[str, ...]:
         """Headings, in order."""
         return tuple(dict.fromkeys(self.panel(row) for row in sorted(self.rows, key=self._panel_order)))
 
     def panel(self, row: Row) -> str:
         """Heading of the row's panel."""
+        if self.varied and self.by_recipe:
+            return text.capital(text.network_title(row.network))
         return f"{row.depth:,} layers" if self.varied else KINDS.get(row.kind, text.plain(row.kind))
 
     def title(self, row: Row) -> str:
@@ -79,6 +89,8 @@ class Arrangement:
         return row.depth if self.varied else list(KINDS).index(row.kind) if row.kind in KINDS else len(KINDS)
 
     def _variant(self, row: Row) -> str:
+        if self.by_recipe:
+            return recipe_words(row.recipe)
         option = [row.shortcut] if row.shortcut != "none" else []
         recipe = [recipe_words(row.recipe)] if row.recipe else []
         return " ".join([text.KINDS.get(row.kind, row.kind), *option, *recipe])

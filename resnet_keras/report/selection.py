@@ -99,11 +99,12 @@ class Group:
         return {seed: value for seed, value in found.items() if value is not None}
 
 
-def setting_of(record: Record, scale: str) -> Setting:
-    """A record's setting, as part of an experiment at this scale."""
+def setting_of(record: Record, scale: str, precisions: tuple[str, ...] = ()) -> Setting:
+    """A record's setting, as part of an experiment at this scale that compares these precisions, if any."""
     config = record.config
     names = (config["data"], config["data_version"], config["data_title"])
-    return Setting(scale, *names, str(record.recipe["precision"]), config["protocol"])
+    precision = text.listing(list(precisions)) or str(record.recipe["precision"])
+    return Setting(scale, *names, precision, config["protocol"])
 
 
 def planned(experiment, scale: str, data: str | None = None, precision: str = "float32") -> list:
@@ -135,10 +136,12 @@ def select(experiment, records: list[Record]) -> tuple[dict[Setting, list[Group]
         except UserError as error:
             problems.append(text.plain(error))
             continue
-        grouped.setdefault((setting_of(record, scale), record.key), {}).setdefault(record.seed, record)
+        setting = setting_of(record, scale, experiment.precisions)
+        grouped.setdefault((setting, record.key), {}).setdefault(record.seed, record)
     settings: dict[Setting, list[Group]] = {}
     for (setting, _), members in grouped.items():
-        settings.setdefault(setting, []).append(_group(setting, list(members.values())))
+        group = _group(setting, list(members.values()), bool(experiment.precisions))
+        settings.setdefault(setting, []).append(group)
     for groups in settings.values():
         groups.sort(key=lambda group: group.row.order)
     return dict(sorted(settings.items(), key=lambda item: item[0].order)), problems
@@ -171,20 +174,25 @@ def _name(run, version: str, title: str) -> str:
     return run.name(types.SimpleNamespace(name=run.data, version=version, title=title))
 
 
-def row_of(network: str, shortcut: str, recipe: dict, scale: str) -> Row:
-    """The row that a run of this scale belongs to; `recipe` is what of the recipe decides the result."""
+def row_of(network: str, shortcut: str, recipe: dict, scale: str, with_precision: bool = False) -> Row:
+    """The row that a run of this scale belongs to; `recipe` is what of the recipe decides the result.
+
+    The precision is part of a row only where an experiment compares precisions; elsewhere it is of the setting.
+    """
     preset = {**dataclasses.asdict(PRESETS[scale]), "drops": list(PRESETS[scale].drops)}
     differs = {k: v for k, v in recipe.items() if k != "precision" and listed(v) != preset.get(k)}
+    differs |= {"precision": recipe["precision"]} if with_precision else {}
     return Row(network, shortcut, ", ".join(f"{k}={v}" for k, v in differs.items()))
 
 
 def planned_rows(experiment, setting: Setting) -> list[Row]:
     """The rows that an experiment has in a setting, run or not."""
     runs = planned(experiment, setting.scale, precision=setting.precision)
-    return [row_of(run.network, run.shortcut, deciding(run.recipe), setting.scale) for run in runs]
+    with_precision = bool(experiment.precisions)
+    return [row_of(run.network, run.shortcut, deciding(run.recipe), setting.scale, with_precision) for run in runs]
 
 
-def _group(setting: Setting, members: list[Record]) -> Group:
+def _group(setting: Setting, members: list[Record], with_precision: bool) -> Group:
     first = members[0]
-    row = row_of(first.config["network"], first.config["shortcut"], first.recipe, setting.scale)
+    row = row_of(first.config["network"], first.config["shortcut"], first.recipe, setting.scale, with_precision)
     return Group(setting, row, tuple(sorted(members, key=lambda record: record.seed)))

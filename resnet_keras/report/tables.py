@@ -69,7 +69,7 @@ def row(group: Group) -> dict:
         "parameters": _first(finished, "parameters"),
         "hours": _mean(finished, "hours"),
         "device": "; ".join(_devices(finished)),
-        "precision": setting.precision,
+        "precision": group.records[0].recipe["precision"],
         "commit": " ".join(_commits(finished)),
         "recipe": group.row.recipe,
         "data_version": setting.data_version,

@@ -34,3 +34,14 @@ def test_seeds_are_counted(seeds):
 def test_a_typing_error_meets_its_near_match():
     with pytest.raises(UserError, match="did you mean degradation"):
         experiment("degredation")
+
+
+def test_precision_pairs_the_runs_of_both():
+    """Whatever is asked for, and the runs are those that other experiments share."""
+    runs = experiment("precision").runs("short", seeds=3, precision="float32")
+    pairs = {(run.network, run.seed): set() for run in runs}
+    for run in runs:
+        pairs[run.network, run.seed].add(run.recipe.precision)
+    assert len(pairs) == 6 and all(pair == {"bfloat16", "float32"} for pair in pairs.values())
+    shared = experiment("degradation").runs("short", seeds=3, precision="bfloat16")
+    assert {run for run in runs if run.recipe.precision == "bfloat16"} <= set(shared)

@@ -88,6 +88,26 @@ def test_each_setting_has_its_own_verdict(tmp_path):
     assert [(f.setting.scale, f.verdict) for f in found] == [("short", "reproduced"), ("smoke", "not reproduced")]
 
 
+@pytest.mark.parametrize(
+    ("bfloat16", "float32", "expected"),
+    [
+        # Three tenths apart in every pair, and the seeds differ by one.
+        ([26.3, 27.3, 28.3], [26.0, 27.0, 28.0], "reproduced"),
+        # Just as far apart, where seeds hardly differ.
+        ([26.3, 26.4, 26.5], [26.0, 26.1, 26.2], "not reproduced"),
+        ([26.3, 27.3], [26.0, 27.0], "not run"),
+    ],
+)
+def test_precisions_are_compared_with_the_seeds(tmp_path, bfloat16, float32, expected):
+    for precision, errors in (("bfloat16", bfloat16), ("float32", float32)):
+        for seed, error in enumerate(errors):
+            write_run(tmp_path, "resnet20", precision=precision, seed=seed, end=(error, error))
+    (finding,) = findings(tmp_path, "precision-test-resnet20")
+    assert (finding.verdict, finding.setting.precision) == (expected, "bfloat16 and float32")
+    assert finding.difference.paired and finding.difference.mean == pytest.approx(0.3)
+    assert claims.reading([finding]).startswith("ResNet-20 bfloat16 has" if expected != "not run" else "")
+
+
 def test_a_measurement_can_be_claimed(tmp_path):
     for network, std in (("plain56", 2.0), ("resnet56", 1.0)):
         name = write_run(tmp_path, network)
@@ -136,17 +156,17 @@ def test_what_the_claims_print_is_in_the_papers_table():
             assert claim.right in numbers, claim.name
 
 
+def setting(scale):
+    return selection.Setting(scale, "cifar10", "3.0.2", "CIFAR-10", "float32", 1)
+
+
 def test_claims_name_networks_of_their_experiments():
     for claim in claims.claims():
         experiment = EXPERIMENTS.get(claim.experiment)
         if experiment is None:
             continue
         scales = claim.scales or ("short",)
-        rows = {
-            selection.row_of(run.network, run.shortcut, records.deciding(run.recipe), scale).label
-            for scale in scales
-            for run in experiment.runs(scale)
-        }
+        rows = {row.label for scale in scales for row in selection.planned_rows(experiment, setting(scale))}
         wanted = {claim.left} | ({claim.right} if isinstance(claim.right, str) else set())
         assert wanted <= rows, claim.name
 

@@ -194,3 +194,13 @@ def test_a_measurement_without_its_column_is_named(tmp_path):
     (tmp_path / "runs" / name / "responses.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"responses\.csv of plain-20"):
         profiles.lines(*groups_of(tmp_path, "responses"), "responses")
+
+
+def test_precisions_are_drawn_network_by_network(tmp_path):
+    for precision in ("bfloat16", "float32"):
+        write_run(tmp_path, "resnet20", precision=precision)
+    groups, arrangement = groups_of(tmp_path, "precision")
+    assert arrangement.panels == ("Plain-20", "ResNet-20")
+    lines = curves(groups, arrangement)
+    assert [(line.label, line.panel) for line in lines] == [("bfloat16", "ResNet-20"), ("float32", "ResNet-20")]
+    assert lines[0].hue != lines[1].hue
