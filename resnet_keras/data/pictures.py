@@ -20,6 +20,7 @@ import numpy as np
 
 from resnet_keras.data.cache import Arrays
 from resnet_keras.data.dataset import Split
+from resnet_keras.data.photographs import naming
 from resnet_keras.errors import UserError
 
 SPLITS = ("train", "test")
@@ -77,19 +78,15 @@ def decode(picture: Picture) -> np.ndarray:
     Raises:
         UserError: the picture cannot be read, or has more than 8 bits a value.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(picture.encoded), formats=("PNG", "JPEG")) as image:
-            if image.mode.startswith(_DEEP):
-                raise UserError(f"{picture.where} has more than 8 bits a value; only 8-bit pictures can be used")
-            return np.array(image.convert("RGB"))
-    except UnidentifiedImageError:
-        raise UserError(f"{picture.where} is neither a PNG nor a JPEG picture; mend or remove it") from None
-    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{picture.where} is a broken picture ({error}); mend or remove it") from None
+    with (
+        naming(picture.where, ("PNG", "JPEG")),
+        Image.open(io.BytesIO(picture.encoded), formats=("PNG", "JPEG")) as image,
+    ):
+        if image.mode.startswith(_DEEP):
+            raise UserError(f"{picture.where} has more than 8 bits a value; only 8-bit pictures can be used")
+        return np.array(image.convert("RGB"))
 
 
 def list_folder(folder: Path) -> list[Path]:

@@ -84,7 +84,7 @@ def test_broken_pictures_are_named():
     for cut in (0, 10, len(whole.encoded) // 2):
         with pytest.raises(UserError, match=r"^cat/7.png is .*; mend or remove it$"):
             decode(whole._replace(encoded=whole.encoded[:cut]))
-    with pytest.raises(UserError, match="neither a PNG nor a JPEG"):
+    with pytest.raises(UserError, match="is no PNG or JPEG picture"):
         decode(encoded(Image.new("RGB", (3, 3)), "GIF"))
 
 
