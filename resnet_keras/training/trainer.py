@@ -9,13 +9,24 @@ import numpy as np
 from resnet_keras.store import Store
 from resnet_keras.training import device, environment, memory
 from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from resnet_keras.training.deadline import Deadline
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.run import Run
 from resnet_keras.training.schedule import learning_rate, warmup_end
 
 
-def train(run: Run, *, store: Store | None = None, data_dir=None, force=False, label=None, later=0.0, dataset=None):
+def train(
+    run: Run,
+    *,
+    store: Store | None = None,
+    data_dir=None,
+    force=False,
+    label=None,
+    later=0.0,
+    dataset=None,
+    deadline: Deadline | None = None,
+):
     """Train one run, or go on with it, or find it done.
 
     Args:
@@ -26,6 +37,7 @@ def train(run: Run, *, store: Store | None = None, data_dir=None, force=False, l
         label: What its progress lines begin with; default: the network's name.
         later: Seconds of other runs after this one, for the time left.
         dataset: The data, when the caller has loaded it already.
+        deadline: When to have stopped and saved; the run then stays "interrupted" and goes on when trained again.
 
     Returns:
         The run's `RunFolder`.
@@ -46,7 +58,7 @@ def train(run: Run, *, store: Store | None = None, data_dir=None, force=False, l
     dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation)
     if force:
         folder.clear()
-    Trainer(run, folder, dataset, label, later).train()
+    Trainer(run, folder, dataset, label, later).train(deadline)
     return folder
 
 
@@ -103,17 +115,24 @@ class Trainer:
         self.rows, self.clock = state["rows"], state["clock"]
         self.engine.restore(tensors)
 
-    def train(self) -> None:
-        """Train to the end."""
+    def train(self, deadline: Deadline | None = None) -> None:
+        """Train to the end, or as far as the deadline lets it."""
         self._announce()
+        deadline = deadline or Deadline(np.inf)
         with Interruption() as interruption:
             while self.iteration < self.recipe.iterations:
+                start = time.monotonic()
                 self._call()
+                took = time.monotonic() - start
                 if not np.isfinite(self.trace[: self.iteration, 1]).all():
                     self._finish("diverged")
                     return
                 if interruption.number is not None:
-                    self._stop(interruption.number)
+                    self._pause()
+                    raise Interrupted(interruption.number)
+                if deadline.comes_before_another(took, self.calls == 1) and self.iteration < self.recipe.iterations:
+                    self._pause()
+                    return
             self._finish("finished")
 
     def advance(self, iteration: int) -> None:
@@ -227,13 +246,12 @@ class Trainer:
             self.folder.path, self.iteration, tensors, {"iteration": self.iteration, "rows": self.rows, "clock": clock}
         )
 
-    def _stop(self, number: int):
+    def _pause(self):
         self._save()
         self._summarize("interrupted")
         self.progress.note(
             f"{self.run.network}: saved at iteration {self.iteration}; the same command goes on from there"
         )
-        raise Interrupted(number)
 
     def _finish(self, status: str):
         if status == "diverged":
