@@ -9,6 +9,8 @@ results/runs/<run>/
                         what was measured on the trained network, where that was asked for
     network.keras       the trained network (not in git)
     checkpoint-*        while the run is not finished (not in git)
+results/runs/.<run>.lock
+                        while a process is at work on the run: whose it is (not in git)
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from resnet_keras.errors import UserError
 from resnet_keras.files import write_atomically, write_json
+from resnet_keras.locks import Lock
 from resnet_keras.paths import results_dir
 
 MEASUREMENTS = ("responses", "gradients", "lesion")
@@ -134,15 +137,24 @@ class RunFolder:
 
         return keras.saving.load_model(self.network_file, compile=False, safe_mode=True)
 
+    def lock(self, wait: bool = True) -> Lock:
+        """What a process holds while it changes the run: ``with folder.lock(): ...``; see `resnet_keras.locks`."""
+        return Lock(self.path.with_name(f".{self.name}.lock"), f"run {self.name}", wait=wait)
+
     def begin(self, config: dict) -> None:
         """Make the directory and write the configuration, unless they are there."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", config)
 
+    def tidy(self) -> None:
+        """Remove what a killed process left half written; for the holder of the lock alone."""
+        for path in (*self.path.glob(".*.tmp"), *self.path.glob(".*.tmp.keras")):
+            path.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Remove what an earlier training left, for a repeat; other files stay."""
-        own = ["history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*", ".*.tmp"]
+        own = ["history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*"]
         for pattern in own + [f"{name}.csv" for name in MEASUREMENTS]:
             for path in self.path.glob(pattern):
                 path.unlink()

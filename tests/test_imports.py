@@ -10,13 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "resnet_keras"
 
-BASE = {"errors", "paths", "files", "quiet"}
+BASE = {"errors", "paths", "files", "locks", "quiet"}
 TRAINING = BASE | {"models", "data", "store", "training"}
 # What each part may import of the others: the plan of the house, as a table. A part may always import itself.
 ALLOWED = {
     "errors": BASE,
     "paths": BASE,
     "files": BASE,
+    "locks": BASE,
     "quiet": BASE,
     "models": BASE,
     "data": BASE,

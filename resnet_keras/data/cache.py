@@ -6,6 +6,7 @@ It appears whole, by one rename, or not at all; one that fails its checks is mad
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -21,6 +22,7 @@ import numpy as np
 
 from resnet_keras import paths
 from resnet_keras.data.dataset import Identity, Split
+from resnet_keras.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,20 @@ def save(identity: Identity, arrays: Arrays, stamp: str = "") -> None:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def being_made(identity: Identity) -> Iterator[bool]:
+    """Hold back other processes that want to make the same entry; where nothing can be written, none.
+
+    Gives whether another process held back this one, and so may have made the entry.
+    """
+    folder = _folder(identity)
+    lock = Lock(folder.with_name(f".{folder.name}.lock"), f"the cache of {identity.name}", say=log.warning)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            held.enter_context(lock)
+        yield lock.waited
 
 
 def entries() -> Iterator[Identity]:

@@ -62,9 +62,18 @@ def load(name: str, data_dir: str | os.PathLike | None = None, validation: int =
     source = _find(name, data_dir)
     arrays = cache.load(source.identity, source.stamp)
     if arrays is None:
-        arrays = source.read()
-        cache.save(source.identity, arrays, source.stamp)
+        arrays = _make(source)
     return _with_validation(source.identity, arrays, validation)
+
+
+def _make(source: Source) -> Arrays:
+    """Decode a set and cache it, or wait for another process that does."""
+    with cache.being_made(source.identity) as waited:
+        arrays = cache.load(source.identity, source.stamp) if waited else None
+        if arrays is None:
+            arrays = source.read()
+            cache.save(source.identity, arrays, source.stamp)
+    return arrays
 
 
 def identify(name: str, data_dir: str | os.PathLike | None = None) -> Identity:

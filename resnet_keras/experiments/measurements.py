@@ -132,9 +132,12 @@ def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, d
     load_keras()
     dataset = data.load(to_do[0][1].data, data_dir, validation=to_do[0][1].recipe.validation)
     for number, (name, run, folder) in enumerate(to_do, start=1):
-        print(f"[{number}/{len(to_do)}] measuring {name} of {run.title}", flush=True)
-        rows = MEASUREMENTS[name].rows(run, folder, dataset)
-        folder.write_measurement(name, [_rounded(row) for row in rows])
+        with folder.lock():
+            if folder.has_measurement(name):  # another process was here while this one waited
+                continue
+            print(f"[{number}/{len(to_do)}] measuring {name} of {run.title}", flush=True)
+            rows = MEASUREMENTS[name].rows(run, folder, dataset)
+            folder.write_measurement(name, [_rounded(row) for row in rows])
 
 
 def _rounded(row: dict) -> dict:

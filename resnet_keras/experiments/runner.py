@@ -8,6 +8,7 @@ from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
 from resnet_keras.experiments import cost, measurements
 from resnet_keras.experiments.catalogue import Experiment, experiment
+from resnet_keras.locks import Held
 from resnet_keras.store import Store
 from resnet_keras.training.progress import duration
 from resnet_keras.training.run import Run
@@ -133,7 +134,7 @@ def estimates(runs: list[Run], store: Store, device_name: str) -> list[float]:
 
 
 def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=False) -> None:
-    """Train every run that is not done.
+    """Train every run that is not done; those that another process is at work on last, if they still need it.
 
     Raises:
         Interrupted: After the run under way has saved itself.
@@ -156,9 +157,17 @@ def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=Fal
         f"about {duration(sum(times))}.",
         flush=True,
     )
+    held = []
     for number, run in enumerate(missing):
         label = f"[{number + 1}/{len(missing)}] {run.title}"
-        train(run, store=store, force=force, label=label, later=sum(times[number + 1 :]), dataset=dataset)
+        later = sum(times[number + 1 :])
+        try:
+            train(run, store=store, force=force, label=label, later=later, dataset=dataset, wait=False)
+        except Held as held_by:
+            print(f"{label}: left for later: {held_by}", flush=True)
+            held.append((run, label))
+    for run, label in held:  # nothing else is left to do: wait for the others, or take over what they drop
+        train(run, store=store, label=label, dataset=dataset)
 
 
 def _precisions(runs: list[Run]) -> str:

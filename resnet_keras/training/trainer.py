@@ -26,8 +26,9 @@ def train(
     later=0.0,
     dataset=None,
     deadline: Deadline | None = None,
+    wait=True,
 ):
-    """Train one run, or go on with it, or find it done.
+    """Train one run, or go on with it, or find it done. One process at a time: see `resnet_keras.locks`.
 
     Args:
         run: What to train.
@@ -38,12 +39,14 @@ def train(
         later: Seconds of other runs after this one, for the time left.
         dataset: The data, when the caller has loaded it already.
         deadline: When to have stopped and saved; the run then stays "interrupted" and goes on when trained again.
+        wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
 
     Returns:
         The run's `RunFolder`.
 
     Raises:
         UserError: The data, the backend or a file of the run cannot be used.
+        Held: Another process is at work on the run, and `wait` is False.
         Interrupted: Ctrl-C or SIGTERM came; the run has been saved and goes on when trained again.
     """
     from resnet_keras import data
@@ -51,22 +54,33 @@ def train(
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder = (store or Store()).run(run.name(identity))
     label = label or run.network
-    if folder.done and not force:
-        commit = (folder.environment.get("commit") or "unknown")[:8]
-        print(f"{label}: {folder.name} is {folder.status} already (commit {commit}); --force repeats it.", flush=True)
+    if not force and _is_done(folder, label):
         return folder
     dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation)
-    if force:
-        folder.clear()
-    Trainer(run, folder, dataset, label, later).train(deadline)
+    with folder.lock(wait) as lock:
+        if not force and _is_done(folder, label):  # by the process that had the lock before
+            return folder
+        folder.tidy()
+        if force:
+            folder.clear()
+        Trainer(run, folder, dataset, label, later, check=lock.check).train(deadline)
     return folder
+
+
+def _is_done(folder, label: str) -> bool:
+    """Whether there is nothing left to train; says so."""
+    if folder.done:
+        commit = (folder.environment.get("commit") or "unknown")[:8]
+        print(f"{label}: {folder.name} is {folder.status} already (commit {commit}); --force repeats it.", flush=True)
+    return folder.done
 
 
 class Trainer:
     """The loop over iterations of one run, and what it keeps: the trace of every iteration and the history rows."""
 
-    def __init__(self, run: Run, folder, dataset, label: str, later: float = 0.0):
-        """Build the network and its engine, and pick up the newest checkpoint."""
+    def __init__(self, run: Run, folder, dataset, label: str, later: float = 0.0, check=lambda: None):
+        """Build the network and its engine, and pick up the newest checkpoint; `check` is called before each write."""
+        self.check = check
         self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
         self.held_out = "validation" if dataset.validation else "test"
         self.until = self.recipe.iterations
@@ -228,6 +242,7 @@ class Trainer:
             "elapsed_seconds": round(self._elapsed(), 1),
         }
         self.rows.append(row)
+        self.check()
         self.folder.write_history(self.rows)
         self.progress.row(row)
 
@@ -240,6 +255,7 @@ class Trainer:
         return self.clock["elapsed"] + time.perf_counter() - self.began
 
     def _save(self):
+        self.check()
         tensors = {**self.engine.state(), "trace": self.trace[: self.iteration]}
         clock = {**self.clock, "elapsed": self._elapsed()}
         save_checkpoint(
@@ -254,6 +270,7 @@ class Trainer:
         )
 
     def _finish(self, status: str):
+        self.check()
         if status == "diverged":
             first = int(np.flatnonzero(~np.isfinite(self.trace[: self.iteration, 1]))[0]) + 1
             self.progress.note(f"{self.run.network}: diverged, the loss is not a number at iteration {first}")
