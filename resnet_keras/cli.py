@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import typing
 from pathlib import Path
@@ -112,6 +113,7 @@ def run(
     data_dir: DataDir = None,
     seeds: int = 1,
     precision: Precision = "auto",
+    budget: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     dry_run: bool = False,
     force: bool = False,
     results: Results = None,
@@ -121,7 +123,8 @@ def run(
     Parameters
     ----------
     name
-        Such as degradation; `resnet-keras list` prints all.
+        Such as degradation; `resnet-keras list` prints all. `all` takes every experiment, in an order of worth: one
+        seed of everything first, and in it what decides a claim of the paper, cheap before dear.
     scale
         smoke (minutes on two cores), short (hours on two cores, minutes on a GPU) or paper (64,000 iterations).
     data
@@ -130,6 +133,8 @@ def run(
         How many seeds, from 0.
     precision
         auto: that of runs already there, else the faster one of the device.
+    budget
+        A time such as 25m, 90s or 1h30m: stop by then with everything saved. The same command goes on.
     dry_run
         Only list the runs and the estimated time.
     force
@@ -137,12 +142,42 @@ def run(
     """
     from resnet_keras.experiments import runner
 
+    if name == "all" or budget is not None:
+        if force:
+            raise UserError("--force goes with one experiment and without --budget: leave it out.")
+        chosen = list(EXPERIMENTS.values()) if name == "all" else [experiment(name)]
+        asked = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
+        run_by_worth(chosen, budget, dry_run, Store(results), asked)
+        return
     store, options = Store(results), {"data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
     if dry_run:
         print_plan(*runner.plan(experiment(name), scale, **options, store=store), store)
         return
     _, identity = runner.run(name, scale=scale, **options, force=force, store=store)
     print_report(store, name, scale, identity.title)
+
+
+def run_by_worth(experiments, budget: str | None, dry_run: bool, store: Store, asked: dict) -> None:
+    """Spend a budget, or all the time it takes, on the missing runs of some experiments."""
+    from resnet_keras import report
+    from resnet_keras.experiments import budget as budgets
+    from resnet_keras.quiet import load_keras
+    from resnet_keras.report.claims import deciding_runs
+    from resnet_keras.training.deadline import Deadline
+
+    end = Deadline(math.inf if budget is None else budgets.seconds_of(budget))
+    load_keras()
+    plan = budgets.plan(experiments, **asked, deciding=deciding_runs, store=store)
+    left = plan.estimates()
+    print(budgets.told(plan, left, end.left), flush=True)
+    if dry_run or not left:
+        return
+    left = budgets.spend(plan, end, asked["data_dir"])
+    print(f"\n{budgets.told(plan, left)}")
+    if budget is None:
+        print(f"Tables and figures: {shown(report.build(store)[-1])}")
+    else:
+        print("The same command goes on; `resnet-keras report` draws tables and figures of what is there.")
 
 
 def print_plan(runs, identity, store) -> None:

@@ -21,12 +21,31 @@ def multiply_adds(network: str) -> float:
     return 40.55e6 + (architecture(network).depth - 20) * 2.3593e6
 
 
-def seconds(run: Run, speed: float) -> float:
-    """Estimated wall time of a run at `speed` multiply-adds a second."""
+def seconds(run: Run, speed: float, done: int = 0, last: int | None = None) -> float:
+    """Estimated wall time of a run at `speed` multiply-adds a second.
+
+    Args:
+        run: The run.
+        speed: Of training, as `measured_speed` gives it.
+        done: Iterations done already.
+        last: Iteration to train to; None for the run's last.
+    """
     recipe = run.recipe
-    trained = recipe.iterations * recipe.batch_size
-    tested = (recipe.iterations // recipe.test_interval + 1) * TEST_IMAGES.get(run.data, 10_000) / FORWARD_SHARE
-    return START_SECONDS + (trained + tested) * multiply_adds(run.network) / speed
+    last = recipe.iterations if last is None else last
+    trained = (last - done) * recipe.batch_size
+    looks = last // recipe.test_interval - done // recipe.test_interval + 1
+    return seconds_for(run, trained + looks * TEST_IMAGES.get(run.data, 10_000) / FORWARD_SHARE, speed)
+
+
+def seconds_to_checkpoint(run: Run, speed: float, done: int = 0) -> float:
+    """Estimated wall time to the next checkpoint, or to the end where that is nearer."""
+    interval = run.recipe.checkpoint_interval
+    return seconds(run, speed, done, min(run.recipe.iterations, (done // interval + 1) * interval))
+
+
+def seconds_for(run: Run, images: float, speed: float) -> float:
+    """Estimated wall time of what takes as long as training on so many images, from a fresh start."""
+    return START_SECONDS + images * multiply_adds(run.network) / speed
 
 
 def measured_speed(store: Store, device: str, precision: str) -> float | None:

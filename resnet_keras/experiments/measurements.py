@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from resnet_keras.experiments.cost import FORWARD_SHARE
 from resnet_keras.store import RunFolder, Store
+from resnet_keras.training.recipe import scale_of
 from resnet_keras.training.run import Run
 
 # Test images for lesions, by scale: a lesion takes a pass over them, and a ResNet-56 has 49.
@@ -29,10 +31,12 @@ class Measurement:
 
     Attributes:
         rows: (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
+        work: Run -> images, training on which takes as long.
         on_trained: Whether there is nothing to measure without the trained network.
     """
 
     rows: Callable[[Run, RunFolder, object], list[dict]]
+    work: Callable[[Run], float]
     on_trained: bool = True
 
 
@@ -93,10 +97,21 @@ def _unseen(run: Run) -> Run:
     return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **never))
 
 
+def _work_of_gradients(run: Run) -> float:
+    early = min(max(EARLY), run.recipe.iterations) * run.recipe.batch_size
+    return early + (len(EARLY) + 1) * GRADIENT_IMAGES
+
+
+def _work_of_lesion(run: Run) -> float:
+    """A pass for each block left out and for each two that are swapped: about one for each 3x3 layer."""
+    images = LESION_IMAGES.get(scale_of(run.recipe), LESION_IMAGES["short"])
+    return run.depth * images / FORWARD_SHARE
+
+
 MEASUREMENTS = {
-    "responses": Measurement(responses),
-    "gradients": Measurement(gradients, on_trained=False),
-    "lesion": Measurement(lesion),
+    "responses": Measurement(responses, lambda run: RESPONSE_IMAGES / FORWARD_SHARE),
+    "gradients": Measurement(gradients, _work_of_gradients, on_trained=False),
+    "lesion": Measurement(lesion, _work_of_lesion),
 }
 
 

@@ -24,7 +24,8 @@ from resnet_keras.report import text
 from resnet_keras.report.curves import recipe_words
 from resnet_keras.report.measured import NUMBERS
 from resnet_keras.report.paper import rows_of
-from resnet_keras.report.selection import Group, Setting
+from resnet_keras.report.records import deciding
+from resnet_keras.report.selection import Group, Setting, row_of
 from resnet_keras.report.statistics import Estimate, difference, estimate
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
@@ -116,6 +117,26 @@ def claim_from(row: dict[str, str]) -> Claim:
             "reading": row["reading"] == "yes",
         }
     )
+
+
+def deciding_runs(experiment, scale: str, data: str, runs: list) -> list[list]:
+    """For each claim that can be judged at a scale on a data set, those of the runs whose numbers it compares.
+
+    Args:
+        experiment: Of the catalogue.
+        scale: "smoke", "short" or "paper".
+        data: The data set's name, as in its identity.
+        runs: The experiment's.
+    """
+    setting = Setting(scale, data, "", "", "", 0)
+    with_precision = bool(experiment.precisions)
+    labels = [row_of(r.network, r.shortcut, deciding(r.recipe), scale, with_precision).label for r in runs]
+    found = []
+    for claim in claims():
+        if claim.experiment == experiment.name and claim.applies(setting):
+            taken = [run for run, label in zip(runs, labels, strict=True) if label in (claim.left, claim.right)]
+            found.append(taken)
+    return found
 
 
 def findings(claim: Claim, settings: dict[Setting, list[Group]]) -> list[Finding]:
