@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
 from resnet_keras.experiments import cost, measurements, runner
 from resnet_keras.experiments.catalogue import Experiment
+from resnet_keras.locks import Held
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.checkpoint import checkpoints
 from resnet_keras.training.deadline import Deadline
@@ -239,10 +241,18 @@ def spend(plan: Plan, end: Deadline, data_dir=None) -> list[Estimate]:
         Interrupted: After the run under way has saved itself.
     """
     datasets: dict = {}
-    number, going_on = 0, True
-    while going_on and (next_ones := schedule(plan.estimates(), end.left)):
-        number += 1
-        going_on = _work_on(next_ones[0][0], plan.store, end, data_dir, datasets, f"[{number}]")
+    held: set[str] = set()  # other processes are at work on these
+    for number in itertools.count(1):
+        next_ones = schedule([one for one in plan.estimates() if one.job.name not in held], end.left)
+        if not next_ones:
+            break
+        one = next_ones[0][0]
+        try:
+            if not _work_on(one, plan.store, end, data_dir, datasets, f"[{number}]"):
+                break
+        except Held as held_by:
+            print(f"[{number}] {one.job.run.title}: left to another process: {held_by}", flush=True)
+            held.add(one.job.name)
     return plan.estimates()
 
 
@@ -258,8 +268,9 @@ def _work_on(one: Estimate, store: Store, end: Deadline, data_dir, datasets: dic
             datasets.clear()  # one in memory at a time
             datasets[which] = data.load(run.data, data_dir, validation=run.recipe.validation)
         # Its own deadline: how long the calls of another network took says nothing of this one's.
+        own = Deadline(end.left)
         folder = train(
-            run, store=store, dataset=datasets[which], label=f"{label} {run.title}", deadline=Deadline(end.left)
+            run, store=store, dataset=datasets[which], label=f"{label} {run.title}", deadline=own, wait=False
         )
         if not folder.done:
             return False

@@ -202,6 +202,18 @@ def test_the_time_is_spent_and_the_next_call_goes_on(small, tmp_path, monkeypatc
     assert "2 of 2 runs are done" in budget.told(again, [])
 
 
+def test_what_another_process_is_at_work_on_is_left_to_it(small, tmp_path, monkeypatch, capsys):
+    plan = budget.plan(
+        [small], scale="smoke", data="tiny", precision="float32", deciding=deciding_runs, store=Store(tmp_path)
+    )
+    monkeypatch.setattr(budget, "Deadline", Stub)
+    first, other = (one.job.name for one in plan.estimates())
+    with Store(tmp_path).run(first).lock():
+        left = budget.spend(plan, Stub(1e6))
+    assert [one.job.name for one in left] == [first]
+    assert Store(tmp_path).run(other).done and "left to another process" in capsys.readouterr().out
+
+
 def test_no_time_starts_nothing(small, tmp_path):
     plan = budget.plan(
         [small], scale="smoke", data="tiny", precision="float32", deciding=deciding_runs, store=Store(tmp_path)

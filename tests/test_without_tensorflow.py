@@ -1,0 +1,89 @@
+"""On JAX nothing imports TensorFlow or TFDS, from the pictures to the page of results."""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+
+pytest.importorskip("jax")
+
+# Train, measure, test again and report by the command line, where TensorFlow cannot be imported.
+CHILD = """
+import importlib.abc, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "tensorflow_datasets", "tf_keras"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from resnet_keras import cli
+from resnet_keras.data import sources
+from resnet_keras.experiments.catalogue import EXPERIMENTS, Experiment
+from resnet_keras.training.recipe import PRESETS, Recipe
+
+archive, digest, results = sys.argv[1:]
+sources.TWINS[digest] = ("some_pictures", "1.0.0")
+PRESETS["smoke"] = Recipe(iterations=4, batch_size=8, drops=(2,), log_interval=2, test_interval=4)
+measures = ("responses", "gradients", "lesion")
+small = Experiment("small", "Small", "nowhere", "nothing", {"smoke": ("resnet8",)}, measures)
+EXPERIMENTS.clear()
+EXPERIMENTS["small"] = small
+
+def command(*words):
+    try:
+        cli.main([*words, "--results", results])
+    except SystemExit as end:
+        assert end.code == 0, words
+
+command("run", "all", "--data", archive, "--budget", "1h")
+(name,) = [folder.name for folder in cli.Store(results).runs()]
+print("NAME", name)
+command("run", "all", "--data", "some_pictures", "--budget", "1h", "--dry-run")  # from the cache, by the set's name
+command("evaluate", name)
+command("report")
+print("LOADED", sorted(m for m in sys.modules if m.startswith(("tensorflow", "tf_keras"))))
+"""
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A tar of 40 noise pictures of two classes."""
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    path = tmp_path / "pictures.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(40):
+            file = io.BytesIO()
+            Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).save(file, "PNG")
+            member = tarfile.TarInfo(f"{'test' if number < 10 else 'train'}/{'ab'[number % 2]}/{number:02d}.png")
+            member.size = len(file.getvalue())
+            file.seek(0)
+            tar.addfile(member, file)
+    return path
+
+
+@pytest.mark.slow
+def test_a_machine_without_tensorflow_makes_the_same_runs(archive, tmp_path):
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "RESNET_KERAS_DATA": str(tmp_path / "data")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", CHILD, str(archive), digest, str(tmp_path / "results")]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    said = ran.stdout
+    assert "NAME some_pictures-resnet8-s0-" in said and "1 of 1 runs are done" in said
+    assert "on some_pictures, 10 test images: error " in said
+    assert "LOADED []" in said
+    (run,) = (tmp_path / "results" / "runs").iterdir()
+    made = {path.name for path in run.iterdir()}
+    assert {"summary.json", "network.keras", "responses.csv", "gradients.csv", "lesion.csv"} <= made
+    assert (tmp_path / "results" / "index.html").is_file()
