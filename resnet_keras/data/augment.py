@@ -21,6 +21,33 @@ PAD = 4  # zeros on each side (Sec. 4.2); a crop starts at one of 9 x 9 places
 _ORDER, _CROP = 0, 1
 
 
+class HeldFeed:
+    """What a training takes its batches from, for a split in memory: the device holds it, and a plan says what to take.
+
+    Every data set gives such an object by `feed`. `held` are the arrays for the device, `apply(*held, plan)` makes
+    `(pictures, labels)` of the plan of one batch there, and `take` gives the plans, each a named tuple of arrays.
+
+    Attributes:
+        held: see above.
+        apply: see above.
+        most_steps: iterations that can be taken at once, or None where there is no limit.
+    """
+
+    most_steps = None
+
+    def __init__(self, split, seed: int, batch_size: int, augment: bool):
+        """`split` has the images and labels; the others are those of `draw`."""
+        self.held, self.apply = (split.images, split.labels), apply
+        self.drawn = {"seed": seed, "batch_size": batch_size, "examples": len(split), "augment": augment}
+
+    def take(self, iteration: int, steps: int) -> Plan:
+        """Plan of the iterations `iteration .. iteration + steps - 1`."""
+        return draw(first_iteration=iteration, iterations=steps, **self.drawn)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Plan(NamedTuple):
     """What happens to each place of each batch.
 
@@ -65,14 +92,14 @@ def draw(
     """
     _check(seed, first_iteration, iterations, batch_size, examples)
     shape = (iterations, batch_size)
-    index = _order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
+    index = order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
     if not augment:
         middle = np.full(shape, PAD, np.int32)
         return Plan(index, middle, middle.copy(), np.zeros(shape, bool))
-    words = np.empty(shape, np.uint64)
+    drawn = np.empty(shape, np.uint64)
     for row in range(iterations):
-        words[row] = _words(seed, first_iteration + row, _CROP, batch_size)
-    return Plan(index, _ninth(words >> 40), _ninth((words >> 16) & 0xFFFFFF), (words & 1).astype(bool))
+        drawn[row] = words(seed, first_iteration + row, _CROP, batch_size)
+    return Plan(index, _ninth(drawn >> 40), _ninth((drawn >> 16) & 0xFFFFFF), (drawn & 1).astype(bool))
 
 
 def apply(images, labels, plan) -> tuple:
@@ -106,8 +133,8 @@ def apply(images, labels, plan) -> tuple:
     return pictures, ops.take(labels, index, axis=0)
 
 
-def _order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
-    """Positions `start .. start + count - 1` of the endless row of shuffled epochs, int32 `[count]`."""
+def order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
+    """Places `start .. start + count - 1` of the endless row of shuffled epochs: int32 `[count]`, numbers of images."""
     positions = np.empty(count, np.int32)
     filled = 0
     while filled < count:
@@ -121,12 +148,13 @@ def _order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     """The shuffled epoch, by sorting raw words: NumPy keeps their stream fixed, but not `shuffle`."""
-    order = np.argsort(_words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
+    order = np.argsort(words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
     order.flags.writeable = False
     return order
 
 
-def _words(seed: int, number: int, purpose: int, count: int) -> np.ndarray:
+def words(seed: int, number: int, purpose: int, count: int) -> np.ndarray:
+    """`count` random words of 64 bits, the same everywhere: each (seed, number, purpose) has its own."""
     key = np.array([seed, number], np.uint64)
     counter = np.array([0, 0, 0, purpose], np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(count)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from resnet_keras.data.augment import HeldFeed
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,16 @@ class Split:
         """A run of these pictures, without a copy."""
         return Split(self.images[rows], self.labels[rows])
 
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Images and labels in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield self.images[part], self.labels[part]
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named set with its splits; `validation` is None unless it was asked for."""
+    """A named set held in memory, with its splits; `validation` is None unless it was asked for."""
 
     identity: Identity
     classes: tuple[str, ...]
@@ -55,3 +64,12 @@ class Dataset:
         """
         total = np.add.reduce(self.train.images, axis=0, dtype=np.uint64)
         return (total / len(self.train)).astype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every picture."""
+        return self.train.images.shape[1:]
+
+    def feed(self, seed: int, batch_size: int, augment: bool) -> HeldFeed:
+        """What a training takes its batches from."""
+        return HeldFeed(self.train, seed, batch_size, augment)

@@ -18,6 +18,8 @@ class Recipe:
     Attributes:
         iterations: Iterations in all.
         batch_size: Images an iteration.
+        micro_batch: Images taken at a time, a divisor of `batch_size`: their gradients are added up before the step,
+            and BN takes its statistics over them. So a batch fits any memory. 0 for the whole batch.
         learning_rate: Rate at the start.
         drops: Iterations after which the rate is multiplied by `drop_factor`.
         drop_factor: See `drops`.
@@ -41,6 +43,7 @@ class Recipe:
 
     iterations: int = 64_000
     batch_size: int = 128
+    micro_batch: int = 0
     learning_rate: float = 0.1
     drops: tuple[int, ...] = (32_000, 48_000)
     drop_factor: float = 0.1
@@ -76,6 +79,10 @@ class Recipe:
                 raise UserError(f"{field}={getattr(self, field)!r}: use one of {', '.join(map(str, choices))}.")
         if not all(isinstance(drop, int) and drop > 0 for drop in self.drops) or list(self.drops) != sorted(self.drops):
             raise UserError(f"drops={self.drops!r}: give iterations in ascending order, such as (32000, 48000).")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise UserError(
+                f"micro_batch={self.micro_batch}: give a divisor of batch_size={self.batch_size}, or 0 for all of it."
+            )
         if self.test_interval % self.log_interval:
             raise UserError(
                 f"test_interval={self.test_interval}: give a multiple of log_interval={self.log_interval}, "
@@ -111,6 +118,7 @@ RATE = (lambda value: 0 < value <= 100, "a number above 0, at most 100")
 RANGES = {
     "iterations": POSITIVE,
     "batch_size": POSITIVE,
+    "micro_batch": (lambda value: value >= 0, "a whole number of images, 0 for the whole batch"),
     "learning_rate": RATE,
     "drop_factor": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
     "warmup_rate": RATE,

@@ -1,7 +1,8 @@
 """Compiled training and evaluation steps: the one place, beside BN's kernel, that knows the backends.
 
-An engine holds the images on the device and takes many steps a call. What happens in each step is data, drawn on the
-host: a `Plan` and learning rates. So Python is never the limit, and every backend sees the same pictures.
+An engine holds the images on the device, or is handed them, and takes many steps a call. What happens in each step is
+data, drawn on the host: a plan and learning rates. So Python is never the limit, and every backend sees the same
+pictures.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from resnet_keras.data.augment import Plan, apply
+from resnet_keras.data import augment
 from resnet_keras.errors import UserError
 
 
@@ -27,22 +28,23 @@ def losses(logits, labels):
     return wrong, -ops.sum(picked)
 
 
-def engine(network, optimizer, images, labels, **options):
+def engine(network, optimizer, *held, **options):
     """The engine of Keras' current backend.
 
     Args:
         network: A built network.
         optimizer: A Keras optimizer; built here.
-        images: uint8 [n, h, w, c], the training images.
-        labels: int32 [n].
-        **options: `xla`: compile with XLA where that is a choice (TensorFlow).
+        *held: Arrays to keep on the device: images uint8 [n, h, w, c] and labels int32 [n] for a set in memory.
+        **options: `apply`: makes (pictures, labels) of `held` and the plan of one batch; default: `augment.apply`.
+            `micro_batch`: images taken at a time, whose gradients are added up before the step, and over which BN takes
+            its statistics; 0 for the whole batch. `xla`: compile with XLA where that is a choice (TensorFlow).
 
     Raises:
         UserError: The backend has none.
     """
     engine_class = _supported(ENGINES)
     optimizer.build(network.trainable_variables)
-    return engine_class(network, optimizer, images, labels, **options)
+    return engine_class(network, optimizer, *held, **options)
 
 
 def _supported(by_backend: dict):
@@ -111,14 +113,15 @@ GRADIENTS = {"tensorflow": _tensorflow_gradients, "jax": _jax_gradients}
 class Engine:
     """What the engines share: the interface, and the state by name."""
 
-    def __init__(self, network, optimizer, images, labels):
+    def __init__(self, network, optimizer, *held, apply=augment.apply, micro_batch=0):
         self.network, self.optimizer = network, optimizer
+        self.apply, self.micro_batch = apply, micro_batch
         self.batch_of_test = 500
-        self.load(images, labels)
+        self.load(*held)
 
-    def load(self, images, labels):
-        """Put the training split on the device."""
-        self.images, self.labels = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)
+    def load(self, *held):
+        """Put what the plans speak of on the device."""
+        self.held = tuple(ops.convert_to_tensor(array) for array in held)
 
     def variables(self) -> dict:
         """Every variable of the run by a stable name: the network's, then the velocities."""
@@ -144,26 +147,34 @@ class Engine:
         for name, variable in named.items():
             variable.assign(state[name])
 
-    def train(self, plan: Plan, rates: np.ndarray) -> np.ndarray:
-        """Take len(rates) steps; returns float32 [n, 2]: training error (percent) and cross-entropy of each batch."""
+    def train(self, plan, rates: np.ndarray) -> np.ndarray:
+        """Take len(rates) steps; returns float32 [n, 2]: training error (percent) and cross-entropy of each batch.
+
+        Args:
+            plan: A named tuple of arrays [n, batch, ...], as `apply` wants it.
+            rates: float32 [n], learning rates.
+        """
         raise NotImplementedError
 
-    def evaluate(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    def part(self, plan, number):
+        """The plan of one micro-batch: every m-th place, so that devices share each one."""
+        return plan._make(ops.reshape(field, (self.micro_batch, -1, *field.shape[1:]))[:, number] for field in plan)
+
+    def evaluate(self, split) -> tuple[float, float]:
         """Error (percent) and mean cross-entropy of a split, in inference mode."""
         sums = np.zeros(2)
-        for start in range(0, len(images), self.batch_of_test):
-            part = slice(start, start + self.batch_of_test)
-            sums += np.array(self.test_step(images[part], labels[part]), np.float64)
-        return 100.0 * sums[0] / len(images), sums[1] / len(images)
+        for images, labels in split.batches(self.batch_of_test):
+            sums += np.array(self.test_step(images, labels), np.float64)
+        return 100.0 * sums[0] / len(split), sums[1] / len(split)
 
 
 class TensorFlowEngine(Engine):
     """Steps in a `tf.while_loop` within one `tf.function`; variables are updated in place."""
 
-    def __init__(self, network, optimizer, images, labels, xla=False):
+    def __init__(self, network, optimizer, *held, xla=False, **shared):
         import tensorflow as tf
 
-        super().__init__(network, optimizer, images, labels)
+        super().__init__(network, optimizer, *held, **shared)
         # Not converting Python control flow halves the tracing time; the loop below is a graph loop already.
         self.steps = tf.function(self._steps, autograph=False, reduce_retracing=True, jit_compile=xla)
         self.test_step = tf.function(self._test_step, autograph=False, reduce_retracing=True, jit_compile=xla)
@@ -172,35 +183,53 @@ class TensorFlowEngine(Engine):
         """See `Engine.train`."""
         import tensorflow as tf
 
-        fields = [tf.convert_to_tensor(field) for field in plan]
-        return self.steps(fields, tf.convert_to_tensor(rates)).numpy()
+        plan = plan._make(tf.convert_to_tensor(field) for field in plan)
+        return self.steps(plan, tf.convert_to_tensor(rates)).numpy()
 
-    def _steps(self, fields, rates):
+    def _steps(self, plan, rates):
         import tensorflow as tf
 
         count = tf.shape(rates)[0]
         results = tf.TensorArray(tf.float32, count, element_shape=[2])
 
         def body(step, results):
-            result = self._step(Plan(*(field[step] for field in fields)), rates[step])
+            result = self._step(plan._make(field[step] for field in plan), rates[step])
             return step + 1, results.write(step, result)
 
         _, results = tf.while_loop(lambda step, _: step < count, body, (0, results), parallel_iterations=1)
         return results.stack()
 
     def _step(self, plan, rate):
+        result, gradients = self._accumulated(plan) if self.micro_batch else self._gradients(plan)
+        self.optimizer.learning_rate.assign(rate)
+        self.optimizer.apply(gradients, self.network.trainable_variables)
+        return result
+
+    def _gradients(self, plan, size=None):
+        """Error (percent) and cross-entropy of a batch, and its gradients; as a share of `size` images where given."""
         import tensorflow as tf
 
-        pictures, labels = apply(self.images, self.labels, plan)
-        size = tf.cast(tf.shape(labels)[0], tf.float32)
-        weights = self.network.trainable_variables
+        pictures, labels = self.apply(*self.held, plan)
+        size = tf.cast(tf.shape(labels)[0], tf.float32) if size is None else size
         with tf.GradientTape() as tape:
             wrong, entropy = losses(self.network(pictures, training=True), labels)
             loss = entropy / size
-        gradients = tape.gradient(loss, weights)
-        self.optimizer.learning_rate.assign(rate)
-        self.optimizer.apply(gradients, weights)
-        return tf.stack([100.0 * wrong / size, loss])
+        return tf.stack([100.0 * wrong / size, loss]), tape.gradient(loss, self.network.trainable_variables)
+
+    def _accumulated(self, plan):
+        """The same of a batch, a micro-batch at a time."""
+        import tensorflow as tf
+
+        images = tf.shape(plan[0])[0]
+
+        def body(number, *sums):
+            result, gradients = self._gradients(self.part(plan, number), tf.cast(images, tf.float32))
+            return (number + 1, *(total + new for total, new in zip(sums, [result, *gradients], strict=True)))
+
+        zeros = [tf.zeros(2), *map(tf.zeros_like, self.network.trainable_variables)]
+        parts = images // self.micro_batch
+        _, result, *gradients = tf.while_loop(lambda n, *_: n < parts, body, (0, *zeros), parallel_iterations=1)
+        return result, gradients
 
     def _test_step(self, images, labels):
         return losses(self.network(images, training=False), labels)
@@ -209,10 +238,10 @@ class TensorFlowEngine(Engine):
 class JaxEngine(Engine):
     """Steps in a `fori_loop` within one compiled call; the state lives on the device between calls."""
 
-    def __init__(self, network, optimizer, images, labels, xla=True):
+    def __init__(self, network, optimizer, *held, xla=True, **shared):
         import jax
 
-        super().__init__(network, optimizer, images, labels)
+        super().__init__(network, optimizer, *held, **shared)
         rate = [variable is optimizer.learning_rate for variable in optimizer.variables]
         self.rate_index = rate.index(True)
         self.steps = jax.jit(self._steps, donate_argnums=0)
@@ -232,36 +261,57 @@ class JaxEngine(Engine):
 
     def train(self, plan, rates):
         """See `Engine.train`."""
-        values, results = self.steps(self._gather(), self.images, self.labels, tuple(plan), rates)
+        values, results = self.steps(self._gather(), self.held, plan, rates)
         self._scatter(values)
         return np.array(results)
 
-    def _steps(self, values, images, labels, fields, rates):
+    def _steps(self, values, held, plan, rates):
         import jax
 
         def body(step, carry):
             values, results = carry
-            plan = Plan(*(field[step] for field in fields))
-            values, result = self._step(values, *apply(images, labels, plan), rates[step])
+            values, result = self._step(values, held, plan._make(field[step] for field in plan), rates[step])
             return values, results.at[step].set(result)
 
         results = jax.numpy.zeros((len(rates), 2), "float32")
         return jax.lax.fori_loop(0, len(rates), body, (values, results))
 
-    def _step(self, values, pictures, labels, rate):
+    def _step(self, values, held, plan, rate):
+        trainable, others, slots = values
+        found = self._accumulated if self.micro_batch else self._gradients
+        result, others, gradients = found(trainable, others, held, plan)
+        slots = [rate if index == self.rate_index else slot for index, slot in enumerate(slots)]
+        trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
+        return (trainable, others, slots), result
+
+    def _gradients(self, trainable, others, held, plan, size=None):
+        """Error and cross-entropy of a batch, BN's new statistics, gradients; as a share of `size` where given."""
         import jax
 
-        trainable, others, slots = values
+        pictures, labels = self.apply(*held, plan)
+        size = size or len(labels)
 
         def loss_of(trainable):
             logits, new = self.network.stateless_call(trainable, others, pictures, training=True)
             wrong, entropy = losses(logits, labels)
-            return entropy / len(labels), (wrong, new)
+            return entropy / size, (wrong, new)
 
         (loss, (wrong, others)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable)
-        slots = [rate if index == self.rate_index else slot for index, slot in enumerate(slots)]
-        trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
-        return (trainable, others, slots), jax.numpy.stack([100.0 * wrong / len(labels), loss])
+        return jax.numpy.stack([100.0 * wrong / size, loss]), others, gradients
+
+    def _accumulated(self, trainable, others, held, plan):
+        """The same of a batch, a micro-batch at a time."""
+        import jax
+
+        size = len(plan[0])
+
+        def body(number, carry):
+            result, others, sums = carry
+            new, others, gradients = self._gradients(trainable, others, held, self.part(plan, number), size)
+            return result + new, others, [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
+
+        start = (jax.numpy.zeros(2), others, [jax.numpy.zeros_like(weight) for weight in trainable])
+        return jax.lax.fori_loop(0, size // self.micro_batch, body, start)
 
     def test_step(self, images, labels):
         """Sums of errors and cross-entropies of one batch."""

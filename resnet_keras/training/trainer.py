@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import numpy as np
 
+from resnet_keras.errors import UserError
 from resnet_keras.store import Store
 from resnet_keras.training import device, environment, memory
 from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
@@ -105,19 +107,22 @@ class Trainer:
         from resnet_keras.training.steps import engine
 
         keras.backend.clear_session()
-        recipe, train = self.recipe, self.dataset.train
+        recipe = self.recipe
         self.network = build(
             self.run.network,
             shortcut=self.run.shortcut,
             classes=len(self.dataset.classes),
-            input_shape=train.images.shape[1:],
+            input_shape=self.dataset.shape,
             seed=self.run.seed,
             dtype={"float32": "float32", "bfloat16": "mixed_bfloat16"}[recipe.precision],
             **({} if recipe.batch_norm else {"batch_norm": False}),
         )
         self.network.mean.mean.assign(self.dataset.mean())
         optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
-        self.engine = engine(self.network, optimizer, train.images, train.labels, xla=device.settings().xla)
+        self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
+        self.steps_per_call = min(self.steps_per_call, self.feed.most_steps or self.steps_per_call)
+        options = {"apply": self.feed.apply, "micro_batch": recipe.micro_batch, "xla": device.settings().xla}
+        self.engine = engine(self.network, optimizer, *self.feed.held, **options)
 
     def _resume(self):
         found = load_checkpoint(self.folder.path)
@@ -133,7 +138,7 @@ class Trainer:
         """Train to the end, or as far as the deadline lets it."""
         self._announce()
         deadline = deadline or Deadline(np.inf)
-        with Interruption() as interruption:
+        with Interruption() as interruption, contextlib.closing(self.feed):
             while self.iteration < self.recipe.iterations:
                 start = time.monotonic()
                 self._call()
@@ -169,7 +174,7 @@ class Trainer:
         steps = self._steps()
         start = time.perf_counter()
         rates = self._rates(steps)
-        result = self.engine.train(self._plan(steps), rates)
+        result = self.engine.train(self._take(steps), rates)
         seconds = time.perf_counter() - start
         self.trace[self.iteration : self.iteration + steps] = result
         self.iteration += steps
@@ -194,11 +199,14 @@ class Trainer:
         room = min(stop - self.iteration % stop for stop in stops)
         return min(self.steps_per_call, room, self.until - self.iteration)
 
-    def _plan(self, steps: int):
-        from resnet_keras.data.augment import draw
-
-        recipe, examples = self.recipe, len(self.dataset.train.images)
-        return draw(self.run.seed, self.iteration, steps, recipe.batch_size, examples, recipe.augment)
+    def _take(self, steps: int):
+        """The plan of the next iterations. Where a picture cannot be read, what has been trained is saved first."""
+        try:
+            return self.feed.take(self.iteration, steps)
+        except UserError:
+            if self.iteration:
+                self._save()
+            raise
 
     def _rates(self, steps: int) -> np.ndarray:
         warming_up = self._warming_up()
@@ -247,8 +255,7 @@ class Trainer:
         self.progress.row(row)
 
     def _evaluate(self, name: str) -> tuple[float, float]:
-        split = getattr(self.dataset, name)
-        error, entropy = self.engine.evaluate(split.images, split.labels)
+        error, entropy = self.engine.evaluate(getattr(self.dataset, name))
         return round(float(error), 4), round(float(entropy), 6)
 
     def _elapsed(self) -> float:

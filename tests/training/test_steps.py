@@ -53,7 +53,7 @@ def test_how_many_steps_a_call_changes_no_bit(tiny):
 def test_the_loss_holds_no_penalty_and_falls(tiny):
     machine, trace = train(tiny, [10, 10, 10])
     assert trace[-5:, 1].mean() < trace[:3, 1].mean() / 2
-    error, entropy = machine.evaluate(tiny.test.images, tiny.test.labels)
+    error, entropy = machine.evaluate(tiny.test)
     logits = np.array(machine.network(tiny.test.images, training=False), np.float64)
     log_scores = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     assert entropy == pytest.approx(-log_scores[np.arange(90), tiny.test.labels].mean(), rel=1e-4)
@@ -89,7 +89,7 @@ arrays = np.load(sys.argv[1])
 split = Split(arrays["x"], arrays["y"])
 tiny = Dataset(Identity("tiny", "1", "tiny"), tuple("abcd"), split, split[:90])
 machine, trace = train(tiny, [1] * 8)
-print(json.dumps([trace.tolist(), machine.evaluate(tiny.test.images, tiny.test.labels)]))
+print(json.dumps([trace.tolist(), machine.evaluate(tiny.test)]))
 """
 
 
@@ -105,7 +105,7 @@ def test_jax_takes_the_same_steps(tiny, tmp_path):
     other, (error, entropy) = json.loads(asked.stdout.splitlines()[-1])
     machine, trace = train(tiny, [1] * 8)
     np.testing.assert_allclose(trace[:4], np.array(other)[:4], rtol=2e-3, atol=1e-3)
-    ours = machine.evaluate(tiny.train.images[:90], tiny.train.labels[:90])
+    ours = machine.evaluate(tiny.train[:90])
     assert abs(ours[1] - entropy) < 0.1 and abs(ours[0] - error) < 12
 
 
@@ -114,3 +114,33 @@ def test_another_backend_is_refused_in_one_line(monkeypatch, tiny):
     monkeypatch.setattr(keras.config, "backend", lambda: "abacus")
     with pytest.raises(UserError, match="tensorflow and jax, not on 'abacus'"):
         engine(network, SGD(), tiny.train.images, tiny.train.labels)
+
+
+def test_a_step_in_micro_batches_is_the_mean_of_their_gradients(tiny):
+    """Against gradients of each micro-batch on its own, averaged in NumPy, and the paper's rule in NumPy."""
+    from resnet_keras.data.augment import apply
+    from resnet_keras.training.steps import gradients
+
+    network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3))
+    plan, before = draw(3, 0, 1, 32, 300), [keras.ops.convert_to_numpy(v) for v in network.trainable_variables]
+    pictures, labels = (np.array(x) for x in apply(tiny.train.images, tiny.train.labels, plan.at(0)))
+    found = [gradients(network)(pictures[part::4], labels[part::4]) for part in range(4)]
+    mean = [np.mean(each, axis=0) for each in zip(*(each for _, each in found), strict=True)]
+    machine = engine(network, SGD(), tiny.train.images, tiny.train.labels, micro_batch=8)
+    ((error, entropy),) = machine.train(plan, np.array([0.1], np.float32))
+    assert entropy == pytest.approx(np.mean([loss for loss, _ in found]), rel=1e-4)
+    assert 0 < error <= 100 and round(error * 32 / 100, 3).is_integer()
+    for variable, old, gradient in zip(network.trainable_variables, before, mean, strict=True):
+        decay = 1e-4 * old if variable.path.endswith("/kernel") else 0
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable) - old, -0.1 * (gradient + decay), rtol=2e-3, atol=2e-5)
+
+
+def test_without_bn_micro_batches_change_nothing_but_the_order_of_sums(tiny):
+    def trained(micro_batch):
+        network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3), batch_norm=False)
+        machine = engine(network, SGD(), tiny.train.images, tiny.train.labels, micro_batch=micro_batch)
+        return machine.train(draw(3, 0, 4, 32, 300), np.full(4, 0.01, np.float32)), machine.state()
+
+    (whole, state), (parts, other) = trained(0), trained(16)
+    np.testing.assert_allclose(parts, whole, rtol=1e-3, atol=1e-4)
+    assert all(np.allclose(value, other[name], rtol=1e-3, atol=1e-5) for name, value in state.items())
