@@ -132,7 +132,9 @@ def test_a_step_in_micro_batches_is_the_mean_of_their_gradients(tiny):
     assert 0 < error <= 100 and round(error * 32 / 100, 3).is_integer()
     for variable, old, gradient in zip(network.trainable_variables, before, mean, strict=True):
         decay = 1e-4 * old if variable.path.endswith("/kernel") else 0
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable) - old, -0.1 * (gradient + decay), rtol=2e-3, atol=2e-5)
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(variable) - old, -0.1 * (gradient + decay), rtol=2e-3, atol=2e-5
+        )
 
 
 def test_without_bn_micro_batches_change_nothing_but_the_order_of_sums(tiny):
