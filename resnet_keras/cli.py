@@ -219,6 +219,43 @@ def report(*, results: Results = None):
         print(shown(path))
 
 
+@app.command(name="import")
+def import_(source: Path, /, *, results: Results = None):
+    """Add runs that were made elsewhere, after checking them; one that is finished here is never overwritten.
+
+    Parameters
+    ----------
+    source
+        A run's folder, a results folder, or a tar of either, such as `export-runs` makes.
+    """
+    from resnet_keras.experiments import transfer
+
+    for folder, done in transfer.import_runs(Store(results), source):
+        print(f"{folder.name:48}  {done}")
+
+
+@app.command
+def export_runs(*names_and_file: str, weights: bool = False, checkpoints: bool = False, results: Results = None):
+    """Pack runs into a tar, for `import` on another machine: histories, summaries and measurements.
+
+    Parameters
+    ----------
+    names_and_file
+        Names of runs (none: all that are done), and last the file to write, FILE.tar, .tar.gz or .tar.xz.
+    weights
+        Pack the trained networks as well.
+    checkpoints
+        Pack interrupted runs too, each with its newest checkpoint, so that it can be gone on with elsewhere.
+    """
+    from resnet_keras.experiments import transfer
+
+    if not names_and_file:
+        raise UserError("export-runs needs a file to write to: resnet-keras export-runs [RUN...] FILE.tar")
+    *names, file = names_and_file
+    packed = transfer.export(Store(results), names, Path(file), weights=weights, with_checkpoints=checkpoints)
+    print(f"{len(packed)} run{'s' * (len(packed) > 1)}: {shown(Path(file))}")
+
+
 @app.command
 def evaluate(run_name: str, /, *, data: str | None = None, data_dir: DataDir = None, results: Results = None):
     """Test a trained run's network again.

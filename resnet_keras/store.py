@@ -16,6 +16,7 @@ results/runs/.<run>.lock
 from __future__ import annotations
 
 import csv
+import fnmatch
 import functools
 import io
 import json
@@ -27,6 +28,14 @@ from resnet_keras.locks import Lock
 from resnet_keras.paths import results_dir
 
 MEASUREMENTS = ("responses", "gradients", "lesion")
+SMALL = ("config.json", "environment.json", "history.csv", "summary.json", *(f"{name}.csv" for name in MEASUREMENTS))
+NETWORK = "network.keras"
+CHECKPOINT = "checkpoint-*.safetensors"
+
+
+def is_file_of_a_run(name: str) -> bool:
+    """Whether a run's directory holds files of this name."""
+    return name in (*SMALL, NETWORK) or fnmatch.fnmatchcase(name, CHECKPOINT)
 
 
 class RunFolder:
@@ -123,7 +132,13 @@ class RunFolder:
     @property
     def network_file(self) -> Path:
         """Where the trained network lies."""
-        return self.path / "network.keras"
+        return self.path / NETWORK
+
+    def files(self, *, weights: bool = False, checkpoints: bool = False) -> list[Path]:
+        """The run's own files that are there: the small ones and, on demand, the network and the newest checkpoint."""
+        found = [self.path / name for name in SMALL + ((NETWORK,) if weights else ())]
+        found += sorted(self.path.glob(CHECKPOINT))[-1:] if checkpoints else []
+        return [path for path in found if path.is_file()]
 
     def load_network(self):
         """The trained network.

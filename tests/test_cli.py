@@ -18,7 +18,10 @@ def call(capsys, *arguments):
     return end.value.code, *capsys.readouterr()
 
 
-@pytest.mark.parametrize("verb", ["list", "summary", "train", "run", "report", "evaluate", "doctor"])
+VERBS = ["list", "summary", "train", "run", "report", "evaluate", "import", "export-runs", "doctor"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(capsys, verb):
     code, out, _ = call(capsys, verb, "--help")
     assert code == 0 and "Usage: resnet-keras" in out
@@ -48,6 +51,14 @@ MISTAKES = {
     ("run", "degradation", "--scale", "tiny"): "smoke",
     ("run", "degradation", "--seeds", "0"): "seeds=0",
     ("run", "precision", "--precision", "float32"): "leave --precision out",
+    ("run", "all", "--budget", "soon"): "such as 25m",
+    ("run", "residual", "--budget", "-5m"): "such as 25m",
+    ("run", "all", "--budget", "0"): "such as 25m",
+    ("run", "all", "--force"): "leave it out",
+    ("import", "nowhere"): "there is no nowhere",
+    ("export-runs",): "FILE.tar",
+    ("export-runs", "some-run"): "ends in .tar",
+    ("export-runs", "runs.tar"): "no run to export",
     ("evaluate", "../../etc"): "not a run's name",
     ("evaluate", "nothing"): "resnet-keras list",
     ("summary", "resnet19"): "18",
