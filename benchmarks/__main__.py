@@ -1,34 +1,85 @@
-"""`python -m benchmarks`: measure training steps and write the CSV."""
+"""`python -m benchmarks`: measure, print, and write one CSV each; see README.md beside this file."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import importlib
 from pathlib import Path
 
-from benchmarks import train_step
+from benchmarks import figure, page, records, train_step
 
-RESULTS = Path(__file__).parent / "results"
+BENCHMARKS = ("train_step", "profile", "data", "evaluation", "startup", "memory")
+FRESH_HOURS = 6.0  # what is younger than this is left out by --resume
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What benchmarks read of the command line; see its help."""
+
+    smoke: bool
+    networks: dict
+    rounds: int
+    turn: float
+    batch_size: int
+    torch_python: str | None
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, side by side with peers.")
+    made.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; default: all")
+    made.add_argument("--networks", nargs="+", default=list(train_step.NETWORKS), help="of train_step")
+    made.add_argument("--rounds", type=int, default=7, help="interleaved rounds that count (default: 7)")
+    made.add_argument("--turn", type=float, default=2.5, help="seconds of a contender's turn in train_step")
+    made.add_argument("--batch-size", type=int, default=128, help="of train_step")
+    made.add_argument("--torch-python", help="a Python that has PyTorch; default: this one, where it has")
+    made.add_argument("--resume", action="store_true", help="leave out what was measured in the last six hours")
+    made.add_argument("--output", type=Path, default=records.RESULTS, help="folder of the CSV files and the figure")
+    made.add_argument("--smoke", action="store_true", help="one short round of a small network, and nothing written")
+    return made
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print; see `--help`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=train_step.__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", default=["resnet20", "resnet56", "resnet110"])
-    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds (default: 7)")
-    parser.add_argument("--steps", type=int, default=10, help="steps of a contender in a round (default: 10)")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--output", type=Path, default=RESULTS / "train_step.csv", help="where the CSV goes")
-    parser.add_argument("--smoke", action="store_true", help="one short round of a small network, no CSV")
-    given = parser.parse_args(arguments)
-    if min(given.rounds, given.steps, given.batch_size) < 1:
-        parser.error("--rounds, --steps and --batch-size are whole numbers, 1 or more")
+    command = parser()
+    given = command.parse_args(arguments)
+    unknown = set(given.names) - set(BENCHMARKS) | set(given.networks) - set(train_step.NETWORKS)
+    if unknown:
+        command.error(f"unknown: {', '.join(sorted(unknown))}; see --help, and train_step.NETWORKS for networks")
+    if min(given.rounds, given.batch_size) < 1 or given.turn <= 0:
+        command.error("--rounds and --batch-size are whole numbers, 1 or more, and --turn is above 0")
+    networks = {name: train_step.NETWORKS[name] for name in given.networks}
+    options = Options(given.smoke, networks, given.rounds, given.turn, given.batch_size, given.torch_python)
     if given.smoke:
-        given.networks, given.rounds, given.steps, given.batch_size, given.output = ["resnet8"], 1, 1, 16, None
-    rows = train_step.measure(given.networks, given.rounds, given.steps, given.batch_size)
-    print(train_step.text(rows))
-    if given.output:
-        train_step.write(rows, given.output)
-        print(f"Written to {given.output}")
+        options = dataclasses.replace(options, networks=train_step.SMOKE, rounds=1, turn=0.01, batch_size=16)
+    for name in given.names or BENCHMARKS:
+        run(name, options, None if given.smoke else given.output, given.resume)
+
+
+def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
+    """Measure one benchmark and, where there is a folder, write its CSV as soon as there are rows."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    path = folder / f"{name}.csv" if folder else None
+    kept = records.read(path) if path and name == "train_step" else []
+    if path and resume:
+        fresh = {row.get("network") for row in records.read(path) if records.age_hours(row) < FRESH_HOURS}
+        options = dataclasses.replace(options, networks={k: v for k, v in options.networks.items() if k not in fresh})
+        if fresh and (name != "train_step" or not options.networks):
+            print(f"{name}: measured in the last {FRESH_HOURS:g} hours already")
+            return
+    print(f"\n{name}: {module.__doc__.splitlines()[0]}", flush=True)
+    rows = []
+    for part in module.measure(options):
+        print(records.text(part), flush=True)
+        rows += part
+        if path:
+            measured = {row.get("network") for row in rows}
+            records.write(path, [row for row in kept if row.get("network") not in measured] + rows)
+    if path and name == "train_step":
+        figure.draw(path)
+    if path:
+        page.write(folder, BENCHMARKS)
 
 
 if __name__ == "__main__":

@@ -1,97 +1,110 @@
-"""Training speed of ours and of stock Keras, interleaved A B A B, medians and ratios.
+"""Whole training steps of this package, of stock Keras, of bare TensorFlow and of PyTorch, in images a second.
 
-Interleaving matters: the speed of a shared machine changes from minute to minute, a ratio within one round does not.
+The contenders take turns (A B C A B C): the speed of a shared machine changes from minute to minute, and a turn of one
+lies between the turns of the others. After a warm-up round come the rounds that count; medians are compared.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import statistics
-from pathlib import Path
+import contextlib
+import importlib.util
+import shutil
+import subprocess
 
-from benchmarks.contenders import CONTENDERS
+from benchmarks import records
+from benchmarks.contenders import CONTENDERS, OURS, Contender
+from benchmarks.workers import Skipped, Worker
 
-COLUMNS = (
-    "network", "precision", "contender", "images_per_second", "slowest", "fastest", "ours_is_faster_by",
-    "first_step_seconds", "batch_size", "steps", "rounds", "backend", "device", "keras", "tensorflow", "commit",
-)  # fmt: skip
-PRECISIONS = ("bfloat16", "float32")
+# Network -> its contenders; the deepest one, whose first steps take a minute, meets the best of each kind.
+NETWORKS = {"resnet20": CONTENDERS, "resnet56": CONTENDERS, "resnet110": tuple(c for c in CONTENDERS if c.best)}
+SMOKE = {"resnet8": tuple(c for c in CONTENDERS if c.best)}
 
 
-def measure(networks: list[str], rounds: int, steps: int, batch_size: int) -> list[dict]:
-    """A row per network, precision and contender.
+def measure(options):
+    """Yield the rows of one network after the other.
 
     Args:
-        networks: Residual CIFAR networks, such as "resnet20".
-        rounds: Every contender takes its turn once a round; the first round is a warm-up and not counted.
-        steps: Steps of a turn.
-        batch_size: Images a step.
+        options: `networks` (name -> contenders), `rounds`, `turn` (seconds of a turn), `batch_size` and `torch_python`
+            (an interpreter that has PyTorch, or None).
     """
-    from resnet_keras.quiet import load_keras
+    for network, contenders in options.networks.items():
+        environment = records.environment()
+        with contextlib.ExitStack() as stack:
+            workers, rows = _start(stack, network, contenders, options)
+            times = take_turns(workers, options.rounds, options.turn)
+            yield [{**row, **environment} for row in _rows(network, workers, times, options) + rows]
 
-    load_keras()
+
+def _start(stack, network, contenders, options) -> tuple[list[Worker], list[dict]]:
+    """The workers that run, and rows that say why the others do not."""
+    workers, rows = [], []
+    for contender in contenders:
+        print(f"{network}: starting {contender.title}", flush=True)
+        try:
+            _check(contender, options.torch_python)
+            workers.append(stack.enter_context(Worker(contender, network, options.batch_size, options.torch_python)))
+        except Skipped as reason:
+            print(f"{network}: without {contender.title}: {reason}", flush=True)
+            rows.append({**_names(network, contender), "note": f"skipped: {reason}"})
+    return workers, rows
+
+
+def _check(contender: Contender, torch_python: str | None) -> None:
+    """Refuse what cannot run, before a process is started for it.
+
+    Raises:
+        Skipped: PyTorch is not installed, or what its compiler needs.
+    """
+    if contender.interpreter != "torch":
+        return
+    if torch_python is None and importlib.util.find_spec("torch") is None:
+        raise Skipped("PyTorch is not installed: name a Python that has it with --torch-python")
+    if torch_python and subprocess.run([torch_python, "-c", "import torch"], capture_output=True).returncode:
+        raise Skipped("the Python of --torch-python cannot import torch")
+    if contender.options["compiled"] and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        raise Skipped("torch.compile needs a C++ compiler")
+
+
+def take_turns(workers: list[Worker], rounds: int, turn: float) -> list[list[float]]:
+    """Seconds a step of each worker in each round that counts; a turn has as many whole steps as fit, one at least."""
+    steps = [1] * len(workers)
+    for index, worker in enumerate(workers):  # warm-up: the second step of all is the first without compiling
+        steps[index] = max(1, round(turn / worker.take(1)))
+        worker.take(steps[index])  # another number of steps may be compiled anew
+    times = [[] for _ in workers]
+    for number in range(rounds):
+        for index, worker in enumerate(workers):
+            times[index].append(worker.take(steps[index]) / steps[index])
+        done = ", ".join(f"{w.contender.title} {t[-1] * 1000:.0f}" for w, t in zip(workers, times, strict=True))
+        print(f"round {number + 1} of {rounds}, ms a step: {done}", flush=True)
+    return times
+
+
+def _names(network: str, contender: Contender) -> dict:
+    return {"network": network, "contender": contender.name, "precision": contender.precision}
+
+
+def _rows(network, workers, times, options) -> list[dict]:
+    """A row per contender; `ours_faster` is the ratio of medians, this package in the first row's precision above."""
+    speeds = [[options.batch_size / seconds for seconds in own] for own in times]
+    medians = {w.contender.title: records.spread(own)["median"] for w, own in zip(workers, speeds, strict=True)}
+    ours = next((median for title, median in medians.items() if title.startswith(OURS)), None)
     rows = []
-    for network in networks:
-        makers = {(name, precision): kind for precision in PRECISIONS for name, kind in CONTENDERS.items()}
-        runners, first = {}, {}
-        for (name, precision), kind in makers.items():
-            runners[name, precision] = kind(network, precision, batch_size)
-            first[name, precision] = runners[name, precision].steps(1)
-        times = {key: [] for key in runners}
-        for number in range(rounds + 1):
-            for key, runner in runners.items():
-                seconds = runner.steps(steps)
-                if number:
-                    times[key].append(seconds / steps)
-        rows += _rows(network, times, first, rounds, steps, batch_size)
+    for worker, own in zip(workers, speeds, strict=True):
+        found = records.spread(own)
+        rows.append(
+            {
+                **_names(network, worker.contender),
+                "images_per_second": records.rounded(found["median"]),
+                "lower_quartile": records.rounded(found["low"]),
+                "upper_quartile": records.rounded(found["high"]),
+                "ours_faster": records.rounded(ours / found["median"], 3) if ours else "",
+                "build_seconds": records.rounded(worker.started["build"], 3),
+                "first_step_seconds": records.rounded(worker.started["first_step"], 3),
+                "batch_size": options.batch_size,
+                "rounds": options.rounds,
+                "versions": records.listed(worker.started["versions"]),
+                "note": "",
+            }
+        )
     return rows
-
-
-def _rows(network, times, first, rounds, steps, batch_size) -> list[dict]:
-    from resnet_keras.training.environment import describe
-
-    here = describe()
-    rows = []
-    for (name, precision), seconds in times.items():
-        # The ratio of two neighbours in a round, then the median over the rounds.
-        ratios = [theirs / ours for theirs, ours in zip(seconds, times["ours", precision], strict=True)]
-        row = {
-            "network": network,
-            "precision": precision,
-            "contender": name,
-            "images_per_second": round(batch_size / statistics.median(seconds), 1),
-            "slowest": round(batch_size / max(seconds), 1),
-            "fastest": round(batch_size / min(seconds), 1),
-            "ours_is_faster_by": round(statistics.median(ratios), 2),
-            "first_step_seconds": round(first[name, precision], 1),
-            "batch_size": batch_size,
-            "steps": steps,
-            "rounds": rounds,
-            "backend": here["backend"],
-            "device": here["device"],
-            "keras": here["packages"].get("keras"),
-            "tensorflow": here["packages"].get("tensorflow"),
-            "commit": (here["commit"] or "")[:8],
-        }
-        rows.append(row)
-    return rows
-
-
-def text(rows: list[dict]) -> str:
-    """The rows for a terminal."""
-    import pandas
-
-    shown = pandas.DataFrame(rows)[list(COLUMNS[:8])]
-    return f"{rows[0]['device']}, {rows[0]['backend']}\n{shown.to_string(index=False)}"
-
-
-def write(rows: list[dict], path: Path) -> None:
-    """Write the rows as CSV."""
-    from resnet_keras.files import write_atomically
-
-    content = io.StringIO()
-    table = csv.DictWriter(content, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_atomically(path, content.getvalue())
