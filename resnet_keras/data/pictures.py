@@ -104,7 +104,7 @@ def list_folder(folder: Path) -> list[Path]:
         for entry in os.scandir(folder / split)
         if entry.is_dir() and not entry.name.startswith(".")
         for file in os.scandir(entry.path)
-        if _is_picture(file.name) and file.is_file()
+        if is_picture(file.name) and file.is_file()
     ]
     if not found:
         raise UserError(f"{folder} holds no pictures; it must hold {LAYOUT}")
@@ -147,7 +147,7 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> PurePosixPath | None:
         return None
     if not member.isfile():
         raise UserError(f"{archive} holds {member.name!r}, a link or a device; it may hold only folders and files")
-    if not _is_picture(path.name):
+    if not is_picture(path.name):
         return None
     if len(path.parts) != 3 or path.parts[0] not in SPLITS or path.parts[1].startswith("."):
         raise UserError(f"{archive} holds {member.name!r}; its pictures must lie in {LAYOUT}")
@@ -156,7 +156,8 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> PurePosixPath | None:
     return path
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 

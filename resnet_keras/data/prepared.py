@@ -168,8 +168,8 @@ def _keys(found, where: str) -> tuple[str, str]:
         raise UserError(f"{where} has the splits {', '.join(splits)}; it must have {' and '.join(SPLITS)}")
     if not splits and None in features[keys[0]].shape[:2]:
         raise UserError(
-            f"the pictures of {where} vary in size: all pictures of a set that is held in memory must have "
-            "the same size; resize them into a folder and give that"
+            f"{where} is a set of photographs, which are read one by one and must have been prepared for that with "
+            'file_format="array_record": data/README.md has the command'
         )
     return keys[0], keys[1]
 

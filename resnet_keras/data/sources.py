@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resnet_keras import paths
-from resnet_keras.data import cache, pictures, prepared, shapes32
+from resnet_keras.data import cache, encoded, pictures, prepared, shapes32
 from resnet_keras.data.cache import Arrays
 from resnet_keras.data.dataset import Dataset, Identity
+from resnet_keras.data.imagenet import Photographs, PhotographSet
+from resnet_keras.data.views import CROP
 from resnet_keras.errors import UserError
 
 BUILT_IN = "shapes32"
@@ -26,6 +28,7 @@ TITLES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "svhn_cropped": "SVHN",
+    "imagenet2012": "ImageNet 2012",
 }
 # Archives known to hold the pictures of a TFDS set, by their SHA-256.
 TWINS = {
@@ -37,12 +40,25 @@ class Source(NamedTuple):
     """A set that was found: what it is, how to decode it, and what must not change while it is cached."""
 
     identity: Identity
-    read: Callable[[], Arrays]
+    read: Callable[[], Arrays | Streams]
     stamp: str = ""
+    streamed: bool = False  # photographs, which are never held in memory nor cached
 
 
-def load(name: str, data_dir: str | os.PathLike | None = None, validation: int = 0) -> Dataset:
-    """The pictures named `name`, decoded, from the cache where it has them.
+class Streams(NamedTuple):
+    """An opened set of photographs: class names, and what to read the two splits from; see `encoded`."""
+
+    classes: tuple[str, ...]
+    train: encoded.Files | encoded.Records
+    test: encoded.Files | encoded.Records
+
+
+def load(
+    name: str, data_dir: str | os.PathLike | None = None, validation: int = 0, crop: int = CROP
+) -> Dataset | PhotographSet:
+    """The pictures named `name`, decoded, from the cache where it has them; photographs are streamed instead.
+
+    A set is one of photographs where its pictures vary in size or have more than 128 pixels on a side.
 
     Args:
         name: `shapes32`; a TFDS name such as `cifar10`, or `name/config`; the path of a folder
@@ -52,18 +68,24 @@ def load(name: str, data_dir: str | os.PathLike | None = None, validation: int =
             decoded arrays stays under `data/`.
         validation: how many training images to set apart. They are the same on every machine and for every
             seed, and no longer part of `train`.
+        crop: side of what a network sees of a photograph, in pixels; pictures held in memory are taken whole.
 
     Returns:
-        A `Dataset` with images uint8 `[N, H, W, 3]` and labels int32 `[N]`, in a fixed order.
+        A `Dataset` with images uint8 `[N, H, W, 3]` and labels int32 `[N]`, in a fixed order; or a `PhotographSet`.
 
     Raises:
         UserError: there is no such set, it cannot be read, or `validation` leaves no training images.
     """
     source = _find(name, data_dir)
+    if source.streamed:
+        classes, *splits = source.read()
+        train, test = (Photographs(split, range(len(split)), crop) for split in splits)
+        return PhotographSet(source.identity, classes, *_apart(source.identity, train, validation, test))
     arrays = cache.load(source.identity, source.stamp)
     if arrays is None:
         arrays = _make(source)
-    return _with_validation(source.identity, arrays, validation)
+    splits = _apart(source.identity, arrays.train, validation, arrays.test)
+    return Dataset(source.identity, arrays.classes, *splits)
 
 
 def _make(source: Source) -> Arrays:
@@ -88,15 +110,14 @@ def identify(name: str, data_dir: str | os.PathLike | None = None) -> Identity:
     return _find(name, data_dir).identity
 
 
-def _with_validation(identity: Identity, arrays: Arrays, validation: int) -> Dataset:
-    """Set the last training images apart: their order is one fixed shuffle already."""
-    count = len(arrays.train)
+def _apart(identity: Identity, train, validation: int, test) -> tuple:
+    """Training, test and validation split: the last training images, for their order is one fixed shuffle already."""
+    count = len(train)
     if not 0 <= validation < count:
         raise UserError(f"validation is {validation}; {identity.title} allows 0 to {count - 1} of its {count} images")
     if not validation:
-        return Dataset(identity, arrays.classes, arrays.train, arrays.test)
-    used, apart = arrays.train[: count - validation], arrays.train[count - validation :]
-    return Dataset(identity, arrays.classes, used, arrays.test, apart)
+        return train, test, None
+    return train[: count - validation], test, train[count - validation :]
 
 
 def _find(name: str, data_dir: str | os.PathLike | None) -> Source:
@@ -118,13 +139,22 @@ def _draw_shapes() -> Arrays:
 def _folder(folder: Path) -> Source:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; a folder of pictures must hold {pictures.LAYOUT}")
-    files = pictures.list_folder(folder)
+    streamed = encoded.streams_folder(folder)
+    splits = encoded.list_files(folder) if streamed else {}
+    files = [path for split in splits.values() for path in split] if streamed else pictures.list_folder(folder)
     facts = [(path.as_posix(), (folder / path).stat()) for path in files]
     version = _short_hash(f"{path} {stat.st_size}" for path, stat in facts)
     stamp = _short_hash(f"{path} {stat.st_mtime_ns}" for path, stat in facts)
     title = folder.resolve().name
     identity = Identity(_safe(title), version, title)
+    if streamed:
+        return Source(identity, partial(_read_streams, folder, splits), streamed=True)
     return Source(identity, lambda: pictures.gather(pictures.read_folder(folder), None, str(folder)), stamp)
+
+
+def _read_streams(folder: Path, splits: dict[str, list[Path]]) -> Streams:
+    classes = tuple(sorted({path.parts[1] for path in splits["train"]}))
+    return Streams(classes, *(encoded.files(folder, paths, classes) for paths in splits.values()))
 
 
 def _archive(archive: Path) -> Source:
@@ -151,7 +181,10 @@ def _from_tfds(name: str, data_dir: str | os.PathLike | None) -> Source:
     roots = _roots(data_dir)
     folder = prepared.find(name, roots)
     if folder is not None:
-        return Source(_tfds_identity(name, prepared.version(folder)), partial(prepared.read, folder))
+        identity = _tfds_identity(name, prepared.version(folder))
+        if encoded.streams_records(folder):
+            return Source(identity, lambda: Streams(*encoded.records(folder)), streamed=True)
+        return Source(identity, partial(prepared.read, folder))
     cached = [entry for entry in cache.entries() if entry == _tfds_identity(name, entry.version)]
     cached = [entry for entry in cached if prepared.is_version(entry.version)]
     if cached:
