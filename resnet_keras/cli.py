@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 import typing
 from pathlib import Path
@@ -64,6 +65,7 @@ def train(
     seed: int = 0,
     shortcut: Literal["A", "B", "C", "none"] | None = None,
     scale: Scale = "paper",
+    devices: int | Literal["all"] = 1,
     force: bool = False,
     results: Results = None,
     recipe: Annotated[RecipeOptions | None, Parameter(name="*")] = None,
@@ -84,6 +86,8 @@ def train(
         A: zero-padded identity; B: projection where dimensions grow; C: projections everywhere.
     scale
         smoke (240 iterations), short (2,000) or paper (64,000).
+    devices
+        How many devices share each batch, or all: docs/scaling.md. More than one on JAX (KERAS_BACKEND=jax) only.
     force
         Repeat a run that is done.
     """
@@ -93,14 +97,21 @@ def train(
     chosen = recipe_from(scale, recipe)
     Run(network, data, chosen, seed, shortcut)  # refuses a mistake before anything slow begins
     load_keras()
-    from resnet_keras.training import device, trainer
+    from resnet_keras.training import device, parallel, trainer
 
+    parallel.join()
+    parallel.check_devices(devices, chosen.micro_batch or chosen.batch_size)
     if recipe is None or recipe.precision is None:
         chosen = dataclasses.replace(chosen, precision=device.settings().precision)
     folder = trainer.train(
-        Run(network, data, chosen, seed, shortcut), store=Store(results), data_dir=data_dir, force=force
+        Run(network, data, chosen, seed, shortcut),
+        store=Store(results),
+        data_dir=data_dir,
+        force=force,
+        devices=devices,
     )
-    print(shown(folder.path))
+    if parallel.is_first():
+        print(shown(folder.path))
 
 
 @app.command
@@ -345,6 +356,7 @@ def shown(path: Path) -> str:
 def main(arguments: list[str] | None = None) -> typing.NoReturn:
     """Run the command line; exits with 0, 1 (the system failed), 2 (a mistake in the command) or 128 + a signal."""
     from resnet_keras.training.interruption import Interrupted
+    from resnet_keras.training.parallel import ProcessLost
 
     try:
         app(arguments, exit_on_error=False, print_error=False)
@@ -357,6 +369,9 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left: nothing to say, nobody to say it to
         sys.exit(1)
+    except ProcessLost as error:
+        print(f"resnet-keras: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # the usual way out would wait for the lost process
     except OSError as error:
         _fail(1, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     sys.exit(0)

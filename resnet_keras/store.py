@@ -15,6 +15,7 @@ results/runs/.<run>.lock
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fnmatch
 import functools
@@ -206,6 +207,20 @@ class RunFolder:
         if not isinstance(content, dict):
             raise UserError(f"{self.name}/{name} holds no JSON object: repeat the run with --force.")
         return content
+
+
+class SilentFolder(RunFolder):
+    """The directory of a run whose files another process writes."""
+
+    def _nothing(self, *_):
+        """Write nothing."""
+
+    begin = write_environment = write_history = write_summary = write_measurement = _nothing
+    save_network = tidy = clear = check = _nothing
+
+    def lock(self, wait: bool = True):
+        """The other process has the lock, and checks it."""
+        return contextlib.nullcontext(self)
 
 
 def _csv(rows: list[dict]) -> str:

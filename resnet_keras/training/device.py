@@ -63,29 +63,42 @@ def settings() -> Settings:
     return SETTINGS.get((backend, kind())) or Settings("float32", 1, False, f"{backend} has not been measured")
 
 
-@functools.cache
 def accelerator() -> str | None:
     """Name of the first GPU or TPU that the backend sees, or None."""
+    first = all_names()[0]
+    return None if first == CPU else first
+
+
+CPU = "CPU"
+
+
+@functools.cache
+def all_names() -> tuple[str, ...]:
+    """Names of all devices that the backend sees, those of the other processes of a training included.
+
+    GPUs or TPUs where there are any, else CPU devices: one, unless JAX was told to make more of it.
+    """
     import keras
 
     backend = keras.config.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        devices = tf.config.list_physical_devices("GPU")
-        details = [tf.config.experimental.get_device_details(device) for device in devices]
-        return details[0].get("device_name", "GPU") if details else None
+        details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+        return tuple(detail.get("device_name", "GPU") for detail in details) or (CPU,)
     if backend == "jax":
         import jax
 
-        first = jax.devices()[0]
-        return None if first.platform == "cpu" else first.device_kind
-    return None
+        return tuple(CPU if device.platform == "cpu" else device.device_kind for device in jax.devices())
+    return (CPU,)
 
 
-def name() -> str:
-    """The device for people, such as "2 x AMD EPYC 9B45 (CPU)"."""
-    return accelerator() or f"{cores()} x {cpu_name()} (CPU)"
+def name(count: int = 1) -> str:
+    """`count` devices for people, such as "8 x NVIDIA H100"; all the cores of a CPU: "2 x AMD EPYC 9B45 (CPU)"."""
+    found = accelerator()
+    if found:
+        return f"{count} x {found}" if count > 1 else found
+    return f"{cores()} x {cpu_name()} (CPU)"
 
 
 def cores() -> int:

@@ -49,7 +49,8 @@ class Progress:
         for split in ("test", "validation"):
             if row.get(f"{split}_error") is not None:
                 parts.append(f"{split} error {row[f'{split}_error']:5.1f} %")
-        parts += [f"{row['images_per_second']:.0f} images/s", self._left(row["iteration"])]
+        parts += [f"{row['images_per_second']:.0f} images/s"] if row["images_per_second"] else []  # not the first call
+        parts.append(self._left(row["iteration"]))
         self.note("  ".join(parts))
 
     def note(self, text: str) -> None:

@@ -33,6 +33,8 @@ class Recipe:
         decay_on: What decays: convolution and dense kernels, or all trainable variables.
         augment: Pad by 4, random crop, random flip in training.
         batch_norm: BN after each convolution (Sec. 3.4); without it nothing takes its place.
+        bn_batch: Images over which BN takes its statistics in training, a divisor of `batch_size`; 0 for all of them.
+            The paper's were 64 (128 images on 2 GPUs).
         validation: Training images held out as validation set; 5000 gives the paper's 45k/5k split.
         precision: Of convolutions and activations. Weights, BN statistics, softmax and loss are float32 in both.
         log_interval: Iterations a row of the history.
@@ -56,6 +58,7 @@ class Recipe:
     decay_on: Literal["kernels", "all"] = "kernels"
     augment: bool = True
     batch_norm: bool = True
+    bn_batch: int = 0
     validation: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     log_interval: int = 500
@@ -87,6 +90,13 @@ class Recipe:
             raise UserError(
                 f"test_interval={self.test_interval}: give a multiple of log_interval={self.log_interval}, "
                 "so that each test error has a row to stand in."
+            )
+
+        together = self.micro_batch or self.batch_size
+        if self.bn_batch and (not self.batch_norm or together % self.bn_batch):
+            raise UserError(
+                f"bn_batch={self.bn_batch!r}: give a divisor of the {together} images that a network with BN takes at a "
+                "time (micro_batch or batch_size), or 0 for all of them."
             )
 
     def shortened(self, iterations: int) -> Recipe:
@@ -126,6 +136,7 @@ RANGES = {
     "warmup_window": POSITIVE,
     "momentum": (lambda value: 0 <= value < 1, "a number from 0 to below 1"),
     "weight_decay": (lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    "bn_batch": (lambda value: value >= 0, "a whole number of images, 0 for the whole batch"),
     "validation": (lambda value: value >= 0, "a whole number of images, 0 for none"),
     "log_interval": POSITIVE,
     "test_interval": POSITIVE,

@@ -38,6 +38,8 @@ def engine(network, optimizer, *held, **options):
         **options: `apply`: makes (pictures, labels) of `held` and the plan of one batch; default: `augment.apply`.
             `micro_batch`: images taken at a time, whose gradients are added up before the step, and over which BN takes
             its statistics; 0 for the whole batch. `xla`: compile with XLA where that is a choice (TensorFlow).
+            `layout`: spread each batch over the devices of a `keras.distribution.DataParallel`, under which the
+            network was made (JAX).
 
     Raises:
         UserError: The backend has none.
@@ -236,17 +238,46 @@ class TensorFlowEngine(Engine):
 
 
 class JaxEngine(Engine):
-    """Steps in a `fori_loop` within one compiled call; the state lives on the device between calls."""
+    """Steps in a `fori_loop` within one compiled call; the state lives on the device between calls.
 
-    def __init__(self, network, optimizer, *held, xla=True, **shared):
+    Over several devices, each holds the network and what the plans speak of; the places of each batch are shared out.
+    """
+
+    def __init__(self, network, optimizer, *held, xla=True, layout=None, **shared):
         import jax
 
+        self.mesh = layout.device_mesh.backend_mesh if layout else None
         super().__init__(network, optimizer, *held, **shared)
         rate = [variable is optimizer.learning_rate for variable in optimizer.variables]
         self.rate_index = rate.index(True)
-        self.steps = jax.jit(self._steps, donate_argnums=0)
-        self.test_step_compiled = jax.jit(self._test_step)
+        whole = {"out_shardings": self._sharding()} if layout else {}
+        self.steps = jax.jit(self._steps, donate_argnums=0, **whole)
+        self.test_step_compiled = jax.jit(self._test_step, **whole)
+        if layout:
+            self.batch_of_test += -self.batch_of_test % self.mesh.size
         self.restore(self.state())  # the first donation must not take the network's own buffers
+
+    def load(self, *held):
+        """Put what the plans speak of on every device."""
+        if self.mesh is None:
+            super().load(*held)
+        else:
+            self.held = tuple(self._placed(array) for array in held)
+
+    def _sharding(self, *axes):
+        """Whole on every device, or one of the axes shared out: `_sharding(None, "batch")` is the second one."""
+        import jax
+
+        return jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec(*axes))
+
+    def _placed(self, array, *axes):
+        """An array of the host on the devices; every process has it whole and places what its own devices hold."""
+        import jax
+
+        if self.mesh is None:
+            return array
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, self._sharding(*axes), lambda part: array[part])
 
     def _gather(self):
         """The variables' values, in the order of a stateless call."""
@@ -261,7 +292,8 @@ class JaxEngine(Engine):
 
     def train(self, plan, rates):
         """See `Engine.train`."""
-        values, results = self.steps(self._gather(), self.held, plan, rates)
+        plan = plan._make(self._placed(field, None, "batch") for field in plan)
+        values, results = self.steps(self._gather(), self.held, plan, self._placed(rates))
         self._scatter(values)
         return np.array(results)
 
@@ -316,7 +348,9 @@ class JaxEngine(Engine):
     def test_step(self, images, labels):
         """Sums of errors and cross-entropies of one batch."""
         trainable, others, _ = self._gather()
-        return self.test_step_compiled(trainable, others, images, labels)
+        axes = ("batch",) if self.mesh and len(images) % self.mesh.size == 0 else ()  # the last batch may not divide
+        placed = (self._placed(array, *axes) for array in (images, labels))
+        return self.test_step_compiled(trainable, others, *placed)
 
     def _test_step(self, trainable, others, images, labels):
         logits, _ = self.network.stateless_call(trainable, others, images, training=False)

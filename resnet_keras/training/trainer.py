@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 
 import numpy as np
 
 from resnet_keras.errors import UserError
-from resnet_keras.store import Store
-from resnet_keras.training import device, environment, memory
+from resnet_keras.store import SilentFolder, Store
+from resnet_keras.training import device, environment, memory, parallel
 from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
 from resnet_keras.training.deadline import Deadline
 from resnet_keras.training.interruption import Interrupted, Interruption
@@ -18,6 +19,7 @@ from resnet_keras.training.run import Run
 from resnet_keras.training.schedule import learning_rate, warmup_end
 
 
+@parallel.together()
 def train(
     run: Run,
     *,
@@ -29,6 +31,7 @@ def train(
     dataset=None,
     deadline: Deadline | None = None,
     wait=True,
+    devices: int | str = 1,
 ):
     """Train one run, or go on with it, or find it done. One process at a time: see `resnet_keras.locks`.
 
@@ -42,30 +45,34 @@ def train(
         dataset: The data, when the caller has loaded it already.
         deadline: When to have stopped and saved; the run then stays "interrupted" and goes on when trained again.
         wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
+        devices: How many devices share each batch, or "all"; more than one on JAX only. See `parallel`.
 
     Returns:
         The run's `RunFolder`.
 
     Raises:
-        UserError: The data, the backend or a file of the run cannot be used.
+        UserError: The data, the backend, the devices or a file of the run cannot be used.
         Held: Another process is at work on the run, and `wait` is False.
+        ProcessLost: Another process of this training is gone.
         Interrupted: Ctrl-C or SIGTERM came; the run has been saved and goes on when trained again.
     """
     from resnet_keras import data
 
+    devices = parallel.check_devices(devices, run.recipe.micro_batch or run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder = (store or Store()).run(run.name(identity))
+    folder = folder if parallel.is_first() else SilentFolder(folder.path)
     label = label or run.network
-    if not force and _is_done(folder, label):
+    if not force and parallel.from_first(lambda: _is_done(folder, label)):
         return folder
     dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation)
     with folder.lock(wait) as lock:
-        if not force and _is_done(folder, label):  # by the process that had the lock before
+        if not force and parallel.from_first(lambda: _is_done(folder, label)):  # by the process that had it before
             return folder
         folder.tidy()
         if force:
             folder.clear()
-        Trainer(run, folder, dataset, label, later, check=lock.check).train(deadline)
+        Trainer(run, folder, dataset, label, later, check=lock.check, devices=devices).train(deadline)
     return folder
 
 
@@ -80,11 +87,12 @@ def _is_done(folder, label: str) -> bool:
 class Trainer:
     """The loop over iterations of one run, and what it keeps: the trace of every iteration and the history rows."""
 
-    def __init__(self, run: Run, folder, dataset, label: str, later: float = 0.0, check=lambda: None):
+    def __init__(self, run: Run, folder, dataset, label: str, later: float = 0.0, check=lambda: None, devices=1):
         """Build the network and its engine, and pick up the newest checkpoint; `check` is called before each write."""
         self.check = check
         self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
         self.held_out = "validation" if dataset.validation else "test"
+        self.devices = devices
         self.until = self.recipe.iterations
         self.steps_per_call = self.recipe.steps_per_call or device.settings().steps_per_call
         self.began = time.perf_counter()
@@ -97,16 +105,23 @@ class Trainer:
         self.calls = 0
         self._build()
         self._resume()
-        self.progress = Progress(label, self.recipe.iterations, self.iteration, later)
+        silent = None if parallel.is_first() else io.StringIO()
+        self.progress = Progress(label, self.recipe.iterations, self.iteration, later, silent)
 
     def _build(self):
         import keras
 
+        keras.backend.clear_session()
+        layout = parallel.distribution(self.devices)
+        with parallel.laid_out(layout):
+            self._build_network(**({"layout": layout} if layout else {}))
+
+    def _build_network(self, **spread):
         from resnet_keras.models import build
+        from resnet_keras.models.normalization import normalize_in_groups
         from resnet_keras.training.optimizer import SGD
         from resnet_keras.training.steps import engine
 
-        keras.backend.clear_session()
         recipe = self.recipe
         self.network = build(
             self.run.network,
@@ -117,15 +132,16 @@ class Trainer:
             dtype={"float32": "float32", "bfloat16": "mixed_bfloat16"}[recipe.precision],
             **({} if recipe.batch_norm else {"batch_norm": False}),
         )
+        normalize_in_groups(self.network, recipe.bn_batch)
         self.network.mean.mean.assign(self.dataset.mean())
         optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
         self.steps_per_call = min(self.steps_per_call, self.feed.most_steps or self.steps_per_call)
-        options = {"apply": self.feed.apply, "micro_batch": recipe.micro_batch, "xla": device.settings().xla}
+        options = {"apply": self.feed.apply, "micro_batch": recipe.micro_batch, "xla": device.settings().xla, **spread}
         self.engine = engine(self.network, optimizer, *self.feed.held, **options)
 
     def _resume(self):
-        found = load_checkpoint(self.folder.path)
+        found = parallel.from_first(lambda: load_checkpoint(self.folder.path))
         if found is None:
             return
         tensors, state = found
@@ -146,13 +162,18 @@ class Trainer:
                 if not np.isfinite(self.trace[: self.iteration, 1]).all():
                     self._finish("diverged")
                     return
-                if interruption.number is not None:
+                number, ends = parallel.any_of(interruption.number or 0, self._ends(deadline, took))
+                if number:
                     self._pause()
-                    raise Interrupted(interruption.number)
-                if deadline.comes_before_another(took, self.calls == 1) and self.iteration < self.recipe.iterations:
+                    raise Interrupted(number)
+                if ends:
                     self._pause()
                     return
             self._finish("finished")
+
+    def _ends(self, deadline: Deadline, took: float) -> bool:
+        """Whether the run is to pause here because another call may not end in time."""
+        return deadline.comes_before_another(took, self.calls == 1) and self.iteration < self.recipe.iterations
 
     def advance(self, iteration: int) -> None:
         """Train on to this iteration and no further, for a look at the network on its way.
@@ -165,7 +186,9 @@ class Trainer:
 
     def _announce(self):
         self.folder.begin(self.run.config(self.dataset.identity))
-        self.folder.write_environment(environment.describe())
+        self.folder.write_environment({**environment.describe(), **parallel.describe(self.devices)})
+        if self.devices < len(device.all_names()) and device.accelerator():
+            self.progress.note(parallel.idle_devices(self.devices))
         if self.iteration:
             self.progress.note(f"{self.run.network}: going on at iteration {self.iteration} of {self.folder.name}")
 
@@ -262,6 +285,8 @@ class Trainer:
         return self.clock["elapsed"] + time.perf_counter() - self.began
 
     def _save(self):
+        if not parallel.is_first():
+            return
         self.check()
         tensors = {**self.engine.state(), "trace": self.trace[: self.iteration]}
         clock = {**self.clock, "elapsed": self._elapsed()}
@@ -309,6 +334,6 @@ class Trainer:
             "wall_seconds": round(wall, 1),
             "hours": round(wall / 3600, 3),
             "peak_memory_mb": round(memory.peak_mb()),
-            "device": device.name(),
+            "device": device.name(self.devices),
         }
         self.folder.write_summary(summary)

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from resnet_keras.models.normalization import EPSILON, MOMENTUM, BatchNormalization
+import resnet_keras
+from resnet_keras.models.normalization import EPSILON, MOMENTUM, BatchNormalization, normalize_in_groups
 from tests.models.reference import array, randomize
 
 X = np.random.default_rng(0).normal(1.0, 2.0, (4, 5, 6, 3)).astype("float32")
@@ -95,3 +96,37 @@ def test_works_on_matrices():
     ours = BatchNormalization()
     x = X.reshape(-1, 3)
     np.testing.assert_allclose(array(ours(x, training=True)).mean(0), 0, atol=1e-5)
+
+
+def test_groups_are_normalized_as_batches_of_their_own():
+    """Against stock Keras on each half: outputs, and moving statistics that take the mean of the halves'."""
+    ours, stock = pair()
+    ours.group = 2
+    start = [array(weight) for weight in stock.weights]
+    outputs, ends = [], []
+    for half in (X[:2], X[2:]):
+        for weight, value in zip(stock.weights, start, strict=True):
+            weight.assign(value)
+        outputs.append(array(stock(half, training=True)))
+        ends.append([array(weight) for weight in stock.weights])
+    np.testing.assert_allclose(array(ours(X, training=True)), np.concatenate(outputs), atol=1e-5)
+    for mine, *halves in zip(ours.weights, *ends, strict=True):
+        np.testing.assert_allclose(array(mine), np.mean(halves, axis=0), atol=1e-5)
+    np.testing.assert_allclose(array(ours(X)), array(stock_like(ours)(X)), atol=1e-5)
+
+
+def stock_like(layer):
+    """Stock Keras with the same weights: groups play no part in inference."""
+    stock = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    stock.build(X.shape)
+    for weight, other in zip(stock.weights, layer.weights, strict=True):
+        weight.assign(other)
+    return stock
+
+
+def test_a_network_is_set_to_groups_and_saved_without():
+    network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3))
+    normalize_in_groups(network, 4)
+    layers = [layer for _, layer, _ in network.parts() if isinstance(layer, BatchNormalization)]
+    assert len(layers) == 7 and {layer.group for layer in layers} == {4}
+    assert BatchNormalization().group == 0 and "group" not in layers[0].get_config()

@@ -37,6 +37,7 @@ def test_warm_up_is_for_depth_110_and_more():
         ("warmup", "yes"), ("warmup_error", 101), ("decay_on", "biases"), ("precision", "float16"),
         ("drops", (5, 3)), ("drops", (0,)), ("drops", (1.5,)), ("validation", -1), ("log_interval", 0),
         ("test_interval", 750), ("augment", "no"), ("steps_per_call", -1), ("iterations", "many"),
+        ("bn_batch", 48), ("bn_batch", -1),
     ],
 )  # fmt: skip
 def test_refuses_by_name_and_value(field, value):
@@ -70,3 +71,9 @@ def test_shortened_keeps_the_order_of_the_drops(iterations):
 def test_unknown_scale_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match="smoke, short, paper"):
         preset("long")
+
+
+def test_bn_by_groups_fits_the_batch_and_its_default_goes_without_saying():
+    assert "bn_batch" not in Recipe().deciding() and Recipe(bn_batch=64).deciding() == {"bn_batch": 64}
+    with pytest.raises(UserError, match="network with BN"):
+        Recipe(bn_batch=64, batch_norm=False)
