@@ -77,7 +77,7 @@ def check_devices(wanted: int | str, batch_size: int) -> int:
         )
     if batch_size % count:
         raise UserError(
-            f"batch_size={batch_size}: {count} devices need a multiple of {count}, so that each has its share."
+            f"batch of {batch_size} images: {count} devices need a multiple of {count}, so that each has its share."
         )
     return count
 

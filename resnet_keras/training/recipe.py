@@ -95,8 +95,8 @@ class Recipe:
         together = self.micro_batch or self.batch_size
         if self.bn_batch and (not self.batch_norm or together % self.bn_batch):
             raise UserError(
-                f"bn_batch={self.bn_batch!r}: give a divisor of the {together} images that a network with BN takes at a "
-                "time (micro_batch or batch_size), or 0 for all of them."
+                f"bn_batch={self.bn_batch!r}: give a divisor of the {together} images that a network with BN takes at "
+                "a time (micro_batch or batch_size), or 0 for all of them."
             )
 
     def shortened(self, iterations: int) -> Recipe:
