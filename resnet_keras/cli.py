@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json as jsons
 import math
 import os
 import sys
@@ -23,6 +24,10 @@ Precision = Literal["auto", "float32", "bfloat16"]
 DataDir = Annotated[Path | None, Parameter(help="Where data sets lie or are downloaded to; default: data/.")]
 Results = Annotated[
     Path | None, Parameter(name="--results", help="Results folder; default: $RESNET_KERAS_RESULTS or results/.")
+]
+
+Weights = Annotated[
+    Path | None, Parameter(help="Weights of that network: .safetensors, .keras or .h5, of this package or a peer's.")
 ]
 
 app = App(
@@ -268,35 +273,172 @@ def export_runs(*names_and_file: str, weights: bool = False, checkpoints: bool =
 
 
 @app.command
-def evaluate(run_name: str, /, *, data: str | None = None, data_dir: DataDir = None, results: Results = None):
-    """Test a trained run's network again.
+def evaluate(
+    name: str,
+    /,
+    *,
+    weights: Weights = None,
+    data: str | None = None,
+    data_dir: DataDir = None,
+    views: Literal["1", "10", "multiscale"] = "1",
+    precise_bn: int = 0,
+    results: Results = None,
+):
+    """Test a trained network: top-1 error and, of more than five classes, top-5.
+
+    Parameters
+    ----------
+    name
+        A run in results/runs, a published network, or a network such as resnet50 with --weights.
+    data
+        Another data set of the same classes; default: the run's own.
+    views
+        1: the picture itself, or the centre crop of a photograph. 10: crops of the corners and the centre, and their
+        mirror images. multiscale: whole photographs at five scales, the classifier applied at every position.
+    precise_bn
+        Recompute the statistics of BN as plain averages over this many training batches first; nothing on disk changes.
+    """
+    from resnet_keras.inference import trained
+
+    if precise_bn < 0:
+        raise UserError(f"precise_bn={precise_bn}: give a number of training batches, 0 for none.")
+    found = trained.find(name, weights, store=Store(results))
+    from resnet_keras.inference.evaluate import evaluate as test
+    from resnet_keras.training.progress import Counter
+
+    counter = Counter(found.name)
+    options = {"mode": views, "precise": precise_bn, "progress": counter.update}
+    counted, title = test(found, data, data_dir, **options)
+    counter.done()
+    how = f", {precise_bn} batches of precise BN" if precise_bn else ""
+    print(f"{found.name} on {title}, {counted.pictures:,} test images, views {views}{how}: {counted.text()}")
+
+
+@app.command
+def predict(
+    name: str,
+    /,
+    *pictures: Path,
+    weights: Weights = None,
+    classes: Path | None = None,
+    top: int = 3,
+    json: bool = False,
+    sheet: Path | None = None,
+    results: Results = None,
+):
+    """Say what pictures show: the most probable classes of each. A file that is no picture is named; the others go on.
+
+    Parameters
+    ----------
+    name
+        A run, a published network such as resnet20-cifar10_jpeg, or a network such as resnet50 with --weights.
+    pictures
+        Files of any size: JPEG, PNG, WebP, GIF, BMP or TIFF.
+    classes
+        Text file with the name of a class on each line, where the network has not got them with it.
+    top
+        Classes a picture.
+    json
+        Print JSON in place of the table.
+    sheet
+        PNG file to draw all pictures in, with what was said of them.
+    """
+    from resnet_keras.inference import trained
+
+    if not pictures:
+        raise UserError("no pictures given: resnet-keras predict NAME PICTURE...")
+    if sheet and (sheet.suffix.lower() != ".png" or not sheet.parent.is_dir()):
+        raise UserError(f"{sheet}: give --sheet a file ending in .png, in a folder that is there.")
+    found = trained.find(name, weights, classes, Store(results))
+    from resnet_keras.inference import figures
+    from resnet_keras.inference.predict import predict as look
+    from resnet_keras.inference.predict import table
+
+    predictions = list(look(found, pictures, top))
+    print(
+        jsons.dumps([prediction.as_json() for prediction in predictions], indent=2)
+        if json
+        else "\n".join(table(predictions))
+    )
+    if sheet:
+        figures.save(figures.sheet([each for each in predictions if not each.error]), sheet)
+    bad = [prediction.error for prediction in predictions if prediction.error]
+    for error in bad:
+        print(f"resnet-keras: {error}", file=sys.stderr)
+    if bad:
+        sys.exit(2)
+
+
+@app.command
+def export(
+    name: str,
+    /,
+    *,
+    format: Literal["keras", "savedmodel", "onnx", "litert"],
+    weights: Weights = None,
+    classes: Path | None = None,
+    output: Path | None = None,
+    force: bool = False,
+    results: Results = None,
+):
+    """Write a trained network as a file that runs without this package, checked against the network's own output.
+
+    It takes uint8 pictures [batch, height, width, 3], raw RGB, and gives float32 logits. FILE.json names the classes.
+
+    Parameters
+    ----------
+    name
+        A run, a published network, or a network such as resnet50 with --weights.
+    format
+        keras, savedmodel (a folder), onnx or litert (.tflite).
+    classes
+        Text file with the name of a class on each line, where the network has not got them with it.
+    output
+        The file, or folder, to write; default: NAME with the format's ending, here.
+    force
+        Replace what is there.
+    """
+    from resnet_keras.inference import export as exporter
+    from resnet_keras.inference import trained
+
+    exporter.check(format)
+    exporter.destination(name, format, output, force)
+    found = trained.find(name, weights, classes, Store(results))
+    print(shown(exporter.export(found, format, output, force)))
+
+
+@app.command
+def publish(
+    run_name: str,
+    /,
+    *,
+    name: str | None = None,
+    data_dir: DataDir = None,
+    force: bool = False,
+    results: Results = None,
+):
+    """Give a finished run's network to others: its weights and a model card, in results/models, to be committed.
 
     Parameters
     ----------
     run_name
         The run's directory name in results/runs.
-    data
-        Another data set of the same classes and size; default: the run's own.
+    name
+        What to call it; default: such as resnet20-cifar10.
+    force
+        Replace what is published under this name.
     """
-    folder = Store(results).run(run_name)
-    if not folder.config:
-        raise UserError(
-            f"no run {run_name!r} in {shown(folder.path.parent)}: `resnet-keras list` prints those there are."
-        )
     from resnet_keras.quiet import load_keras
 
+    store = Store(results)
+    run = store.run(run_name)
     load_keras()
-    from resnet_keras import data as datasets
-    from resnet_keras.evaluation.accuracy import cross_entropy, logits, top_error
+    from resnet_keras import data
+    from resnet_keras.inference.publish import publish as write
 
-    network = folder.load_network()
-    dataset = datasets.load(data or folder.config["data"], data_dir)
-    scores = logits(network, dataset.test.images)
-    print(
-        f"{folder.name} on {dataset.identity.title}, {len(scores)} test images: "
-        f"error {top_error(scores, dataset.test.labels):.2f} %, "
-        f"cross-entropy {cross_entropy(scores, dataset.test.labels):.4f}"
-    )
+    known = run.classes or not run.config  # an older run has not kept them: its data set still knows
+    classes = None if known else data.load(run.config["data"], data_dir).classes
+    print(shown(write(store, run_name, name, classes, force).path))
 
 
 @app.command
@@ -329,6 +471,7 @@ def list_(*, results: Results = None):
     for chosen in EXPERIMENTS.values():
         print(f"  {chosen.name:12} {chosen.title} ({chosen.place})")
     print(f"Scales:      {', '.join(SCALES)} ({', '.join(f'{PRESETS[s].iterations:,}' for s in SCALES)} iterations)")
+    print(f"Published:   {', '.join(folder.name for folder in Store(results).models()) or 'none'}")
     runs = Store(results).runs()
     print(f"Runs:        {len(runs)}")
     for folder in runs:

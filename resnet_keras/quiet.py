@@ -14,7 +14,7 @@ def load_keras() -> None:
     if "keras" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _held_back():
+    with held_back():
         importlib.import_module("keras")
         if sys.modules["keras"].config.backend() == "tensorflow":
             # The chatter comes with the first touch of the devices, not with the import alone.
@@ -22,7 +22,7 @@ def load_keras() -> None:
 
 
 @contextlib.contextmanager
-def _held_back():
+def held_back():
     """Send what C++ writes to standard error into a file for a while."""
     with tempfile.TemporaryFile() as kept:
         sys.stderr.flush()

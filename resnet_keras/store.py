@@ -1,7 +1,7 @@
 """The results folder: the only code that knows the files of a run.
 
 results/runs/<run>/
-    config.json         everything that decides the result
+    config.json         everything that decides the result, and the names of the classes
     environment.json    versions, device, commit
     history.csv         a row per log interval
     summary.json        the last row, times, memory, status
@@ -11,6 +11,10 @@ results/runs/<run>/
     checkpoint-*        while the run is not finished (not in git)
 results/runs/.<run>.lock
                         while a process is at work on the run: whose it is (not in git)
+
+results/models/<name>/  a network that is given to others, with the files of its run that say what it is
+    network.keras, config.json, summary.json, environment.json
+    README.md           its model card
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from pathlib import Path
 from resnet_keras.errors import UserError
 from resnet_keras.files import write_atomically, write_json
 from resnet_keras.locks import Lock
-from resnet_keras.paths import results_dir
+from resnet_keras.paths import checkout, results_dir
 
 MEASUREMENTS = ("responses", "gradients", "lesion")
 SMALL = ("config.json", "environment.json", "history.csv", "summary.json", *(f"{name}.csv" for name in MEASUREMENTS))
@@ -55,6 +59,11 @@ class RunFolder:
     def config(self) -> dict:
         """What decides the result."""
         return self._read("config.json") or {}
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes in the order of the logits; None where the run, an older one, has not kept them."""
+        return tuple(self.config["classes"]) if "classes" in self.config else None
 
     @property
     def environment(self) -> dict:
@@ -191,6 +200,15 @@ class RunFolder:
         """Replace the summary."""
         write_json(self.path / "summary.json", summary)
 
+    def replace_config(self, config: dict) -> None:
+        """Replace the configuration, of a published network; a run keeps the one it began with."""
+        write_json(self.path / "config.json", config)
+        self.__dict__.pop("config", None)
+
+    def write_card(self, text: str) -> None:
+        """Replace the model card of a published network."""
+        write_atomically(self.path / "README.md", text)
+
     def save_network(self, network) -> None:
         """Write the trained network, atomically."""
         part = self.path / ".network.tmp.keras"
@@ -244,10 +262,50 @@ class Store:
         Raises:
             UserError: The name is not a plain directory name.
         """
-        if not name or name != Path(name).name or name.startswith("."):
-            raise UserError(f"{name!r} is not a run's name: give one of those that `resnet-keras list` prints.")
-        return RunFolder(self.root / "runs" / name)
+        return RunFolder(self.root / "runs" / _plain(name))
+
+    def model(self, name: str) -> RunFolder:
+        """The published network of this name, there or not.
+
+        Raises:
+            UserError: The name is not a plain directory name.
+        """
+        return RunFolder(self.root / "models" / _plain(name))
+
+    def find(self, name: str) -> RunFolder:
+        """The run or published network of this name, which is there; those of the checkout come last.
+
+        Raises:
+            UserError: There is none.
+        """
+        for folder in (
+            self.run(name),
+            self.model(name),
+            *(store.model(name) for store in self._with_the_checkout()[1:]),
+        ):
+            if folder.config:
+                return folder
+        raise UserError(f"no run or published network {name!r}: `resnet-keras list` prints those there are.")
+
+    def models(self) -> list[RunFolder]:
+        """Every published network by name: of this results folder, then those that come with the checkout."""
+        found = {}
+        for store in self._with_the_checkout():
+            for path in sorted(store.root.glob("models/*/config.json")):
+                found.setdefault(path.parent.name, RunFolder(path.parent))
+        return list(found.values())
+
+    def _with_the_checkout(self) -> list[Store]:
+        """This store and, where it is another, the checkout's: what is published there serves every results folder."""
+        root = checkout()
+        return [self, Store(root / "results")] if root and root / "results" != self.root else [self]
 
     def runs(self) -> list[RunFolder]:
         """Every run that has a configuration, by name."""
         return [RunFolder(path.parent) for path in sorted(self.root.glob("runs/*/config.json"))]
+
+
+def _plain(name: str) -> str:
+    if not name or name != Path(name).name or name.startswith("."):
+        raise UserError(f"{name!r} is not a run's name: give one of those that `resnet-keras list` prints.")
+    return name

@@ -19,6 +19,7 @@ def call(capsys, *arguments):
 
 
 VERBS = ["list", "summary", "train", "run", "report", "evaluate", "import", "export-runs", "doctor"]
+VERBS += ["predict", "export", "publish"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -61,6 +62,13 @@ MISTAKES = {
     ("export-runs", "runs.tar"): "no run to export",
     ("evaluate", "../../etc"): "not a run's name",
     ("evaluate", "nothing"): "resnet-keras list",
+    ("evaluate", "resnet50"): "--weights FILE",
+    ("evaluate", "resnet50", "--views", "11"): "multiscale",
+    ("evaluate", "nothing", "--precise-bn", "-1"): "precise_bn=-1",
+    ("predict", "nothing"): "no pictures given",
+    ("export", "nothing", "--format", "tflite"): "litert",
+    ("export", "nothing", "--format", "onnx", "--output", "a.txt"): ".onnx",
+    ("publish", "nothing"): "resnet-keras list",
     ("summary", "resnet19"): "18",
 }
 

@@ -8,6 +8,7 @@ block's input alone, and computes the inside of a block again on the way back.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import keras
@@ -26,6 +27,17 @@ def run(layers: list, x, training: bool):
             for layer in row:
                 x = layer(x, training=training)
     return x
+
+
+@contextlib.contextmanager
+def unrolled():
+    """Within it every layer runs one by one: for a graph that goes to other software, which may not know the loop."""
+    global MANY
+    kept, MANY = MANY, float("inf")
+    try:
+        yield
+    finally:
+        MANY = kept
 
 
 def _kind(layer):

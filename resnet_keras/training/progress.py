@@ -76,3 +76,27 @@ class Progress:
     def _show(self, text: str) -> None:
         self.stream.write(f"\r\x1b[K{text}")
         self.stream.flush()
+
+
+class Counter:
+    """Shows in a terminal, and nowhere else, how far a test is: one line that goes when it is done."""
+
+    def __init__(self, label: str, stream=None):
+        """`label`: what the line begins with; `stream`: default: standard error, since results go to the other."""
+        self.label, self.stream = label, stream or sys.stderr
+        self.began = time.perf_counter()
+
+    def update(self, counted, total: int) -> None:
+        """After a batch: `counted` of `resnet_keras.evaluation.accuracy.Tally`, `total` pictures in all."""
+        if self.stream.isatty():
+            each = (time.perf_counter() - self.began) / counted.pictures
+            left = duration(each * (total - counted.pictures))
+            place = f"{counted.pictures:,} of {total:,} pictures"
+            self.stream.write(f"\r\x1b[K{self.label}  {place}  error {counted.error():.2f} %  {left} left")
+            self.stream.flush()
+
+    def done(self) -> None:
+        """Take the line away."""
+        if self.stream.isatty():
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()

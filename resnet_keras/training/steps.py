@@ -112,6 +112,30 @@ def _jax_gradients(loss_of):
 GRADIENTS = {"tensorflow": _tensorflow_gradients, "jax": _jax_gradients}
 
 
+def compiled(function):
+    """A function of tensors, compiled by the backend.
+
+    Raises:
+        UserError: The backend has no engine.
+    """
+    return _supported(COMPILERS)(function)
+
+
+def _tensorflow_compiled(function):
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False, reduce_retracing=True)
+
+
+def _jax_compiled(function):
+    import jax
+
+    return jax.jit(function)
+
+
+COMPILERS = {"tensorflow": _tensorflow_compiled, "jax": _jax_compiled}
+
+
 class Engine:
     """What the engines share: the interface, and the state by name."""
 

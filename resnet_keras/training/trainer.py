@@ -185,7 +185,8 @@ class Trainer:
             self._call()
 
     def _announce(self):
-        self.folder.begin(self.run.config(self.dataset.identity))
+        # The names of the classes decide nothing, and so are no part of the run's name, but its users want them.
+        self.folder.begin({**self.run.config(self.dataset.identity), "classes": list(self.dataset.classes)})
         self.folder.write_environment({**environment.describe(), **parallel.describe(self.devices)})
         if self.devices < len(device.all_names()) and device.accelerator():
             self.progress.note(parallel.idle_devices(self.devices))
