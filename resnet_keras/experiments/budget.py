@@ -145,6 +145,8 @@ def plan(
     found = Plan(store or Store(), {}, [], [])
     error = None
     for experiment in experiments:
+        if scale not in experiment.networks:
+            continue
         asked = experiment.runs(scale, data, seeds)  # refuses a wrong argument
         try:
             identity = identify(asked[0].data, data_dir)

@@ -120,7 +120,9 @@ def claim_from(row: dict[str, str]) -> Claim:
 
 
 def deciding_runs(experiment, scale: str, data: str, runs: list) -> list[list]:
-    """For each claim that can be judged at a scale on a data set, those of the runs whose numbers it compares.
+    """For each claim that can be judged by runs of a scale on a data set, those of the runs whose numbers it compares.
+
+    A claim that needs more seeds than there are is left out.
 
     Args:
         experiment: Of the catalogue.
@@ -131,9 +133,9 @@ def deciding_runs(experiment, scale: str, data: str, runs: list) -> list[list]:
     setting = Setting(scale, data, "", "", "", 0)
     with_precision = bool(experiment.precisions)
     labels = [row_of(r.network, r.shortcut, deciding(r.recipe), scale, with_precision).label for r in runs]
-    found = []
+    found, seeds = [], len({run.seed for run in runs})
     for claim in claims():
-        if claim.experiment == experiment.name and claim.applies(setting):
+        if claim.experiment == experiment.name and claim.applies(setting) and claim.needs <= seeds:
             taken = [run for run, label in zip(runs, labels, strict=True) if label in (claim.left, claim.right)]
             found.append(taken)
     return found

@@ -11,13 +11,13 @@ class Deadline:
     """So many seconds from now.
 
     A run stops after a call (some iterations, and whatever falls due after them) when another one as long as the
-    longest so far might end too late.
+    longest so far might end too late. Calls that compile as well count until there is one that does not.
     """
 
     def __init__(self, seconds: float):
         """`seconds`: from now; infinity for no deadline."""
         self.at = time.monotonic() + seconds
-        self.longest = 0.0
+        self.longest: float | None = None  # of the calls that did not compile
 
     @property
     def left(self) -> float:
@@ -29,7 +29,8 @@ class Deadline:
 
         Args:
             took: Seconds that the last call took.
-            compiled: Whether it compiled as well, and says nothing of the next one.
+            compiled: Whether it compiled as well.
         """
-        self.longest = self.longest if compiled else max(self.longest, took)
-        return self.left < self.longest + SAVING
+        if not compiled:
+            self.longest = max(self.longest or 0.0, took)
+        return self.left < (took if self.longest is None else self.longest) + SAVING

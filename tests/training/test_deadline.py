@@ -26,11 +26,15 @@ def test_it_leaves_room_for_another_call_as_long_as_the_longest_and_for_saving(c
     assert end.comes_before_another(took=1, compiled=False)
 
 
-def test_a_call_that_compiled_says_nothing_of_the_next(clock):
-    end = Deadline(60)
+def test_a_call_that_compiled_counts_until_there_is_another(clock):
+    end = Deadline(100)
     clock[0] += 40
     assert not end.comes_before_another(took=40, compiled=True)
-    assert not end.comes_before_another(took=2, compiled=False)
+    clock[0] += 20  # 40 s are left
+    assert not end.comes_before_another(took=20, compiled=False)
+    end = Deadline(60)
+    clock[0] += 40
+    assert end.comes_before_another(took=40, compiled=True), "nobody knows what the next one takes"
 
 
 def test_without_an_end_there_is_always_time(clock):
