@@ -316,6 +316,11 @@ def test_ci_runs_make_test_at_the_root(tmp_path):
 def test_git_ignores_downloads_and_networks_and_nothing_else():
     ignored = ["data/cifar10/a", "results/runs/a/network.keras", "results/runs/a/checkpoint-8.safetensors"]
     kept = ["data/README.md", "resnet_keras/data/sources.py", "tests/data/test_shapes32.py"]
-    kept += ["results/runs/a/config.json", "results/runs/a/history.csv", "results/tables/degradation.csv"]
+    kept += [
+        "results/models/a/network.keras",
+        "results/runs/a/config.json",
+        "results/runs/a/history.csv",
+        "results/tables/degradation.csv",
+    ]
     command = ["git", "check-ignore", "--no-index", *ignored, *kept]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split() == ignored

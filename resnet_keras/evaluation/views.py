@@ -1,30 +1,28 @@
 """The paper's three ways of testing an ImageNet network (Sec. 3.4): one view, 10 crops, and whole pictures at scales.
 
-Each averages the *softmax scores* of a picture's views. Pictures come and go as a stream: what is held is a few
-batches, however many there are.
+Each averages the *softmax scores* of a picture's views. Photographs come and go as a stream: what is held is a few
+batches, however many there are. A CIFAR picture has one view, itself (Sec. 4.2).
 """
 
 from __future__ import annotations
 
-import collections
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from resnet_keras.data import photographs, views
+from resnet_keras.data import views
+from resnet_keras.data.photographs import opened
 from resnet_keras.errors import UserError
-from resnet_keras.evaluation.accuracy import softmax
+from resnet_keras.evaluation.accuracy import BATCH, softmax
 from resnet_keras.models.catalogue import architecture
 
 
 class Mode(NamedTuple):
-    """A way of testing.
+    """A way of testing on several views of a photograph.
 
     Attributes:
         prepare: a Pillow picture -> its views, uint8.
@@ -100,11 +98,8 @@ class ScoreMap(keras.Model):
         return dense.activation(x)
 
 
-MODES = {
-    "1": Mode(lambda picture: views.centre_crop(picture)[None], _crops, 64),
-    "10": Mode(views.ten_crop, _crops, 8),
-    "multiscale": Mode(views.scales, _scales, 1),
-}
+MODES = {"10": Mode(views.ten_crop, _crops, 8), "multiscale": Mode(views.scales, _scales, 1)}
+SINGLE = "1"  # the picture itself, or the central crop of a photograph
 
 
 def check(network_name: str, mode: str) -> None:
@@ -113,52 +108,38 @@ def check(network_name: str, mode: str) -> None:
     Raises:
         UserError: There is no such mode, or it is not for a network of this kind.
     """
-    if mode not in MODES:
-        raise UserError(f"views={mode!r}: use one of {', '.join(MODES)}.")
-    if mode != "1" and architecture(network_name).family == "cifar":
+    if mode not in (SINGLE, *MODES):
+        raise UserError(f"views={mode!r}: use one of {SINGLE}, {', '.join(MODES)}.")
+    if mode != SINGLE and architecture(network_name).family == "cifar":
         raise UserError(
             f"{network_name} is tested on the single original picture (Sec. 4.2), views=1; 10 and multiscale are for "
             "ImageNet networks."
         )
 
 
-def evaluated(network, pictures: Iterable[tuple[Any, int]], mode: str = "1") -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Probabilities of a stream of photographs, averaged over the views of each.
+def evaluated(network, split, mode: str = SINGLE) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Probabilities of a split, averaged over the views of each picture.
 
     Args:
-        network: An ImageNet network or VGG.
-        pictures: (photograph, label) pairs: an encoded picture or the path of one, as `photographs.opened` takes it.
-            Read as they are needed.
-        mode: A key of `MODES`.
+        network: Any network for the single view, one of ImageNet or VGG for the others.
+        split: Of a data set, in memory or of photographs; those are read as they are needed.
+        mode: `SINGLE` or a key of `MODES`.
 
     Yields:
-        Probabilities float64 [b, classes] and labels [b], batch by batch, in the order of the stream.
+        Probabilities float64 [b, classes] and labels [b], batch by batch, in the order of the split.
 
     Raises:
-        UserError: The mode is not for this network, or a picture is broken; the message names it.
+        UserError: The mode is not for this network or this split, or a photograph is broken; the message names it.
     """
     check(network.name, mode)
+    if mode == SINGLE:
+        for images, labels in split.batches(BATCH):
+            yield softmax(network.predict_on_batch(images)), labels
+        return
+    if not hasattr(split, "each"):
+        raise UserError(f"views={mode} are views of photographs; pictures of one size are tested as they are, views=1.")
     chosen = MODES[mode]
     score = chosen.scorer(network)
-
-    def prepared(pair):
-        return chosen.prepare(photographs.opened(pair[0])), pair[1]
-
-    ready = ahead(prepared, pictures, 2 * chosen.batch + 2)
+    ready = split.each(lambda found: (chosen.prepare(opened(found.source, found.where)), found.label))
     while batch := list(itertools.islice(ready, chosen.batch)):
         yield score([shown for shown, _ in batch]), np.array([label for _, label in batch])
-
-
-def ahead(function: Callable, items: Iterable, most: int) -> Iterator:
-    """`map(function, items)` in threads, in order, with at most `most` results waiting."""
-    items = iter(items)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = collections.deque(pool.submit(function, item) for item in itertools.islice(items, most))
-        try:
-            while waiting:
-                result = waiting.popleft().result()
-                waiting.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()

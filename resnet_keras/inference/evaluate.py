@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-
-import numpy as np
 
 from resnet_keras import data as datasets
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation import precise_bn
-from resnet_keras.evaluation.accuracy import BATCH, Tally, softmax, tally
+from resnet_keras.evaluation.accuracy import Tally, tally
 from resnet_keras.inference.trained import Trained
 
-PRECISE_BATCH = 128  # pictures a batch of precise BN, for weights that come without a recipe
+# How precise BN takes its batches for weights that come without a recipe: the paper's 32 pictures of a device.
+ELSEWHERE = {"batch_size": 32, "augment": True}
 
 
 def evaluate(
@@ -31,7 +31,7 @@ def evaluate(
         trained: See `resnet_keras.inference.trained.find`.
         data: A data set's name; default: what the network was trained on.
         data_dir: See `resnet_keras.data.load`.
-        mode: A key of `resnet_keras.evaluation.views.MODES`.
+        mode: "1", "10" or "multiscale"; see `resnet_keras.evaluation.views`.
         precise: Training batches to recompute the statistics of BN over, in memory alone; 0: leave them.
         progress: Called with what has been counted and how many pictures there are in all.
 
@@ -48,45 +48,40 @@ def evaluate(
     if name is None:
         raise UserError(f"{trained.name} was not trained here: say with --data what to test it on.")
     dataset = datasets.load(name, data_dir)
-    _refuse_unfit(trained, dataset, mode)
+    _refuse_unfit(trained, dataset)
     if precise:
-        precise_bn.recompute(trained.network, itertools.islice(training_batches(trained, dataset), precise))
+        with contextlib.closing(training_batches(trained, dataset)) as batches:
+            precise_bn.recompute(trained.network, itertools.islice(batches, precise))
     total = len(dataset.test)
-    counted = tally(_held(trained.network, dataset.test), progress and (lambda so_far: progress(so_far, total)))
-    return counted, dataset.identity.title
+    scores = views.evaluated(trained.network, dataset.test, mode)
+    return tally(scores, progress and (lambda so_far: progress(so_far, total))), dataset.identity.title
 
 
-def training_batches(trained: Trained, dataset) -> Iterator[np.ndarray]:
-    """Endless batches of training pictures, uint8 [b, h, w, c], augmented as the run's own recipe augments them."""
+def training_batches(trained: Trained, dataset) -> Iterator:
+    """Endless batches of training pictures [b, h, w, c], augmented as the run's own recipe augments them.
+
+    Of the size that BN saw in training: a micro-batch where the run took its batches in parts.
+    """
     from keras import ops
 
-    from resnet_keras.data.augment import apply, draw
-
     config = trained.folder.config if trained.folder else {}
-    recipe = config.get("recipe", {"batch_size": PRECISE_BATCH, "augment": True})
-    images, labels = (ops.convert_to_tensor(array) for array in (dataset.train.images, dataset.train.labels))
-    for iteration in itertools.count():
-        plan = draw(config.get("seed", 0), iteration, 1, recipe["batch_size"], len(labels), recipe["augment"])
-        yield ops.convert_to_numpy(apply(images, labels, plan.at(0))[0])
+    recipe = config.get("recipe", ELSEWHERE)
+    size = recipe.get("micro_batch") or recipe["batch_size"]
+    with contextlib.closing(dataset.feed(config.get("seed", 0), size, recipe["augment"])) as feed:
+        held = [ops.convert_to_tensor(array) for array in feed.held]
+        for iteration in itertools.count():
+            plan = feed.take(iteration, 1)
+            yield feed.apply(*held, plan._make(field[0] for field in plan))[0]
 
 
-def _refuse_unfit(trained: Trained, dataset, mode: str) -> None:
-    pictures, shape = dataset.test.images.shape[1:], trained.input_shape
+def _refuse_unfit(trained: Trained, dataset) -> None:
     if len(dataset.classes) != len(trained.classes):
         raise UserError(
             f"{trained.name} tells {len(trained.classes)} classes apart, {dataset.identity.title} has "
             f"{len(dataset.classes)}: test it on a data set of its own classes."
         )
-    if trained.family == "cifar" and pictures != shape:
-        raise UserError(f"{trained.name} takes pictures of {shape}, those of {dataset.identity.title} are {pictures}.")
-    if mode != "1":
+    if trained.family == "cifar" and tuple(dataset.shape) != trained.input_shape:
+        sizes = ["x".join(map(str, shape[:2])) for shape in (trained.input_shape, dataset.shape)]
         raise UserError(
-            f"{dataset.identity.title} is held in memory as pictures of one size, tested as they are: views=1."
+            f"{trained.name} takes pictures of {sizes[0]}, those of {dataset.identity.title} are {sizes[1]}."
         )
-
-
-def _held(network, split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Probabilities and labels of pictures in memory, each in its single original view (Sec. 4.2)."""
-    for start in range(0, len(split), BATCH):
-        part = slice(start, start + BATCH)
-        yield softmax(network.predict_on_batch(split.images[part])), split.labels[part]

@@ -1,7 +1,6 @@
 """The three ways of testing against arithmetic in NumPy; the stream against counts of what is held."""
 
 import io
-import threading
 
 import numpy as np
 import pytest
@@ -10,6 +9,9 @@ from PIL import Image
 keras = pytest.importorskip("keras")
 
 from resnet_keras import build  # noqa: E402
+from resnet_keras.data import Split  # noqa: E402
+from resnet_keras.data.encoded import Photograph  # noqa: E402
+from resnet_keras.data.imagenet import Photographs, workers  # noqa: E402
 from resnet_keras.errors import UserError  # noqa: E402
 from resnet_keras.evaluation import views  # noqa: E402
 
@@ -38,6 +40,21 @@ class Linear:
         return np.concatenate([quarter.mean(axis=(1, 2)) for quarter in quarters], axis=1) @ self.matrix
 
 
+class Source:
+    """Encoded pictures that come as often as they are asked for, and how often that was."""
+
+    def __init__(self, *encoded):
+        self.encoded, self.asked = encoded, 0
+
+    def read(self, number):
+        self.asked += 1
+        return Photograph(self.encoded[number % len(self.encoded)], number, f"picture {number}")
+
+
+def photographs(*encoded):
+    return Photographs(Source(*encoded), range(len(encoded)))
+
+
 def numpy_softmax(x):
     return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
 
@@ -60,12 +77,12 @@ def ten_by_hand(encoded):
 
 def test_ten_crops_average_softmax_scores_not_logits():
     network = Linear()
-    pictures = [(png(seed), seed) for seed in range(11)]  # two batches, the last one not full
-    batches = list(views.evaluated(network, pictures, "10"))
+    pictures = [png(seed) for seed in range(11)]  # two batches, the last one not full
+    batches = list(views.evaluated(network, photographs(*pictures), "10"))
     assert [len(labels) for _, labels in batches] == [8, 3]
     assert np.concatenate([labels for _, labels in batches]).tolist() == list(range(11))
     found = np.concatenate([scores for scores, _ in batches])
-    logits = [network.predict_on_batch(ten_by_hand(encoded)) for encoded, _ in pictures]
+    logits = [network.predict_on_batch(ten_by_hand(encoded)) for encoded in pictures]
     np.testing.assert_allclose(found, [numpy_softmax(ten).mean(axis=0) for ten in logits], atol=2e-3)
     of_logits = np.array([numpy_softmax(ten.mean(axis=0)) for ten in logits])
     assert np.abs(found - of_logits).max() > 0.02  # the two are not the same here
@@ -73,7 +90,7 @@ def test_ten_crops_average_softmax_scores_not_logits():
 
 def test_the_single_view_is_the_centre_crop():
     network = Linear()
-    ((found, _),) = views.evaluated(network, [(png(1), 0)])
+    ((found, _),) = views.evaluated(network, photographs(png(1)))
     np.testing.assert_allclose(
         found[0], numpy_softmax(network.predict_on_batch(ten_by_hand(png(1))[8:9]))[0], atol=2e-3
     )
@@ -130,28 +147,30 @@ def test_vgg_is_turned_into_a_convolution_of_its_first_wide_layer():
 
 
 def test_a_stream_is_held_a_few_batches_at_a_time():
-    network, most, drawn = Linear(), 0, [0]
-    encoded = png(0)
-
-    def endless():
-        while True:
-            drawn[0] += 1
-            yield encoded, 0
-
-    threads, seen = threading.active_count(), 0
-    stream = views.evaluated(network, endless(), "10")
-    for _ in range(12):
+    source, most, seen = Source(png(0)), 0, 0
+    stream = views.evaluated(Linear(), Photographs(source, range(50_000)), "10")
+    for _ in range(6):
         scores, _ = next(stream)
         seen += len(scores)
-        most = max(most, drawn[0] - seen)
+        most = max(most, source.asked - seen)
     stream.close()
-    assert seen == 96 and most <= 3 * views.MODES["10"].batch
-    assert threading.active_count() <= threads
+    assert seen == 48 and most <= 4 * workers() + views.MODES["10"].batch
 
 
 def test_a_broken_picture_is_named():
-    with pytest.raises(UserError, match=r"b\.jpg"):
-        list(views.evaluated(Linear(), [(png(0), 0), ("b.jpg", 0)]))
+    with pytest.raises(UserError, match="picture 1"):
+        list(views.evaluated(Linear(), photographs(png(0), png(0)[:200]), "10"))
+
+
+def test_pictures_in_memory_have_one_view():
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    split = Split(images, np.arange(3, dtype=np.int32))
+    network = Linear()
+    ((scores, labels),) = views.evaluated(network, split)
+    np.testing.assert_allclose(scores, numpy_softmax(network.predict_on_batch(images)))
+    assert labels.tolist() == [0, 1, 2]
+    with pytest.raises(UserError, match="views of photographs"):
+        next(views.evaluated(network, split, "multiscale"))
 
 
 @pytest.mark.parametrize(("name", "mode", "says"), [("resnet20", "10", "Sec. 4.2"), ("resnet50", "11", "multiscale")])
