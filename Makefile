@@ -14,7 +14,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 reproduce: $(READY) ## run the degradation experiment at smoke scale: minutes on two CPU cores, no data to download
-	$(BIN)/resnet-keras run degradation --scale smoke $(ARGS)
+	$(BIN)/resnet-keras run degradation --scale smoke --results reproduced $(ARGS)
 
 test: $(READY) ## run the tests; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -q $(ARGS)

@@ -90,7 +90,7 @@ def train(
     shortcut
         A: zero-padded identity; B: projection where dimensions grow; C: projections everywhere.
     scale
-        smoke (240 iterations), short (2,000) or paper (64,000).
+        smoke (400 iterations), short (2,000) or paper (64,000).
     devices
         How many devices share each batch, or all: docs/scaling.md. More than one on JAX (KERAS_BACKEND=jax) only.
     force

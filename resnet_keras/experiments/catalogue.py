@@ -103,7 +103,7 @@ EXPERIMENTS = {
             place="Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
             claim="The training error of a plain network rises with its depth; with shortcuts it falls.",
             networks={
-                "smoke": twins(20, 56),
+                "smoke": twins(20, 32),
                 # The pair that decides comes first, so that an early stop still answers the question.
                 "short": twins(20, 56, 32, 44),
                 "paper": twins(20, 56, 32, 44),
@@ -115,7 +115,7 @@ EXPERIMENTS = {
             place="Sec. 4.2, Fig. 6 middle, Table 6",
             claim="Residual networks gain from depth up to 110 layers, and each is better than its plain twin.",
             networks={
-                "smoke": twins(20, 56),
+                "smoke": twins(20, 32),
                 "short": twins(20, 56, 32, 44, 110),
                 "paper": twins(20, 56, 32, 44, 110),
             },
@@ -137,7 +137,7 @@ EXPERIMENTS = {
             place="Sec. 4.2, Fig. 6 right, Table 6",
             claim="1,202 layers train without difficulty, and test worse than 110: they over-fit.",
             networks={
-                "smoke": ("resnet20", "resnet56"),
+                "smoke": ("resnet20", "resnet32"),
                 "short": ("resnet56", "resnet110", "resnet1202"),
                 "paper": ("resnet56", "resnet110", "resnet1202"),
             },
@@ -147,7 +147,7 @@ EXPERIMENTS = {
             title="Layer responses",
             place="Sec. 4.2, Fig. 7",
             claim="Layers of residual networks respond less than plain ones, and less the deeper the network.",
-            networks={"smoke": twins(20, 56), "short": RESPONDING, "paper": RESPONDING},
+            networks={"smoke": twins(20, 32), "short": RESPONDING, "paper": RESPONDING},
             measures=("responses",),
         ),
         Experiment(

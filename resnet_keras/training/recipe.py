@@ -159,7 +159,7 @@ def _is_number(value, row) -> bool:
 
 _PAPER = Recipe()
 PRESETS = {
-    "smoke": dataclasses.replace(_PAPER.shortened(240), log_interval=20, test_interval=120, checkpoint_interval=60),
+    "smoke": dataclasses.replace(_PAPER.shortened(400), log_interval=20, test_interval=100, checkpoint_interval=100),
     "short": dataclasses.replace(_PAPER.shortened(2000), log_interval=50, test_interval=200, checkpoint_interval=100),
     "paper": _PAPER,
 }

@@ -74,13 +74,7 @@ def test_frozen_blocks_and_blocks_of_other_kinds_stay_out_of_the_loop(monkeypatc
 
 @pytest.mark.slow
 def test_1202_layers_build_and_take_a_step():
-    import time
-
-    start = time.process_time()
     net = build("resnet1202")
     assert len(net.trainable_variables) == 3 * 1201 + 2
-    assert time.process_time() - start < 40  # 7 s on an idle core
-    start = time.process_time()
     found, loops = compiled_step(build("resnet1202", input_shape=(16, 16, 3)), True)
     assert loops and all(np.isfinite(value).all() for value in found.values())
-    assert time.process_time() - start < 150

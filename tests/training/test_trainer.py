@@ -207,3 +207,11 @@ def test_a_validation_split_is_looked_at_instead_of_the_test_split(tiny, run, tm
     folder = train(dataclasses.replace(run, recipe=recipe), store=Store(tmp_path), dataset=held_out)
     assert "validation_error" in folder.history and "test_error" not in folder.history
     assert folder.summary["test_error"] is not None
+
+
+def test_a_row_for_every_iteration_the_first_without_a_speed(tiny, recipe, tmp_path, capsys):
+    every = dataclasses.replace(recipe, iterations=2, log_interval=1, test_interval=2)
+    folder = train(Run("plain8", "tiny", every), store=Store(tmp_path), dataset=tiny)
+    assert list(folder.history.images_per_second.notna()) == [False, True]
+    first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if "iteration" in line]
+    assert "images/s" not in first and "images/s" in second
