@@ -16,10 +16,11 @@ from cyclopts import App, CycloptsError, Parameter
 import resnet_keras
 from resnet_keras.errors import UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
+from resnet_keras.models.catalogue import architecture
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import PRESETS, Recipe, preset
 
-Scale = Literal["smoke", "short", "paper"]
+Scale = Literal["smoke", "short", "paper", "imagenet"]
 Precision = Literal["auto", "float32", "bfloat16"]
 DataDir = Annotated[Path | None, Parameter(help="Where data sets lie or are downloaded to; default: data/.")]
 Results = Annotated[
@@ -65,11 +66,11 @@ def train(
     network: str,
     /,
     *,
-    data: str = "cifar10",
+    data: str | None = None,
     data_dir: DataDir = None,
     seed: int = 0,
     shortcut: Literal["A", "B", "C", "none"] | None = None,
-    scale: Scale = "paper",
+    scale: Scale | None = None,
     devices: int | Literal["all"] = 1,
     force: bool = False,
     results: Results = None,
@@ -84,13 +85,15 @@ def train(
     network
         Such as resnet56 or plain20; `resnet-keras list` prints all.
     data
-        shapes32 (built in), a TFDS name such as cifar10, a folder DIR/{train,test}/CLASS/*.png, or a tar of one.
+        shapes32 (built in), a TFDS name such as cifar10 or imagenet2012, a folder DIR/{train,test}/CLASS/*.png, or a
+        tar of one. Default: cifar10, or imagenet2012 at its scale.
     seed
         Of the initial weights, the order of the images, crops and flips.
     shortcut
         A: zero-padded identity; B: projection where dimensions grow; C: projections everywhere.
     scale
-        smoke (400 iterations), short (2,000) or paper (64,000).
+        smoke (400 iterations), short (2,000), paper (64,000) or imagenet (600,000). Default: imagenet for the networks
+        of the paper's Table 1, paper for the others.
     devices
         How many devices share each batch, or all: docs/scaling.md. More than one on JAX (KERAS_BACKEND=jax) only.
     force
@@ -99,6 +102,8 @@ def train(
     from resnet_keras.quiet import load_keras
     from resnet_keras.training.run import Run
 
+    scale = scale or ("paper" if architecture(network).family == "cifar" else "imagenet")
+    data = data or ("imagenet2012" if scale == "imagenet" else "cifar10")
     chosen = recipe_from(scale, recipe)
     Run(network, data, chosen, seed, shortcut)  # refuses a mistake before anything slow begins
     load_keras()
@@ -124,7 +129,7 @@ def run(
     name: str,
     /,
     *,
-    scale: Scale = "smoke",
+    scale: Scale | None = None,
     data: str | None = None,
     data_dir: DataDir = None,
     seeds: int = 1,
@@ -142,9 +147,10 @@ def run(
         Such as degradation; `resnet-keras list` prints all. `all` takes every experiment, in an order of worth: one
         seed of everything first, and in it what decides a claim of the paper, cheap before dear.
     scale
-        smoke (minutes on two cores), short (hours on two cores, minutes on a GPU) or paper (64,000 iterations).
+        smoke (minutes on two cores), short (hours on two cores, minutes on a GPU) or paper (64,000 iterations);
+        imagenet (600,000 iterations) for the experiments on ImageNet. Default: smoke, where there is such a scale.
     data
-        Default: shapes32 at smoke scale, cifar10 otherwise.
+        Default: shapes32 at smoke scale, imagenet2012 at imagenet scale, cifar10 otherwise.
     seeds
         How many seeds, from 0.
     precision
@@ -158,10 +164,12 @@ def run(
     """
     from resnet_keras.experiments import runner
 
+    scale = scale or ("smoke" if name == "all" else next(iter(experiment(name).networks)))
     if name == "all" or budget is not None:
         if force:
             raise UserError("--force goes with one experiment and without --budget: leave it out.")
-        chosen = list(EXPERIMENTS.values()) if name == "all" else [experiment(name)]
+        there = [chosen for chosen in EXPERIMENTS.values() if scale in chosen.networks]
+        chosen = there if name == "all" else [experiment(name)]
         asked = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
         run_by_worth(chosen, budget, dry_run, Store(results), asked)
         return

@@ -268,7 +268,7 @@ def _work_on(one: Estimate, store: Store, end: Deadline, data_dir, datasets: dic
         which = (run.data, run.recipe.validation)
         if which not in datasets:
             datasets.clear()  # one in memory at a time
-            datasets[which] = data.load(run.data, data_dir, validation=run.recipe.validation)
+            datasets[which] = data.load(run.data, data_dir, run.recipe.validation, run.recipe.crop)
         # Its own deadline: how long the calls of another network took says nothing of this one's.
         own = Deadline(end.left)
         folder = train(

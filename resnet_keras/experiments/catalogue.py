@@ -10,7 +10,7 @@ from resnet_keras.training.recipe import PRESETS, preset
 from resnet_keras.training.run import Run
 
 # What a scale trains on unless told otherwise: the built-in set needs no download.
-DATA = {"smoke": "shapes32", "short": "cifar10", "paper": "cifar10"}
+DATA = {"smoke": "shapes32", "short": "cifar10", "paper": "cifar10", "imagenet": "imagenet2012"}
 SCALES = tuple(PRESETS)
 
 
@@ -42,14 +42,16 @@ class Experiment:
         """The runs of a scale, one seed of everything before the second seed of anything.
 
         Args:
-            scale: "smoke", "short" or "paper".
+            scale: One of `networks`.
             data: A data set's name; None for the scale's own.
             seeds: How many seeds, from 0.
             precision: "float32" or "bfloat16"; an experiment that compares precisions has its own.
 
         Raises:
-            UserError: The scale is unknown or there are no seeds.
+            UserError: The experiment does not know the scale, or there are no seeds.
         """
+        if preset(scale) and scale not in self.networks:
+            raise UserError(f"{self.name} has no scale {scale!r}: use {' or '.join(self.networks)}.")
         recipes = [dataclasses.replace(preset(scale), precision=which) for which in self.precisions or (precision,)]
         if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= 1000:
             raise UserError(f"seeds={seeds!r}: give a whole number from 1 to 1000.")
@@ -177,6 +179,27 @@ EXPERIMENTS = {
             claim="Convolutions and activations in bfloat16 cost no accuracy: the seed decides more.",
             networks={"smoke": twins(20), "short": twins(20), "paper": twins(20)},
             precisions=("bfloat16", "float32"),
+        ),
+        Experiment(
+            name="imagenet-depth",
+            title="ImageNet: plain and residual networks of 18 and 34 layers",
+            place="Sec. 4.1, Table 2, Fig. 4",
+            claim="34 plain layers are worse than 18; with shortcuts they are better. At 18 the two are alike.",
+            networks={"imagenet": twins(34, 18)},
+        ),
+        Experiment(
+            name="imagenet-shortcuts",
+            title="ImageNet: shortcut options of 34 layers",
+            place="Sec. 4.1, Table 3",
+            claim="Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
+            networks={"imagenet": options(34)},
+        ),
+        Experiment(
+            name="imagenet-bottleneck",
+            title="ImageNet: bottleneck networks of 50, 101 and 152 layers",
+            place="Sec. 4.1, Tables 3 and 4",
+            claim="Each deeper network is better than the one before.",
+            networks={"imagenet": ("resnet50", "resnet101", "resnet152")},
         ),
     )
 }

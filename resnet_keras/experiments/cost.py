@@ -13,11 +13,18 @@ from resnet_keras.training.run import Run
 ASSUMED = 30e9
 FORWARD_SHARE = 3.0  # a forward pass takes about a third of a training step
 START_SECONDS = 15.0  # building, tracing and the first look at the data
-TEST_IMAGES = {"shapes32": 2_000}
+TEST_IMAGES = {"shapes32": 2_000, "imagenet2012": 50_000}
+# Multiply-adds of one picture through an ImageNet network, forward (Table 1, worked out by `resnet-keras summary`).
+IMAGENET = {
+    **{"plain18": 1.795e9, "resnet18": 1.795e9, "plain34": 3.644e9, "resnet34": 3.644e9},
+    **{"resnet50": 3.858e9, "resnet101": 7.570e9, "resnet152": 11.282e9, "vgg16": 15.47e9, "vgg19": 19.63e9},
+}
 
 
 def multiply_adds(network: str) -> float:
-    """Multiply-adds of one picture through a CIFAR network of option A, forward: linear in the depth (Sec. 4.2)."""
+    """Multiply-adds of one picture through a network, forward; on CIFAR, option A, linear in the depth (Sec. 4.2)."""
+    if network in IMAGENET:
+        return IMAGENET[network]
     return 40.55e6 + (architecture(network).depth - 20) * 2.3593e6
 
 

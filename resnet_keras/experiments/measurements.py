@@ -145,7 +145,8 @@ def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, d
     if not to_do:
         return
     load_keras()
-    dataset = data.load(to_do[0][1].data, data_dir, validation=to_do[0][1].recipe.validation)
+    first = to_do[0][1]
+    dataset = data.load(first.data, data_dir, first.recipe.validation, first.recipe.crop)
     for number, (name, run, folder) in enumerate(to_do, start=1):
         with folder.lock():
             if folder.has_measurement(name):  # another process was here while this one waited

@@ -150,7 +150,8 @@ def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=Fal
     from resnet_keras.training import device
     from resnet_keras.training.trainer import train
 
-    dataset = data.load(missing[0].data, data_dir, validation=missing[0].recipe.validation)
+    recipe = missing[0].recipe
+    dataset = data.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
     times = estimates(missing, store, device.name())
     print(
         f"{len(missing)} of {len(runs)} runs to train on {device.name()}, {_precisions(missing)}: "

@@ -13,7 +13,7 @@ WARMUP_DEPTH = 110  # Sec. 4.2: networks of this depth and deeper start at the s
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a CIFAR network is trained. Errors are in percent; the schedule counts iterations (optimizer steps).
+    """How a network is trained. Errors are in percent; the schedule counts iterations (optimizer steps).
 
     Attributes:
         iterations: Iterations in all.
@@ -23,6 +23,8 @@ class Recipe:
         learning_rate: Rate at the start.
         drops: Iterations after which the rate is multiplied by `drop_factor`.
         drop_factor: See `drops`.
+        plateau: Looks at the validation error in a row without a new best after which the rate drops, in place of
+            `drops` (Sec. 3.4: "when the error plateaus"); 0 for the fixed `drops`.
         warmup: Start at `warmup_rate` until the training error is below `warmup_error`: always, never, or "auto":
             for depth 110 and more.
         warmup_rate: See `warmup`.
@@ -31,7 +33,9 @@ class Recipe:
         momentum: Momentum; plain, not Nesterov.
         weight_decay: Decay coupled to the gradient, as the paper's; half of what Keras calls L2.
         decay_on: What decays: convolution and dense kernels, or all trainable variables.
-        augment: Pad by 4, random crop, random flip in training.
+        augment: Vary pictures in training. Those in memory: pad by 4, random crop, random flip. Photographs: random
+            shorter side, crop, flip and colour noise.
+        crop: Side of what a network sees of a photograph, pixels; pictures held in memory are taken whole.
         batch_norm: BN after each convolution (Sec. 3.4); without it nothing takes its place.
         bn_batch: Images over which BN takes its statistics in training, a divisor of `batch_size`; 0 for all of them.
             The paper's were 64 (128 images on 2 GPUs).
@@ -49,6 +53,7 @@ class Recipe:
     learning_rate: float = 0.1
     drops: tuple[int, ...] = (32_000, 48_000)
     drop_factor: float = 0.1
+    plateau: int = 0
     warmup: Literal["auto", "always", "never"] = "auto"
     warmup_rate: float = 0.01
     warmup_error: float = 80.0
@@ -57,6 +62,7 @@ class Recipe:
     weight_decay: float = 1e-4
     decay_on: Literal["kernels", "all"] = "kernels"
     augment: bool = True
+    crop: int = 224
     batch_norm: bool = True
     bn_batch: int = 0
     validation: int = 0
@@ -85,6 +91,11 @@ class Recipe:
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise UserError(
                 f"micro_batch={self.micro_batch}: give a divisor of batch_size={self.batch_size}, or 0 for all of it."
+            )
+        if self.plateau and not self.validation:
+            raise UserError(
+                f"plateau={self.plateau}: hold training images out with validation=10000 or so; the rate must not "
+                "depend on the test set."
             )
         if self.test_interval % self.log_interval:
             raise UserError(
@@ -118,7 +129,8 @@ class Recipe:
         """
         paper = {field.name: field.default for field in dataclasses.fields(self)}
         fields = dataclasses.asdict(self)
-        return {key: value for key, value in fields.items() if key not in OBSERVING and value != paper[key]}
+        observing = set(OBSERVING) - ({"test_interval"} if self.plateau else set())  # where the schedule looks too
+        return {key: value for key, value in fields.items() if key not in observing and value != paper[key]}
 
 
 OBSERVING = ("log_interval", "test_interval", "checkpoint_interval", "steps_per_call")
@@ -131,6 +143,8 @@ RANGES = {
     "micro_batch": (lambda value: value >= 0, "a whole number of images, 0 for the whole batch"),
     "learning_rate": RATE,
     "drop_factor": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
+    "plateau": (lambda value: value >= 0, "a whole number of looks, 0 for the fixed drops"),
+    "crop": (lambda value: 32 <= value <= 1024, "a whole number of pixels from 32 to 1024"),
     "warmup_rate": RATE,
     "warmup_error": (lambda value: 0 < value <= 100, "a percentage above 0, at most 100"),
     "warmup_window": POSITIVE,
@@ -162,11 +176,22 @@ PRESETS = {
     "smoke": dataclasses.replace(_PAPER.shortened(400), log_interval=20, test_interval=100, checkpoint_interval=100),
     "short": dataclasses.replace(_PAPER.shortened(2000), log_interval=50, test_interval=200, checkpoint_interval=100),
     "paper": _PAPER,
+    # Sec. 3.4. The paper drops the rate when the error plateaus; these are fixed places of such drops, at 30, 60 and 90
+    # passes over the pictures. BN's statistics are over 32 images, those of one of the paper's 8 GPUs.
+    "imagenet": dataclasses.replace(
+        _PAPER,
+        iterations=600_000,
+        batch_size=256,
+        micro_batch=32,
+        drops=(150_000, 300_000, 450_000),
+        warmup="never",
+        test_interval=5000,
+    ),
 }
 
 
 def preset(name: str) -> Recipe:
-    """The recipe of a scale: "smoke", "short" or "paper".
+    """The recipe of a scale: "smoke", "short", "paper" or "imagenet".
 
     Raises:
         UserError: Another name.

@@ -16,7 +16,7 @@ from resnet_keras.training.deadline import Deadline
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.run import Run
-from resnet_keras.training.schedule import learning_rate, warmup_end
+from resnet_keras.training.schedule import learning_rate, plateaus, warmup_end
 
 
 @parallel.together()
@@ -65,7 +65,7 @@ def train(
     label = label or run.network
     if not force and parallel.from_first(lambda: _is_done(folder, label)):
         return folder
-    dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation)
+    dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation, crop=run.recipe.crop)
     with folder.lock(wait) as lock:
         if not force and parallel.from_first(lambda: _is_done(folder, label)):  # by the process that had it before
             return folder
@@ -133,7 +133,7 @@ class Trainer:
             **({} if recipe.batch_norm else {"batch_norm": False}),
         )
         normalize_in_groups(self.network, recipe.bn_batch)
-        self.network.mean.mean.assign(self.dataset.mean())
+        self.network.set_mean(self.dataset.mean())
         optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
         self.steps_per_call = min(self.steps_per_call, self.feed.most_steps or self.steps_per_call)
@@ -235,7 +235,9 @@ class Trainer:
     def _rates(self, steps: int) -> np.ndarray:
         warming_up = self._warming_up()
         iterations = range(self.iteration, self.iteration + steps)
-        return np.array([learning_rate(self.recipe, i, warming_up) for i in iterations], np.float32)
+        looks = [(row["iteration"], row[f"{self.held_out}_error"]) for row in self.rows]
+        drops = plateaus(self.recipe, [(iteration, error) for iteration, error in looks if error is not None])
+        return np.array([learning_rate(self.recipe, i, warming_up, drops) for i in iterations], np.float32)
 
     def _warmup_end(self) -> int | None:
         return warmup_end(self.recipe, self.run.depth, self.trace[: self.iteration, 0])

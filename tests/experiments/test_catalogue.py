@@ -6,8 +6,9 @@ from resnet_keras.errors import UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, scale) for name in EXPERIMENTS for scale in EXPERIMENTS[name].networks]
+)
 def test_every_run_can_be_named_and_differs(name, scale):
     from resnet_keras.data import Identity
 
@@ -45,3 +46,24 @@ def test_precision_pairs_the_runs_of_both():
     assert len(pairs) == 6 and all(pair == {"bfloat16", "float32"} for pair in pairs.values())
     shared = experiment("degradation").runs("short", seeds=3, precision="bfloat16")
     assert {run for run in runs if run.recipe.precision == "bfloat16"} <= set(shared)
+
+
+def test_imagenet_experiments_hold_the_networks_of_tables_2_and_3():
+    runs = {name: experiment(name).runs("imagenet") for name in EXPERIMENTS if name.startswith("imagenet-")}
+    titles = {name: {run.title for run in found} for name, found in runs.items()}
+    assert titles == {
+        "imagenet-depth": {"plain18", "resnet18", "plain34", "resnet34"},
+        "imagenet-shortcuts": {"plain34", "resnet34", "resnet34 option B", "resnet34 option C"},
+        "imagenet-bottleneck": {"resnet50", "resnet101", "resnet152"},
+    }
+    assert {run.data for found in runs.values() for run in found} == {"imagenet2012"}
+
+
+@pytest.mark.parametrize(("name", "scale"), [("imagenet-depth", "short"), ("degradation", "imagenet")])
+def test_a_scale_that_an_experiment_does_not_have_is_refused(name, scale):
+    with pytest.raises(UserError, match=f"{name} has no scale '{scale}'"):
+        experiment(name).runs(scale)
+
+
+def test_every_scale_is_some_experiments():
+    assert {scale for chosen in EXPERIMENTS.values() for scale in chosen.networks} == set(SCALES)

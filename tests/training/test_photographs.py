@@ -1,0 +1,127 @@
+"""Runs on streamed photographs: they learn, they go on to the same bits, and a bad picture costs nothing."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+keras = pytest.importorskip("keras")
+
+from resnet_keras.data import load  # noqa: E402
+from resnet_keras.errors import UserError  # noqa: E402
+from resnet_keras.store import Store  # noqa: E402
+from resnet_keras.training.recipe import Recipe  # noqa: E402
+from resnet_keras.training.run import Run  # noqa: E402
+from resnet_keras.training.trainer import Trainer, train  # noqa: E402
+
+CLOCK = ["images_per_second", "elapsed_seconds"]
+
+
+def scene(seed):
+    """A photograph-like JPEG: smooth colours and a bright disc, of a size of its own."""
+    random = np.random.default_rng(seed)
+    width, height = (int(side) for side in random.integers(90, 200, 2))
+    coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    pixels = np.array(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    rows, columns = np.ogrid[:height, :width]
+    disc = (rows - random.integers(height)) ** 2 + (columns - random.integers(width)) ** 2 < 400
+    pixels[disc] = random.integers(0, 256, 3)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """32 photographs to train on in 4 classes, that are told apart by nothing, and 8 to test on."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for split, count in (("train", 8), ("val", 2)):
+        for label in range(4):
+            (folder / split / f"class{label}").mkdir(parents=True)
+            for i in range(count):
+                content = scene(1000 * label + i + 500 * (split == "val"))
+                (folder / split / f"class{label}" / f"{i}.jpg").write_bytes(content)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_network_of_table_1_learns_32_photographs_by_heart(folder, tmp_path):
+    """Labels, pictures and network fit together: nothing but memory can lead to an error of zero."""
+    recipe = Recipe(
+        iterations=24, batch_size=32, crop=32, augment=False, learning_rate=0.01, drops=(18,), log_interval=6,
+        test_interval=24, checkpoint_interval=24, steps_per_call=1,
+    )  # fmt: skip
+    done = train(Run("resnet18", str(folder), recipe), store=Store(tmp_path))
+    history = done.history
+    assert history.train_cross_entropy.iloc[0] > 0.3
+    assert history.train_cross_entropy.iloc[-1] < 0.02 and history.train_error.iloc[-1] == 0
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    recipe = Recipe(
+        iterations=8, batch_size=8, micro_batch=4, crop=32, drops=(6,), log_interval=2, test_interval=4,
+        checkpoint_interval=3, steps_per_call=1,
+    )  # fmt: skip
+    return Run("resnet8", str(folder), recipe)
+
+
+def weights(folder):
+    return [keras.ops.convert_to_numpy(variable) for variable in folder.load_network().variables]
+
+
+def assert_same_result(one, other):
+    assert one.history.drop(columns=CLOCK).equals(other.history.drop(columns=CLOCK))
+    assert all(np.array_equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+def broken_off(run, store, dataset, at):
+    """A training that stops dead at an iteration, with nothing saved but what fell due."""
+    folder = store.run(run.name(dataset.identity))
+    trainer = Trainer(run, folder, dataset, "broken off")
+    folder.begin(run.config(dataset.identity))
+    trainer.advance(at)
+    trainer.feed.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plateau", [0, 1])
+def test_a_run_goes_on_to_the_same_bits(folder, run, tmp_path, plateau):
+    changes = {"plateau": plateau, "validation": 8 if plateau else 0, "log_interval": 1, "test_interval": 1}
+    run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **changes))
+    dataset = load(str(folder), validation=run.recipe.validation, crop=32)
+    unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
+    broken_off(run, Store(tmp_path / "broken"), dataset, at=5)
+    resumed = train(run, store=Store(tmp_path / "broken"), dataset=dataset)
+    assert_same_result(resumed, unbroken)
+    if plateau:
+        errors = list(unbroken.history.validation_error)
+        worse = [place for place, error in enumerate(errors) if error >= min([101, *errors[:place]])]
+        rates = [0.1 * 0.1 ** sum(place < now for place in worse) for now in range(8)]
+        assert list(unbroken.history.learning_rate) == pytest.approx(rates, rel=1e-5) and worse
+
+
+@pytest.mark.slow
+def test_a_bad_photograph_stops_a_run_that_goes_on_when_it_is_mended(folder, run, tmp_path):
+    dataset = load(str(folder), crop=32)
+    unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
+    seen = {i for iteration in range(2) for i in _index(run, iteration)}
+    bad = next(i for iteration in range(2, 4) for i in _index(run, iteration) if i not in seen)
+    path = dataset.train.read(bad).source
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-300])
+        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken picture"):
+            train(run, store=Store(tmp_path / "broken"), dataset=dataset)
+    finally:
+        path.write_bytes(content)
+    assert list((tmp_path / "broken" / "runs").glob("*/checkpoint-0000000[23].safetensors"))
+    assert_same_result(train(run, store=Store(tmp_path / "broken"), dataset=dataset), unbroken)
+
+
+def _index(run, iteration):
+    from resnet_keras.data.imagenet import draw
+
+    return draw(run.seed, iteration, run.recipe.batch_size, 32, 32).index.tolist()
