@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import figure, page, records, train_step
 
-BENCHMARKS = ("train_step", "profile", "data", "evaluation", "startup", "memory")
+BENCHMARKS = ("train_step", "profile", "data", "evaluation", "startup", "memory", "imagenet_data")
 FRESH_HOURS = 6.0  # what is younger than this is left out by --resume
 
 
@@ -23,6 +23,7 @@ class Options:
     turn: float
     batch_size: int
     torch_python: str | None
+    photographs: Path | None = None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--turn", type=float, default=2.5, help="seconds of a contender's turn in train_step")
     made.add_argument("--batch-size", type=int, default=128, help="of train_step")
     made.add_argument("--torch-python", help="a Python that has PyTorch; default: this one, where it has")
+    made.add_argument("--photographs", type=Path, help="folder of JPEGs for imagenet_data; default: drawn ones")
     made.add_argument("--resume", action="store_true", help="leave out what was measured in the last six hours")
     made.add_argument("--output", type=Path, default=records.RESULTS, help="folder of the CSV files and the figure")
     made.add_argument("--smoke", action="store_true", help="one short round of a small network, and nothing written")
@@ -51,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         command.error("--rounds and --batch-size are whole numbers, 1 or more, and --turn is above 0")
     networks = {name: train_step.NETWORKS[name] for name in given.networks}
     options = Options(given.smoke, networks, given.rounds, given.turn, given.batch_size, given.torch_python)
+    options = dataclasses.replace(options, photographs=given.photographs)
     if given.smoke:
         options = dataclasses.replace(options, networks=train_step.SMOKE, rounds=1, turn=0.01, batch_size=16)
     for name in given.names or BENCHMARKS:

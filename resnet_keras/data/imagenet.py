@@ -109,8 +109,7 @@ def training_crop(photograph: Photograph, side: int, top: int, left: int, flip: 
     picture = opened(photograph.source, photograph.where, shorter=side)
     width, height = views.resized(picture.size, side)
     places = (int(_below(size - crop + 1, np.uint64(place))) for size, place in ((height, top), (width, left)))
-    found = views.cropped(picture, side, *places, crop)
-    return found[:, ::-1] if flip else found
+    return views.cropped(picture, side, *places, crop, flip)
 
 
 def apply(plan: Batch) -> tuple:

@@ -71,19 +71,24 @@ def scales(image, sides: tuple[int, ...] = SIDES) -> list[np.ndarray]:
     return [shorter_side(image, side) for side in sides]
 
 
-def cropped(image, side: int, top: int, left: int, crop: int = CROP) -> np.ndarray:
+def cropped(image, side: int, top: int, left: int, crop: int = CROP, flip: bool = False) -> np.ndarray:
     """What `shorter_side(image, side)[top : top + crop, left : left + crop]` is, computed for the crop alone.
+
+    With `flip` it is mirrored left to right.
 
     Raises:
         UserError: the crop does not lie in the resized picture.
     """
+    from PIL import Image
+
     picture = _pillow(image)
     width, height = resized(picture.size, side)
     if not (0 <= top <= height - crop and 0 <= left <= width - crop):
         raise UserError(f"a crop of {crop} at ({top}, {left}) does not lie in a picture of {height}x{width} pixels")
     across, down = picture.width / width, picture.height / height
     box = (left * across, top * down, (left + crop) * across, (top + crop) * down)
-    return np.array(_resampled(picture, (crop, crop), box))
+    found = _resampled(picture, (crop, crop), box)
+    return np.array(found.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else found)
 
 
 def resized(size: tuple[int, int], side: int) -> tuple[int, int]:
