@@ -48,6 +48,13 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(log_sums - shifted[np.arange(len(labels)), labels]))
 
 
+def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How often each class (rows) was taken for each (columns): whole numbers [classes, classes]."""
+    counts = np.zeros((probabilities.shape[1],) * 2, int)
+    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
+    return counts
+
+
 class Tally:
     """Errors of a stream of pictures, kept as counts: its memory does not grow with the pictures."""
 

@@ -1,8 +1,8 @@
 """A trained network as a file that runs without this package, checked against the network before it takes its name.
 
 In every format: input ``pictures``, uint8 [batch, height, width, 3], raw RGB in 0..255, the batch of any size; output
-float32 logits [batch, classes], whose softmax are the probabilities. Beside the file lies FILE.json, which says so and
-names the classes.
+float32 logits [batch, classes], whose softmax are the probabilities. Beside the file lies FILE.json, which says so,
+names the classes, and holds the largest difference from the network's own logits, as a share of the largest of them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def export(trained: Trained, form: str, target: str | os.PathLike | None = None,
                 f"largest, {TOLERANCE:.0e} allowed), so it was not kept: try another format."
             )
         _put(part, target)
-    write_json(Path(f"{target}.json"), _contract(trained, form, network))
+    write_json(Path(f"{target}.json"), {**_contract(trained, form, network), "largest_difference": worst})
     return target
 
 
@@ -190,15 +190,17 @@ def _put(part: Path, target: Path) -> None:
 @contextlib.contextmanager
 def _quiet():
     """Without the converters' own reports: what matters is checked here."""
-    logger = logging.getLogger("tf2onnx")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), held_back():
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
         try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _signature(network) -> list:

@@ -47,8 +47,8 @@ def _bars(axis, prediction: Prediction, ranks: int) -> None:
     for rank, (_, name, share) in enumerate(prediction.top):
         axis.barh(rank, share, height=0.86, color=BAR, alpha=0.35 if rank else 0.6)
         axis.text(0.02, rank, f"{_short(name, 18)}", fontsize=8, va="center", weight="normal" if rank else "bold")
-        axis.text(1.0, rank, f"{100 * share:.0f} %", fontsize=8, va="center", ha="right")
-    axis.set_xlim(0, 1)
+        axis.text(1.24, rank, f"{100 * share:.0f} %", fontsize=8, va="center", ha="right")
+    axis.set_xlim(0, 1.24)  # the numbers stand behind the longest bar
     axis.set_ylim(ranks - 0.5, -0.5)
 
 
@@ -63,10 +63,9 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...]):
     with _style():
         figure = _figure(6.4, 5.6)
         axis = figure.subplots()
-        off = np.where(np.eye(len(classes), dtype=bool), np.nan, shares)
-        axis.imshow(shares, cmap="Blues", vmin=0, vmax=max(100.0, np.nanmax(off)))
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
         for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.5:
+            if share > 0.5:
                 colour = "white" if share > 55 else INK
                 axis.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour)
         places = range(len(classes))

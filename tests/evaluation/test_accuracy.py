@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_keras.evaluation.accuracy import cross_entropy, softmax, tally, top_error
+from resnet_keras.evaluation.accuracy import confusion, cross_entropy, softmax, tally, top_error
 
 SCORES = np.array([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [0.0, 1.0, 5.0], [2.0, 1.0, 0.0]], np.float32)
 
@@ -49,3 +49,7 @@ def test_no_top_5_among_five_classes():
 
 def test_a_class_of_probability_0_costs_much_but_not_everything():
     assert 100 < tally([(np.array([[1.0, 0.0]]), [1])]).cross_entropy < 1000
+
+
+def test_confusions_by_hand():
+    assert confusion(SCORES, np.array([0, 2, 2, 2])).tolist() == [[1, 0, 0], [0, 0, 0], [1, 1, 1]]

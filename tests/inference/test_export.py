@@ -59,6 +59,7 @@ def test_other_software_gets_the_networks_logits(trained, form, tmp_path, tiny):
     np.testing.assert_allclose(logits, wanted, atol=1e-3 * np.abs(wanted).max())
     contract = json.loads((tmp_path / f"{path.name}.json").read_text())
     assert contract["classes"] == ["a", "b", "c", "d"] and contract["input"]["shape"] == ["batch", 8, 8, 3]
+    assert 0 <= contract["largest_difference"] < 1e-3
     assert contract["precision"] == ("mixed_bfloat16" if form == "keras" else "float32")
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, f"{path.name}.json"])
 
