@@ -47,14 +47,16 @@ def measure(options):
 
 
 def _ours(network: str, images, labels, batches) -> dict:
+    from resnet_keras.data import Split
     from resnet_keras.training import device
 
+    split = Split(images, labels)
     engine = make("ours", network, device.settings().precision, 128).engine
 
     def at(batch_size: int):
         def evaluate():
             engine.batch_of_test = batch_size
-            return engine.evaluate(images, labels)
+            return engine.evaluate(split)
 
         return evaluate
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from resnet_keras.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -28,6 +30,8 @@ class Settings:
     xla: bool
     why: str
 
+
+XLA_SWITCH = "RESNET_KERAS_XLA"  # environment variable: on or off instead of what the table says
 
 # (backend, kind of device) -> settings. `benchmarks/` measures them.
 SETTINGS = {
@@ -56,11 +60,25 @@ def kind() -> str:
 
 
 def settings() -> Settings:
-    """The table's row for Keras' current backend and this device."""
+    """The table's row for Keras' current backend and this device, with what the environment says of XLA.
+
+    Raises:
+        UserError: `RESNET_KERAS_XLA` is neither on nor off, or off on JAX, which has nothing else.
+    """
     import keras
 
     backend = keras.config.backend()
-    return SETTINGS.get((backend, kind())) or Settings("float32", 1, False, f"{backend} has not been measured")
+    found = SETTINGS.get((backend, kind())) or Settings("float32", 1, False, f"{backend} has not been measured")
+    return dataclasses.replace(found, xla=_xla(backend, found.xla))
+
+
+def _xla(backend: str, measured: bool) -> bool:
+    switch = os.environ.get(XLA_SWITCH)
+    if switch not in (None, "", "on", "off"):
+        raise UserError(f"{XLA_SWITCH}={switch!r}: set it to on or off.")
+    if switch == "off" and backend == "jax":
+        raise UserError(f"{XLA_SWITCH}=off: JAX always compiles with XLA; unset it, or set KERAS_BACKEND=tensorflow.")
+    return switch == "on" if switch else measured
 
 
 def accelerator() -> str | None:
@@ -104,6 +122,21 @@ def name(count: int = 1) -> str:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> str:
+    """How many threads a step uses, and what changes that, for people."""
+    import keras
+
+    if accelerator() is not None:
+        return "the accelerator's own"
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        chosen = tf.config.threading.get_intra_op_parallelism_threads()
+        chosen = chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+        return f"{chosen or cores()} (TF_NUM_INTRAOP_THREADS changes it)"
+    return f"{cores()} (as many as the process may use; taskset changes it)"
 
 
 @functools.cache

@@ -40,11 +40,18 @@ def doctor() -> dict[str, str]:
         "device": f"{here['device']}, {here['memory_gb']} GB of memory",
         "precision": f"{chosen.precision} (--precision changes it)",
         "steps a call": f"{chosen.steps_per_call} (--steps-per-call changes it)",
-        "XLA": "on" if chosen.xla else "off",
+        "XLA": _xla(here["backend"], chosen.xla),
+        "threads": device.threads(),
         "why": chosen.why,
         "python": here["python"],
         "packages": ", ".join(f"{package} {version}" for package, version in here["packages"].items()),
     }
+
+
+def _xla(backend: str, on: bool) -> str:
+    if backend == "jax":
+        return "on (JAX has nothing else)"
+    return f"{'on' if on else 'off'} ({device.XLA_SWITCH}=on or off changes it)"
 
 
 def versions() -> dict[str, str]:

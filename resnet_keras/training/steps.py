@@ -262,7 +262,10 @@ class TensorFlowEngine(Engine):
 
 
 class JaxEngine(Engine):
-    """Steps in a `fori_loop` within one compiled call; the state lives on the device between calls.
+    """Steps in a loop within one compiled call; the state lives on the device between calls.
+
+    The number of steps is an argument of the loop, and shorter calls take the arrays of the longest: XLA compiles once,
+    for tens of seconds on a GPU, whatever the intervals of a recipe make of the calls. A single step has no loop.
 
     Over several devices, each holds the network and what the plans speak of; the places of each batch are shared out.
     """
@@ -275,7 +278,9 @@ class JaxEngine(Engine):
         rate = [variable is optimizer.learning_rate for variable in optimizer.variables]
         self.rate_index = rate.index(True)
         whole = {"out_shardings": self._sharding()} if layout else {}
+        self.most = 1
         self.steps = jax.jit(self._steps, donate_argnums=0, **whole)
+        self.single = jax.jit(self._single, donate_argnums=0, **whole)
         self.test_step_compiled = jax.jit(self._test_step, **whole)
         if layout:
             self.batch_of_test += -self.batch_of_test % self.mesh.size
@@ -316,12 +321,20 @@ class JaxEngine(Engine):
 
     def train(self, plan, rates):
         """See `Engine.train`."""
-        plan = plan._make(self._placed(field, None, "batch") for field in plan)
-        values, results = self.steps(self._gather(), self.held, plan, self._placed(rates))
+        count = len(rates)
+        self.most = max(self.most, count)
+        length = self.most if count > 1 else 1
+        plan = plan._make(self._placed(_filled(field, length), None, "batch") for field in plan)
+        arguments = (self._gather(), self.held, plan, self._placed(_filled(rates, length)))
+        values, results = self.steps(*arguments, count) if count > 1 else self.single(*arguments)
         self._scatter(values)
-        return np.array(results)
+        return np.array(results)[:count]
 
-    def _steps(self, values, held, plan, rates):
+    def _single(self, values, held, plan, rates):
+        values, result = self._step(values, held, plan._make(field[0] for field in plan), rates[0])
+        return values, result[None]
+
+    def _steps(self, values, held, plan, rates, count):
         import jax
 
         def body(step, carry):
@@ -330,7 +343,7 @@ class JaxEngine(Engine):
             return values, results.at[step].set(result)
 
         results = jax.numpy.zeros((len(rates), 2), "float32")
-        return jax.lax.fori_loop(0, len(rates), body, (values, results))
+        return jax.lax.fori_loop(0, count, body, (values, results))
 
     def _step(self, values, held, plan, rate):
         trainable, others, slots = values
@@ -379,6 +392,11 @@ class JaxEngine(Engine):
     def _test_step(self, trainable, others, images, labels):
         logits, _ = self.network.stateless_call(trainable, others, images, training=False)
         return losses(logits, labels)
+
+
+def _filled(array, length: int):
+    """The array with zeros after its end, up to this length."""
+    return np.pad(array, [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
 ENGINES = {"tensorflow": TensorFlowEngine, "jax": JaxEngine}

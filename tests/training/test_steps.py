@@ -89,7 +89,8 @@ arrays = np.load(sys.argv[1])
 split = Split(arrays["x"], arrays["y"])
 tiny = Dataset(Identity("tiny", "1", "tiny"), tuple("abcd"), split, split[:90])
 machine, trace = train(tiny, [1] * 8)
-print(json.dumps([trace.tolist(), machine.evaluate(tiny.test)]))
+looped, again = train(tiny, [1, 4, 3])
+print(json.dumps([trace.tolist(), machine.evaluate(tiny.test), again.tolist(), looped.steps._cache_size()]))
 """
 
 
@@ -102,7 +103,9 @@ def test_jax_takes_the_same_steps(tiny, tmp_path):
         env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert asked.returncode == 0, asked.stderr[-2000:]
-    other, (error, entropy) = json.loads(asked.stdout.splitlines()[-1])
+    other, (error, entropy), looped, compiled = json.loads(asked.stdout.splitlines()[-1])
+    np.testing.assert_allclose(looped[:4], other[:4], rtol=2e-3, atol=1e-3)  # many steps a call take the same ones
+    assert compiled == 1, "a shorter call was compiled anew"
     machine, trace = train(tiny, [1] * 8)
     np.testing.assert_allclose(trace[:4], np.array(other)[:4], rtol=2e-3, atol=1e-3)
     ours = machine.evaluate(tiny.train[:90])
