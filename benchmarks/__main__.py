@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmarks import figure, page, records, train_step
 
 BENCHMARKS = ("train_step", "profile", "data", "evaluation", "startup", "memory", "imagenet_data")
-FRESH_HOURS = 6.0  # what is younger than this is left out by --resume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +65,10 @@ def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
     path = folder / f"{name}.csv" if folder else None
     kept = records.read(path) if path and name == "train_step" else []
     if path and resume:
-        fresh = {row.get("network") for row in records.read(path) if records.age_hours(row) < FRESH_HOURS}
+        fresh = {row.get("network") for row in records.read(path) if records.age_hours(row) < records.FRESH_HOURS}
         options = dataclasses.replace(options, networks={k: v for k, v in options.networks.items() if k not in fresh})
         if fresh and (name != "train_step" or not options.networks):
-            print(f"{name}: measured in the last {FRESH_HOURS:g} hours already")
+            print(f"{name}: measured in the last {records.FRESH_HOURS:g} hours already")
             return
     print(f"\n{name}: {module.__doc__.splitlines()[0]}", flush=True)
     rows = []
@@ -82,7 +81,7 @@ def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
     if path and name == "train_step":
         figure.draw(path)
     if path:
-        page.write(folder, BENCHMARKS)
+        page.write(folder, (*BENCHMARKS, "gpu"))
 
 
 if __name__ == "__main__":

@@ -5,31 +5,33 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import os
+import platform
 import statistics
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+FRESH_HOURS = 6.0  # what is younger than this is not measured again by --resume
 # Where a row was measured. `load`: the system's load average before the benchmark, near 0 on a quiet machine.
 ENVIRONMENT = ("device", "cores", "system", "python", "packages", "commit", "load", "measured")
 
 
 def environment() -> dict:
     """The columns of `ENVIRONMENT`, now."""
-    import os
-
     from resnet_keras.quiet import load_keras
 
     load_keras()
-    from resnet_keras.training.environment import describe
+    from resnet_keras.training import device
+    from resnet_keras.training.environment import revision, versions
 
-    here = describe()
+    commit, dirty = revision()
     return {
-        "device": here["device"],
-        "cores": here["cores"],
-        "system": here["system"],
-        "python": here["python"],
-        "packages": listed(here["packages"]),
-        "commit": (here["commit"] or "")[:8] + "+" * bool(here["dirty"]),
+        "device": device.name(),
+        "cores": device.cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": listed(versions()),
+        "commit": (commit or "")[:8] + "+" * bool(dirty),
         "load": round(os.getloadavg()[0], 1),
         "measured": now(),
     }
@@ -86,7 +88,7 @@ def age_hours(row: dict) -> float:
 
 def text(rows: list[dict]) -> str:
     """The rows for a terminal, without their environment."""
-    import pandas
-
-    shown = pandas.DataFrame([{k: v for k, v in row.items() if k not in ENVIRONMENT} for row in rows])
-    return shown.fillna("").to_string(index=False)
+    columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in ENVIRONMENT]
+    cells = [columns, *([str(row.get(name, "")) for name in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, line, widths)).rstrip() for line in cells)

@@ -30,12 +30,12 @@ def measure(options):
     for network, contenders in options.networks.items():
         environment = records.environment()
         with contextlib.ExitStack() as stack:
-            workers, rows = _start(stack, network, contenders, options)
+            workers, rows = start(stack, network, contenders, options)
             times = take_turns(workers, options.rounds, options.turn)
-            yield [{**row, **environment} for row in _rows(network, workers, times, options) + rows]
+            yield [{**row, **environment} for row in rows_of(network, workers, times, options) + rows]
 
 
-def _start(stack, network, contenders, options) -> tuple[list[Worker], list[dict]]:
+def start(stack, network, contenders, options) -> tuple[list[Worker], list[dict]]:
     """The workers that run, and rows that say why the others do not."""
     workers, rows = [], []
     for contender in contenders:
@@ -68,9 +68,8 @@ def _check(contender: Contender, torch_python: str | None) -> None:
 def take_turns(workers: list[Worker], rounds: int, turn: float) -> list[list[float]]:
     """Seconds a step of each worker in each round that counts; a turn has as many whole steps as fit, one at least."""
     steps = [1] * len(workers)
-    for index, worker in enumerate(workers):  # warm-up: the second step of all is the first without compiling
-        steps[index] = max(1, round(turn / worker.take(1)))
-        worker.take(steps[index])  # another number of steps may be compiled anew
+    for index, worker in enumerate(workers):
+        steps[index] = _steps_that_fit(worker, turn)
     times = [[] for _ in workers]
     for number in range(rounds):
         for index, worker in enumerate(workers):
@@ -80,11 +79,22 @@ def take_turns(workers: list[Worker], rounds: int, turn: float) -> list[list[flo
     return times
 
 
+def _steps_that_fit(worker: Worker, turn: float) -> int:
+    """Steps in this many seconds, found while warming up: one step says little where many go in a call."""
+    steps = 1
+    for _ in range(4):
+        fit = max(1, round(turn * steps / worker.take(steps)))
+        if 2 * steps > fit:
+            return fit
+        steps = fit
+    return steps
+
+
 def _names(network: str, contender: Contender) -> dict:
     return {"network": network, "contender": contender.name, "precision": contender.precision}
 
 
-def _rows(network, workers, times, options) -> list[dict]:
+def rows_of(network, workers, times, options) -> list[dict]:
     """A row per contender; `ours_faster` is the ratio of medians, this package in the first row's precision above."""
     speeds = [[options.batch_size / seconds for seconds in own] for own in times]
     medians = {w.contender.title: records.spread(own)["median"] for w, own in zip(workers, speeds, strict=True)}

@@ -1,7 +1,7 @@
 """One contender in a process of its own: `python -m benchmarks.worker`, spoken to in lines by `benchmarks.workers`.
 
 It reads {"module": ..., "arguments": ..., "options": ...} and answers how long building and the first step took; then
-it answers each number of steps with the seconds that they took, until its input ends.
+it answers each [method, argument], such as ["take", 10] for the seconds of ten steps, until its input ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def main() -> None:
     build = time.perf_counter() - start
     answer(build=build, first_step=contender.take(1), versions=contender.versions())
     for line in sys.stdin:
-        answer(seconds=contender.take(int(line)))
+        method, argument = json.loads(line)
+        answer(value=getattr(contender, method)(argument))
     answers.close()
     os._exit(0)  # a `fit` under way and the libraries' threads need no farewell
 

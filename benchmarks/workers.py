@@ -44,7 +44,11 @@ class Worker:
 
     def take(self, steps: int) -> float:
         """Seconds that these steps take."""
-        return self._ask(steps)["seconds"]
+        return self.call("take", steps)
+
+    def call(self, method: str, argument) -> float:
+        """What a method of the contender returns."""
+        return self._ask([method, argument])["value"]
 
     def _ask(self, question) -> dict:
         try:

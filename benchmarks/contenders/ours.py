@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import numpy as np
@@ -12,8 +13,8 @@ from benchmarks.contenders import EXAMPLES, pictures
 class Steps:
     """See `benchmarks.contenders`."""
 
-    def __init__(self, network: str, precision: str, batch_size: int):
-        """Build the network and its engine."""
+    def __init__(self, network: str, precision: str, batch_size: int, per_call: int = 0):
+        """Build the network and its engine; `per_call`: steps a call, 0 for the device's own number."""
         from resnet_keras.quiet import load_keras
 
         load_keras()
@@ -24,9 +25,9 @@ class Steps:
 
         policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
         built = resnet_keras.build(network, dtype=policy)
-        self.engine = engine(built, SGD(), *pictures(), xla=device.settings().xla)
         self.batch_size, self.done = batch_size, 0
-        self.per_call = device.settings().steps_per_call
+        self.per_call = per_call or device.settings().steps_per_call
+        self.engine = engine(built, SGD(), *pictures(), xla=device.settings().xla, most=self.per_call)
 
     def take(self, count: int) -> float:
         """Seconds that `count` steps take."""
@@ -42,9 +43,26 @@ class Steps:
         self.engine.train(plan, np.full(count, 0.1, np.float32))
         self.done += count
 
+    def python_share(self, rounds: int) -> float:
+        """Share of a step, 0 to 1, in which the device waits for Python: what a call takes beside its steps.
+
+        A call of half as many steps costs as much Python, so that the difference is the device's time alone.
+        """
+        lengths = (self.per_call, max(1, self.per_call // 2))
+        times = {length: [] for length in lengths}
+        for _ in range(rounds):
+            for length in lengths:
+                start = time.perf_counter()
+                self._call(length)
+                times[length].append(time.perf_counter() - start)
+        whole, half = (statistics.median(times[length]) for length in lengths)
+        device = (whole - half) / (lengths[0] - lengths[1]) * lengths[0]
+        return max(0.0, 1 - device / whole)
+
     def versions(self) -> dict[str, str]:
         """Of the packages that bear on the speed."""
-        from resnet_keras.training.environment import describe
+        import keras
 
-        here = describe()
-        return {"backend": here["backend"], **here["packages"]}
+        from resnet_keras.training.environment import versions
+
+        return {"backend": keras.config.backend(), **versions()}

@@ -38,6 +38,7 @@ def engine(network, optimizer, *held, **options):
         **options: `apply`: makes (pictures, labels) of `held` and the plan of one batch; default: `augment.apply`.
             `micro_batch`: images taken at a time, whose gradients are added up before the step, and over which BN takes
             its statistics; 0 for the whole batch. `xla`: compile with XLA where that is a choice (TensorFlow).
+            `most`: steps of the longest call that will come, for which JAX compiles once.
             `layout`: spread each batch over the devices of a `keras.distribution.DataParallel`, under which the
             network was made (JAX).
 
@@ -139,8 +140,8 @@ COMPILERS = {"tensorflow": _tensorflow_compiled, "jax": _jax_compiled}
 class Engine:
     """What the engines share: the interface, and the state by name."""
 
-    def __init__(self, network, optimizer, *held, apply=augment.apply, micro_batch=0):
-        self.network, self.optimizer = network, optimizer
+    def __init__(self, network, optimizer, *held, apply=augment.apply, micro_batch=0, most=1):
+        self.network, self.optimizer, self.most = network, optimizer, most
         self.apply, self.micro_batch = apply, micro_batch
         self.batch_of_test = 500
         self.load(*held)
@@ -265,7 +266,8 @@ class JaxEngine(Engine):
     """Steps in a loop within one compiled call; the state lives on the device between calls.
 
     The number of steps is an argument of the loop, and shorter calls take the arrays of the longest: XLA compiles once,
-    for tens of seconds on a GPU, whatever the intervals of a recipe make of the calls. A single step has no loop.
+    for tens of seconds on a GPU, whatever the intervals of a recipe make of the calls. There is no loop as long as all
+    calls take one step, which is how a CPU is at its fastest.
 
     Over several devices, each holds the network and what the plans speak of; the places of each batch are shared out.
     """
@@ -278,7 +280,6 @@ class JaxEngine(Engine):
         rate = [variable is optimizer.learning_rate for variable in optimizer.variables]
         self.rate_index = rate.index(True)
         whole = {"out_shardings": self._sharding()} if layout else {}
-        self.most = 1
         self.steps = jax.jit(self._steps, donate_argnums=0, **whole)
         self.single = jax.jit(self._single, donate_argnums=0, **whole)
         self.test_step_compiled = jax.jit(self._test_step, **whole)
@@ -323,10 +324,9 @@ class JaxEngine(Engine):
         """See `Engine.train`."""
         count = len(rates)
         self.most = max(self.most, count)
-        length = self.most if count > 1 else 1
-        plan = plan._make(self._placed(_filled(field, length), None, "batch") for field in plan)
-        arguments = (self._gather(), self.held, plan, self._placed(_filled(rates, length)))
-        values, results = self.steps(*arguments, count) if count > 1 else self.single(*arguments)
+        plan = plan._make(self._placed(_filled(field, self.most), None, "batch") for field in plan)
+        arguments = (self._gather(), self.held, plan, self._placed(_filled(rates, self.most)))
+        values, results = self.steps(*arguments, count) if self.most > 1 else self.single(*arguments)
         self._scatter(values)
         return np.array(results)[:count]
 

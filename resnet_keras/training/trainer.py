@@ -138,6 +138,7 @@ class Trainer:
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
         self.steps_per_call = min(self.steps_per_call, self.feed.most_steps or self.steps_per_call)
         options = {"apply": self.feed.apply, "micro_batch": recipe.micro_batch, "xla": device.settings().xla, **spread}
+        options["most"] = self.steps_per_call
         self.engine = engine(self.network, optimizer, *self.feed.held, **options)
 
     def _resume(self):

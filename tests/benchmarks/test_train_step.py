@@ -61,7 +61,7 @@ def test_turns_are_interleaved_and_of_equal_length():
 def test_the_ratio_is_that_of_medians():
     ours, theirs = Fake("resnet_keras", 1, []), Fake("Keras fit", 1, [])
     times = [[1.0, 2.0, 1.0], [3.0, 3.0, 9.0]]
-    rows = train_step._rows("resnet8", [ours, theirs], times, SimpleNamespace(batch_size=12, rounds=3))
+    rows = train_step.rows_of("resnet8", [ours, theirs], times, SimpleNamespace(batch_size=12, rounds=3))
     assert [row["images_per_second"] for row in rows] == [12.0, 4.0]
     assert [row["ours_faster"] for row in rows] == [1.0, 3.0]
     assert rows[1]["lower_quartile"] < 4.0 <= rows[1]["upper_quartile"]
@@ -112,7 +112,7 @@ def test_what_was_just_measured_is_resumed_not_repeated(tmp_path, monkeypatch, c
     assert [row["network"] for row in records.read(tmp_path / "train_step.csv")] == ["resnet20", "resnet56"]
     assert (tmp_path / "train_step.png").stat().st_size > 10_000
     old = rows_of("resnet20", 100, measured="2020-01-01T00:00+00:00")
-    assert records.age_hours(old[0]) > command.FRESH_HOURS
+    assert records.age_hours(old[0]) > records.FRESH_HOURS
 
 
 def test_a_skipped_contender_is_in_the_table_and_not_in_the_figure(tmp_path):
