@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import figure, page, records, train_step
 
-BENCHMARKS = ("train_step", "profile", "data", "evaluation", "startup", "memory", "imagenet_data")
+BENCHMARKS = ("train_step", "profile", "startup", "evaluation", "data", "memory", "imagenet_data")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, side by side with peers.")
     made.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}; default: all")
     made.add_argument("--networks", nargs="+", default=list(train_step.NETWORKS), help="of train_step")
-    made.add_argument("--rounds", type=int, default=7, help="interleaved rounds that count (default: 7)")
+    made.add_argument("--rounds", type=int, default=5, help="interleaved rounds that count (default: 5)")
     made.add_argument("--turn", type=float, default=2.5, help="seconds of a contender's turn in train_step")
     made.add_argument("--batch-size", type=int, default=128, help="of train_step")
     made.add_argument("--torch-python", help="a Python that has PyTorch; default: this one, where it has")
@@ -60,12 +60,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
-    """Measure one benchmark and, where there is a folder, write its CSV as soon as there are rows."""
+    """Measure one benchmark and, where there is a folder, write its CSV: that of `train_step` network by network."""
     module = importlib.import_module(f"benchmarks.{name}")
     path = folder / f"{name}.csv" if folder else None
-    kept = records.read(path) if path and name == "train_step" else []
-    if path and resume:
-        fresh = {row.get("network") for row in records.read(path) if records.age_hours(row) < records.FRESH_HOURS}
+    before = records.read(path) if path else []
+    if resume:
+        fresh = {row.get("network") for row in before if records.age_hours(row) < records.FRESH_HOURS}
         options = dataclasses.replace(options, networks={k: v for k, v in options.networks.items() if k not in fresh})
         if fresh and (name != "train_step" or not options.networks):
             print(f"{name}: measured in the last {records.FRESH_HOURS:g} hours already")
@@ -75,12 +75,13 @@ def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
     for part in module.measure(options):
         print(records.text(part), flush=True)
         rows += part
-        if path:
-            measured = {row.get("network") for row in rows}
-            records.write(path, [row for row in kept if row.get("network") not in measured] + rows)
-    if path and name == "train_step":
-        figure.draw(path)
-    if path:
+        if path and name == "train_step":
+            measured = {row["network"] for row in rows}
+            records.write(path, [row for row in before if row["network"] not in measured] + rows)
+            figure.draw(path)
+    if path and rows:
+        if name != "train_step":
+            records.write(path, rows)
         page.write(folder, (*BENCHMARKS, "gpu"))
 
 

@@ -31,7 +31,7 @@ def measure(options):
                 times[name].append(time.perf_counter() - start)
     yield [_row(name, "", values, COMMANDS[name][1], environment) for name, values in times.items()]
     for network, limit in ({"resnet8": ""} if options.smoke else FIRST_STEPS).items():
-        yield _first_steps(network, limit, 1 if options.smoke else 3, environment)
+        yield _first_steps(network, limit, min(3, options.rounds), environment)
 
 
 def _first_steps(network: str, limit, rounds: int, environment: dict) -> list[dict]:

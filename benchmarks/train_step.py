@@ -6,6 +6,7 @@ lies between the turns of the others. After a warm-up round come the rounds that
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import importlib.util
 import shutil
@@ -36,17 +37,26 @@ def measure(options):
 
 
 def start(stack, network, contenders, options) -> tuple[list[Worker], list[dict]]:
-    """The workers that run, and rows that say why the others do not."""
+    """The workers that run, and rows that say why the others do not; a core starts one at a time."""
+    from resnet_keras.training import device
+
     workers, rows = [], []
-    for contender in contenders:
-        print(f"{network}: starting {contender.title}", flush=True)
-        try:
-            _check(contender, options.torch_python)
-            workers.append(stack.enter_context(Worker(contender, network, options.batch_size, options.torch_python)))
-        except Skipped as reason:
-            print(f"{network}: without {contender.title}: {reason}", flush=True)
-            rows.append({**_names(network, contender), "note": f"skipped: {reason}"})
+    with concurrent.futures.ThreadPoolExecutor(device.cores()) as pool:
+        starting = [pool.submit(_start, network, contender, options) for contender in contenders]
+        for contender, begun in zip(contenders, starting, strict=True):
+            try:
+                workers.append(begun.result())
+                stack.callback(workers[-1].stop)
+                print(f"{network}: {contender.title} is ready", flush=True)
+            except Skipped as reason:
+                print(f"{network}: without {contender.title}: {reason}", flush=True)
+                rows.append({**_names(network, contender), "note": f"skipped: {reason}"})
     return workers, rows
+
+
+def _start(network: str, contender: Contender, options) -> Worker:
+    _check(contender, options.torch_python)
+    return Worker(contender, network, options.batch_size, options.torch_python)
 
 
 def _check(contender: Contender, torch_python: str | None) -> None:
@@ -109,8 +119,6 @@ def rows_of(network, workers, times, options) -> list[dict]:
                 "lower_quartile": records.rounded(found["low"]),
                 "upper_quartile": records.rounded(found["high"]),
                 "ours_faster": records.rounded(ours / found["median"], 3) if ours else "",
-                "build_seconds": records.rounded(worker.started["build"], 3),
-                "first_step_seconds": records.rounded(worker.started["first_step"], 3),
                 "batch_size": options.batch_size,
                 "rounds": options.rounds,
                 "versions": records.listed(worker.started["versions"]),

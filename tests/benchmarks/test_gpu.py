@@ -70,4 +70,4 @@ def test_smoke_writes_the_csv_and_goes_on_from_it(tmp_path):
     assert "backend=jax" in ours["versions"] and 0 <= float(ours["python_percent"]) <= 100
     assert np.isfinite(float(ours["images_per_second"])) and twin["note"].startswith("skipped")
     again = subprocess.run([*command, "--resume"], env=variables, capture_output=True, text=True, timeout=120)
-    assert again.returncode == 0 and "starting" not in again.stdout
+    assert again.returncode == 0 and "ready" not in again.stdout

@@ -92,7 +92,7 @@ def test_a_mistake_is_refused(capsys, arguments):
 def rows_of(network, speed, **more):
     row = {"network": network, "contender": "resnet_keras", "precision": "bfloat16", "images_per_second": speed}
     row |= {"lower_quartile": speed - 5, "upper_quartile": speed + 5, "ours_faster": 1.0, "device": "test CPU"}
-    return [row | {"measured": records.now()} | more]
+    return [dict.fromkeys(records.ENVIRONMENT, "0") | row | {"measured": records.now()} | more]
 
 
 def test_what_was_just_measured_is_resumed_not_repeated(tmp_path, monkeypatch, capsys):
@@ -111,6 +111,7 @@ def test_what_was_just_measured_is_resumed_not_repeated(tmp_path, monkeypatch, c
     assert asked == ["resnet20", "resnet56"] and "already" in capsys.readouterr().out
     assert [row["network"] for row in records.read(tmp_path / "train_step.csv")] == ["resnet20", "resnet56"]
     assert (tmp_path / "train_step.png").stat().st_size > 10_000
+    assert "## train_step" in (tmp_path / "README.md").read_text()
     old = rows_of("resnet20", 100, measured="2020-01-01T00:00+00:00")
     assert records.age_hours(old[0]) > records.FRESH_HOURS
 

@@ -100,7 +100,7 @@ def test_jax_takes_the_same_steps(tiny, tmp_path):
     np.savez(tmp_path / "tiny.npz", x=tiny.train.images, y=tiny.train.labels)
     asked = subprocess.run(
         [sys.executable, "-c", OTHER_BACKEND, str(tmp_path / "tiny.npz")],
-        env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert asked.returncode == 0, asked.stderr[-2000:]
     other, (error, entropy), looped, compiled = json.loads(asked.stdout.splitlines()[-1])
