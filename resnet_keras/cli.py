@@ -17,6 +17,7 @@ import resnet_keras
 from resnet_keras.errors import UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
 from resnet_keras.models.catalogue import architecture
+from resnet_keras.report.text import plain
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import PRESETS, Recipe, preset
 
@@ -31,6 +32,16 @@ Weights = Annotated[
     Path | None, Parameter(help="Weights of that network: .safetensors, .keras or .h5, of this package or a peer's.")
 ]
 
+
+def whole_numbers(kind, tokens):
+    """Whole numbers as they are written; the library would round 1.5 without a word."""
+    numbers = [int(token.value) for token in tokens]
+    return numbers[0] if kind is int else tuple(numbers)
+
+
+Whole = Annotated[int, Parameter(converter=whole_numbers)]
+WHOLE = {int: Whole, tuple[int, ...]: Annotated[tuple[int, ...], Parameter(converter=whole_numbers)]}
+
 app = App(
     name="resnet-keras",
     version=resnet_keras.__version__,
@@ -41,7 +52,7 @@ app = App(
 
 def recipe_options() -> type:
     """Every field of `Recipe` as an option that may be left out, with the field's own documentation."""
-    types = typing.get_type_hints(Recipe)
+    types = {name: WHOLE.get(kind, kind) for name, kind in typing.get_type_hints(Recipe).items()}
     fields = [(field.name, types[field.name] | None, None) for field in dataclasses.fields(Recipe)]
     options = dataclasses.make_dataclass("RecipeOptions", fields, frozen=True, kw_only=True)
     options.__doc__, options.__module__ = Recipe.__doc__, __name__
@@ -68,11 +79,12 @@ def train(
     *,
     data: str | None = None,
     data_dir: DataDir = None,
-    seed: int = 0,
+    seed: Whole = 0,
     shortcut: Literal["A", "B", "C", "none"] | None = None,
     scale: Scale | None = None,
     devices: int | Literal["all"] = 1,
     force: bool = False,
+    deterministic: bool = False,
     results: Results = None,
     recipe: Annotated[RecipeOptions | None, Parameter(name="*")] = None,
 ):
@@ -98,15 +110,16 @@ def train(
         How many devices share each batch, or all: docs/scaling.md. More than one on JAX (KERAS_BACKEND=jax) only.
     force
         Repeat a run that is done.
+    deterministic
+        The same bits every time on a GPU too, more slowly. On a CPU they are the same without it.
     """
-    from resnet_keras.quiet import load_keras
     from resnet_keras.training.run import Run
 
     scale = scale or ("paper" if architecture(network).family == "cifar" else "imagenet")
     data = data or ("imagenet2012" if scale == "imagenet" else "cifar10")
     chosen = recipe_from(scale, recipe)
     Run(network, data, chosen, seed, shortcut)  # refuses a mistake before anything slow begins
-    load_keras()
+    load_keras_as(deterministic)
     from resnet_keras.training import device, parallel, trainer
 
     parallel.join()
@@ -132,11 +145,12 @@ def run(
     scale: Scale | None = None,
     data: str | None = None,
     data_dir: DataDir = None,
-    seeds: int = 1,
+    seeds: Whole = 1,
     precision: Precision = "auto",
     budget: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     dry_run: bool = False,
     force: bool = False,
+    deterministic: bool = False,
     results: Results = None,
 ):
     """Train what is missing of an experiment, then draw its table and figure.
@@ -161,10 +175,14 @@ def run(
         Only list the runs and the estimated time.
     force
         Repeat runs that are done.
+    deterministic
+        The same bits every time on a GPU too, more slowly. On a CPU they are the same without it.
     """
     from resnet_keras.experiments import runner
 
     scale = scale or ("smoke" if name == "all" else next(iter(experiment(name).networks)))
+    if deterministic:
+        load_keras_as(deterministic)
     if name == "all" or budget is not None:
         if force:
             raise UserError("--force goes with one experiment and without --budget: leave it out.")
@@ -179,6 +197,18 @@ def run(
         return
     _, identity = runner.run(name, scale=scale, **options, force=force, store=store)
     print_report(store, name, scale, identity.title)
+
+
+def load_keras_as(deterministic: bool) -> None:
+    """Import Keras and its backend, with deterministic kernels if that is asked for."""
+    if deterministic:
+        from resnet_keras.training import determinism
+
+        determinism.enable()
+    else:
+        from resnet_keras.quiet import load_keras
+
+        load_keras()
 
 
 def run_by_worth(experiments, budget: str | None, dry_run: bool, store: Store, asked: dict) -> None:
@@ -289,7 +319,7 @@ def evaluate(
     data: str | None = None,
     data_dir: DataDir = None,
     views: Literal["1", "10", "multiscale"] = "1",
-    precise_bn: int = 0,
+    precise_bn: Whole = 0,
     results: Results = None,
 ):
     """Test a trained network: top-1 error and, of more than five classes, top-5.
@@ -329,7 +359,7 @@ def predict(
     *pictures: Path,
     weights: Weights = None,
     classes: Path | None = None,
-    top: int = 3,
+    top: Whole = 3,
     json: bool = False,
     sheet: Path | None = None,
     results: Results = None,
@@ -450,7 +480,7 @@ def publish(
 
 
 @app.command
-def summary(name: str, /, *, shortcut: Literal["A", "B", "C", "none"] | None = None, classes: int | None = None):
+def summary(name: str, /, *, shortcut: Literal["A", "B", "C", "none"] | None = None, classes: Whole | None = None):
     """Print a network stage by stage, as the paper's Table 1 does, with its parameters and multiply-adds.
 
     Parameters
@@ -479,11 +509,19 @@ def list_(*, results: Results = None):
     for chosen in EXPERIMENTS.values():
         print(f"  {chosen.name:12} {chosen.title} ({chosen.place})")
     print(f"Scales:      {', '.join(SCALES)} ({', '.join(f'{PRESETS[s].iterations:,}' for s in SCALES)} iterations)")
-    print(f"Published:   {', '.join(folder.name for folder in Store(results).models()) or 'none'}")
+    print(f"Published:   {', '.join(plain(folder.name) for folder in Store(results).models()) or 'none'}")
     runs = Store(results).runs()
     print(f"Runs:        {len(runs)}")
     for folder in runs:
-        print(f"  {folder.name:48} {folder.status}")
+        print(f"  {plain(folder.name):48} {_status(folder)}")
+
+
+def _status(folder) -> str:
+    """A run's status for people; a folder may have been copied from anywhere."""
+    try:
+        return plain(folder.status)
+    except UserError:
+        return "cannot be read"
 
 
 @app.command
@@ -523,11 +561,13 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
     except ProcessLost as error:
         print(f"resnet-keras: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # the usual way out would wait for the lost process
+    except UnicodeEncodeError:
+        _fail(2, "an argument holds bytes that are no text: give names in UTF-8.")
     except OSError as error:
         _fail(1, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     sys.exit(0)
 
 
 def _fail(code: int, message: str) -> typing.NoReturn:
-    print(f"resnet-keras: {' '.join(message.split())}", file=sys.stderr)
+    print(f"resnet-keras: {plain(message)}", file=sys.stderr)  # names in it may be anybody's
     sys.exit(code)

@@ -7,3 +7,9 @@ class UserError(ValueError):
     The message is one clear line: what was given, what is allowed, and what to do. The command line prints it
     without a traceback.
     """
+
+
+def first_line(error: Exception, longest: int = 200) -> str:
+    """What another library's error says first, short enough for a line of ours."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line if len(line) <= longest else f"{line[:longest]}..."

@@ -31,6 +31,26 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     _flush_folder(path.parent)
 
 
+def flush(path: Path) -> None:
+    """Bring a file that a library has written onto the disk, as a rename over another one needs it."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def read_text(path: Path, largest: int) -> str:
+    """The text of a file that somebody else may have made.
+
+    Raises:
+        OSError: It is not there or cannot be read.
+        ValueError: It is larger than `largest` bytes, or not UTF-8; of a larger one nothing is kept in memory.
+    """
+    with open(path, "rb") as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it is larger than the {largest:,} bytes that are allowed")
+    return content.decode("utf-8")
+
+
 def _flush_folder(folder: Path) -> None:
     """Make the rename itself survive a power cut, where the system lets a folder be opened."""
     with contextlib.suppress(OSError):

@@ -96,8 +96,10 @@ class Lock:
 
         Raises:
             Lost: It is not.
+            OSError: The folder is gone.
         """
         if not self._mine():
+            os.stat(self.path.parent)
             owner = _shown(_read(self.path))
             raise Lost(f"{self.what} was taken over by {owner} while this process stood still: it stops here.")
 

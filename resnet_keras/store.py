@@ -23,16 +23,22 @@ import contextlib
 import csv
 import fnmatch
 import functools
+import hashlib
 import io
 import json
+import os
 from pathlib import Path
 
-from resnet_keras.errors import UserError
-from resnet_keras.files import write_atomically, write_json
+from resnet_keras.errors import UserError, first_line
+from resnet_keras.files import flush, read_text, write_atomically, write_json
 from resnet_keras.locks import Lock
 from resnet_keras.paths import checkout, results_dir
+from resnet_keras.untrusted import refuse_bombs
 
 MEASUREMENTS = ("responses", "gradients", "lesion")
+DONE = ("finished", "diverged")
+LARGEST_JSON = 2**20  # bytes; ours have a thousand
+LARGEST_HISTORY = 2**28  # bytes; one of 64,000 rows has five million
 SMALL = ("config.json", "environment.json", "history.csv", "summary.json", *(f"{name}.csv" for name in MEASUREMENTS))
 NETWORK = "network.keras"
 CHECKPOINT = "checkpoint-*.safetensors"
@@ -83,7 +89,7 @@ class RunFolder:
     @property
     def done(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.status in ("finished", "diverged")
+        return self.status in DONE
 
     @property
     def history(self):
@@ -91,9 +97,9 @@ class RunFolder:
         import pandas
 
         try:
-            return pandas.read_csv(self.path / "history.csv")
+            return pandas.read_csv(io.StringIO(self._history_text()))
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.name}/history.csv cannot be read ({error}): repeat the run with --force.") from None
+            raise self._unreadable("history.csv", error) from None
 
     def columns(self, *names: str) -> list[list[float]]:
         """Some columns of the history, row by row, NaN where blank: for thousands of runs much faster than `history`.
@@ -102,13 +108,20 @@ class RunFolder:
             UserError: The file cannot be read or lacks a column.
         """
         try:
-            with open(self.path / "history.csv", encoding="utf-8", newline="") as file:
-                rows = csv.reader(file)
-                header = next(rows, [])
-                places = [header.index(name) for name in names]
-                return [[float(row[place] or "nan") for place in places] for row in rows]
+            rows = csv.reader(io.StringIO(self._history_text()))
+            header = next(rows, [])
+            places = [header.index(name) for name in names]
+            return [[float(row[place] or "nan") for place in places] for row in rows]
         except (OSError, ValueError, IndexError, csv.Error) as error:
-            raise UserError(f"{self.name}/history.csv cannot be read ({error}): repeat the run with --force.") from None
+            raise self._unreadable("history.csv", error) from None
+
+    def _history_text(self) -> str:
+        """The history as text, checked against what the summary of a finished run says of it."""
+        text = read_text(self.path / "history.csv", LARGEST_HISTORY)
+        summary = self.summary or {}
+        if summary.get("status") in DONE and summary.get("history_sha256", _digest(text)) != _digest(text):
+            raise ValueError("it is not what the training wrote")
+        return text
 
     def has_measurement(self, name: str) -> bool:
         """Whether `write_measurement` has been here."""
@@ -126,9 +139,10 @@ class RunFolder:
         if not path.is_file():
             return None
         try:
-            return pandas.read_csv(path)
+            return pandas.read_csv(io.StringIO(read_text(path, LARGEST_HISTORY)))
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.name}/{path.name} cannot be read ({error}): delete it and measure again.") from None
+            why = first_line(error)
+            raise UserError(f"{self.name}/{path.name} cannot be read ({why}): delete it and measure again.") from None
 
     def write_measurement(self, name: str, rows: list[dict]) -> None:
         """Replace a measurement by these rows, a dictionary each with the same keys."""
@@ -154,13 +168,18 @@ class RunFolder:
         """The trained network.
 
         Raises:
-            UserError: The run has left no network here.
+            UserError: The run has left no network here, or the file cannot be read or would run code.
         """
         if not self.network_file.is_file():
             raise UserError(f"{self.name} has no network.keras here: train it again with --force, or copy the file in.")
         import keras
 
-        return keras.saving.load_model(self.network_file, compile=False, safe_mode=True)
+        try:
+            refuse_bombs(self.network_file)
+            return keras.saving.load_model(self.network_file, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises many kinds for files that are damaged or not its own
+            why = first_line(error)
+            raise UserError(f"{self.name}/network.keras cannot be read ({why}): train it again with --force.") from None
 
     def lock(self, wait: bool = True) -> Lock:
         """What a process holds while it changes the run: ``with folder.lock(): ...``; see `resnet_keras.locks`."""
@@ -197,7 +216,9 @@ class RunFolder:
         write_atomically(self.path / "history.csv", _csv(rows))
 
     def write_summary(self, summary: dict) -> None:
-        """Replace the summary."""
+        """Replace the summary. That of an ended run vouches for the history as it is now."""
+        if summary["status"] in DONE and (self.path / "history.csv").is_file():
+            summary = {**summary, "history_sha256": _digest(read_text(self.path / "history.csv", LARGEST_HISTORY))}
         write_json(self.path / "summary.json", summary)
 
     def replace_config(self, config: dict) -> None:
@@ -212,19 +233,31 @@ class RunFolder:
     def save_network(self, network) -> None:
         """Write the trained network, atomically."""
         part = self.path / ".network.tmp.keras"
-        network.save(part)
-        part.replace(self.network_file)
+        try:
+            network.save(part)
+            flush(part)
+            os.replace(part, self.network_file)
+        finally:
+            part.unlink(missing_ok=True)
 
     def _read(self, name: str) -> dict | None:
         try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+            content = json.loads(read_text(self.path / name, LARGEST_JSON))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.name}/{name} cannot be read ({error}): repeat the run with --force.") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._unreadable(name, error) from None
         if not isinstance(content, dict):
             raise UserError(f"{self.name}/{name} holds no JSON object: repeat the run with --force.")
         return content
+
+    def _unreadable(self, name: str, error: Exception) -> UserError:
+        return UserError(f"{self.name}/{name} cannot be read ({first_line(error)}): repeat the run with --force.")
+
+
+def _digest(text: str) -> str:
+    """SHA-256 of a text, whatever ends its lines: a checkout on Windows may have changed that."""
+    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
 
 
 class SilentFolder(RunFolder):

@@ -27,6 +27,8 @@ SPLITS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 LAYOUT = "{train,test}/<class>/*.{png,jpg}"
 LARGEST = 64 * 2**20  # bytes of one encoded picture
+LARGEST_PIXELS = 2**26  # of one picture; a few kilobytes can stand for many more
+LARGEST_HEADER = 2**20  # bytes of what an archive says of one member beside its name
 _DEEP = ("I", "F")  # Pillow's modes of more than 8 bits; converting them to RGB would clip
 
 
@@ -84,6 +86,8 @@ def decode(picture: Picture) -> np.ndarray:
         naming(picture.where, ("PNG", "JPEG")),
         Image.open(io.BytesIO(picture.encoded), formats=("PNG", "JPEG")) as image,
     ):
+        if image.width * image.height > LARGEST_PIXELS:
+            raise UserError(f"{picture.where} has more than {LARGEST_PIXELS} pixels; make it smaller or remove it")
         if image.mode.startswith(_DEEP):
             raise UserError(f"{picture.where} has more than 8 bits a value; only 8-bit pictures can be used")
         return np.array(image.convert("RGB"))
@@ -131,13 +135,25 @@ def read_archive(archive: Path) -> Iterator[Picture]:
             belongs.
     """
     try:
-        with tarfile.open(archive, "r|*") as tar:
+        with tarfile.open(archive, "r|*", tarinfo=_Member) as tar:
             for member in tar:
                 path = _checked(archive, member)
                 if path is not None:
                     yield Picture(path.parts[0], path.parts[1], f"{archive}: {path}", tar.extractfile(member).read())
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise UserError(f"{archive} is no readable tar archive ({error}); copy or download it again") from None
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose extended headers, which Python reads into memory whole, are of a sensible size."""
+
+    @classmethod
+    def frombuf(cls, *arguments, **keywords):
+        """See `tarfile.TarInfo.frombuf`."""
+        member = super().frombuf(*arguments, **keywords)
+        if member.type not in tarfile.REGULAR_TYPES and member.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size} bytes")
+        return member
 
 
 def _checked(archive: Path, member: tarfile.TarInfo) -> PurePosixPath | None:
@@ -147,12 +163,12 @@ def _checked(archive: Path, member: tarfile.TarInfo) -> PurePosixPath | None:
         return None
     if not member.isfile():
         raise UserError(f"{archive} holds {member.name!r}, a link or a device; it may hold only folders and files")
+    if member.size > LARGEST:
+        raise UserError(f"{archive} holds {member.name!r} of {member.size} bytes; {LARGEST} are allowed")
     if not is_picture(path.name):
         return None
     if len(path.parts) != 3 or path.parts[0] not in SPLITS or path.parts[1].startswith("."):
         raise UserError(f"{archive} holds {member.name!r}; its pictures must lie in {LAYOUT}")
-    if member.size > LARGEST:
-        raise UserError(f"{archive} holds {member.name!r} of {member.size} bytes; {LARGEST} are allowed")
     return path
 
 

@@ -99,7 +99,7 @@ def architecture(name: str) -> Architecture:
     Raises:
         UserError: The name is unknown (with near matches) or its depth does not exist (with the nearest that do).
     """
-    match = re.fullmatch(r"(plain|resnet|vgg)(\d{1,5})", str(name))
+    match = re.fullmatch(r"(plain|resnet|vgg)([0-9]{1,5})", str(name))
     if not match:
         near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the paper's are {', '.join(names())}."
@@ -226,8 +226,8 @@ def assemble(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0
 
 def _checked_classes(classes, family: str) -> int:
     classes = CLASSES[family] if classes is None else classes
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
-        raise UserError(f"classes={classes!r}: give a whole number of classes, 1 or more.")
+    if not isinstance(classes, int) or isinstance(classes, bool) or not 1 <= classes <= 10**6:
+        raise UserError(f"classes={classes!r}: give a whole number of classes from 1 to 1,000,000.")
     return classes
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from resnet_keras.errors import first_line
 from resnet_keras.files import write_atomically
 
 KEPT = 2  # the newest, and one to fall back to where that one is damaged
@@ -40,8 +41,8 @@ def load_checkpoint(folder: Path, warn=print) -> tuple[dict[str, np.ndarray], di
     for path in reversed(checkpoints(folder)):
         try:
             return _read(path)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            warn(f"{path.name} is damaged ({error}): going back to the checkpoint before it.")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+            warn(f"{path.name} is damaged ({first_line(error)}): going back to the checkpoint before it.")
     return None
 
 
@@ -62,7 +63,10 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
     if metadata.get("sha256") != _digest(tensors, metadata.get("state", "")):
         raise ValueError("its checksum does not match")
-    return tensors, json.loads(metadata["state"])
+    state = json.loads(metadata["state"])
+    if not isinstance(state, dict):
+        raise ValueError("it holds no state")
+    return tensors, state
 
 
 def _digest(tensors: dict[str, np.ndarray], text: str) -> str:

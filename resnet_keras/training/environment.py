@@ -7,7 +7,7 @@ import platform
 import subprocess
 
 from resnet_keras.paths import checkout
-from resnet_keras.training import device
+from resnet_keras.training import determinism, device
 
 PACKAGES = ("resnet-keras", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets", "pillow")
 
@@ -29,6 +29,7 @@ def describe() -> dict:
         "packages": versions(),
         "commit": commit,
         "dirty": dirty,
+        **({"deterministic": True} if determinism.enabled else {}),
     }
 
 

@@ -78,7 +78,7 @@ class Recipe:
         Raises:
             UserError: Naming the field, the value and what is allowed.
         """
-        object.__setattr__(self, "drops", tuple(self.drops))
+        object.__setattr__(self, "drops", tuple(self.drops) if isinstance(self.drops, list) else self.drops)
         for field, (allowed, description) in RANGES.items():
             value = getattr(self, field)
             if not _is_number(value, RANGES[field]) or not allowed(value):
@@ -86,7 +86,7 @@ class Recipe:
         for field, choices in CHOICES.items():
             if getattr(self, field) not in choices:
                 raise UserError(f"{field}={getattr(self, field)!r}: use one of {', '.join(map(str, choices))}.")
-        if not all(isinstance(drop, int) and drop > 0 for drop in self.drops) or list(self.drops) != sorted(self.drops):
+        if not _are_drops(self.drops):
             raise UserError(f"drops={self.drops!r}: give iterations in ascending order, such as (32000, 48000).")
         if self.micro_batch and self.batch_size % self.micro_batch:
             raise UserError(
@@ -138,8 +138,8 @@ OBSERVING = ("log_interval", "test_interval", "checkpoint_interval", "steps_per_
 POSITIVE = (lambda value: value >= 1, "a whole number, 1 or more")
 RATE = (lambda value: 0 < value <= 100, "a number above 0, at most 100")
 RANGES = {
-    "iterations": POSITIVE,
-    "batch_size": POSITIVE,
+    "iterations": (lambda value: 1 <= value <= 10**8, "a whole number from 1 to 100,000,000"),
+    "batch_size": (lambda value: 1 <= value <= 10**6, "a whole number from 1 to 1,000,000"),
     "micro_batch": (lambda value: value >= 0, "a whole number of images, 0 for the whole batch"),
     "learning_rate": RATE,
     "drop_factor": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
@@ -166,9 +166,15 @@ CHOICES = {
 }
 
 
+def _are_drops(value) -> bool:
+    whole = isinstance(value, tuple) and all(isinstance(drop, int) and not isinstance(drop, bool) for drop in value)
+    return whole and all(drop > 0 for drop in value) and list(value) == sorted(value)
+
+
 def _is_number(value, row) -> bool:
     kinds = int if "whole" in row[1] else (int, float)
-    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    whole = isinstance(value, int)  # which may be too large to ask whether it is finite
+    return isinstance(value, kinds) and not isinstance(value, bool) and (whole or math.isfinite(value))
 
 
 _PAPER = Recipe()
@@ -196,7 +202,7 @@ def preset(name: str) -> Recipe:
     Raises:
         UserError: Another name.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise UserError(f"unknown scale {name!r}: use one of {', '.join(PRESETS)}.")
     return PRESETS[name]
 

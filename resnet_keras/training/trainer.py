@@ -18,6 +18,9 @@ from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.run import Run
 from resnet_keras.training.schedule import learning_rate, plateaus, warmup_end
 
+EXPLODED = 100.0  # times the cross-entropy of guessing: beyond that, a loss has exploded
+PREDICTIONS = 500  # test pictures that are looked at for a constant prediction
+
 
 @parallel.together()
 def train(
@@ -146,10 +149,13 @@ class Trainer:
         if found is None:
             return
         tensors, state = found
-        self.iteration = state["iteration"]
-        self.trace[: self.iteration] = tensors.pop("trace")
-        self.rows, self.clock = state["rows"], state["clock"]
+        iteration, trace = state.get("iteration"), tensors.pop("trace", None)
+        if trace is None or not isinstance(iteration, int) or trace.shape != self.trace[:iteration].shape:
+            raise UserError(f"the checkpoint of {self.folder.name} is of another making: repeat the run with --force.")
         self.engine.restore(tensors)
+        self.iteration, self.trace[:iteration] = iteration, trace
+        # An older version of the project may have kept less: the history then begins here.
+        self.rows, self.clock = list(state.get("rows", [])), {**self.clock, **state.get("clock", {})}
 
     def train(self, deadline: Deadline | None = None) -> None:
         """Train to the end, or as far as the deadline lets it."""
@@ -321,6 +327,29 @@ class Trainer:
             f"after {self.iteration} iterations, {duration(self._elapsed())}"
         )
 
+    def _problem(self) -> str | None:
+        """What went wrong in the numbers, in words: the run may have ended all the same."""
+        entropy = self.trace[: self.iteration, 1]
+        wild = np.flatnonzero(~(entropy <= EXPLODED * np.log(len(self.dataset.classes))))  # NaN is above nothing
+        if len(wild):
+            kind = "exploding loss" if np.isfinite(entropy[wild[0]]) else "the loss is not a number"
+            return f"{kind} at iteration {wild[0] + 1}"
+        return self._constant_prediction()
+
+    def _constant_prediction(self) -> str | None:
+        """Looked for only where the last error is just what predicting a single class would give."""
+        test = self.dataset.test
+        shares = np.bincount(test.labels, minlength=len(self.dataset.classes)) / len(test.labels)
+        last = (self.rows[-1] if self.rows else {}).get("test_error")
+        if last is None:
+            return None
+        pictures = test.images[:PREDICTIONS]
+        for number in np.flatnonzero(np.isclose(last, 100.0 * (1.0 - shares), atol=1e-4)):
+            error, _ = self.engine.evaluate(pictures, np.full(len(pictures), number, np.int32))
+            if error == 0.0:
+                return f"constant prediction: class {number} for every picture"
+        return None
+
     def _summarize(self, status: str):
         last = {key: value for key, value in (self.rows[-1] if self.rows else {}).items() if key != "iteration"}
         if status == "finished" and self.held_out != "test":
@@ -331,6 +360,7 @@ class Trainer:
             "status": status,
             "iterations": self.iteration,
             **{key: value for key, value in last.items() if key not in ("images_per_second", "elapsed_seconds")},
+            "problem": self._problem(),
             "warmup_end": self._warmup_end(),
             "parameters": sum(int(np.prod(v.shape)) for v in self.network.trainable_variables),
             "images_per_second": float(np.median(speeds)) if speeds else None,
