@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
+from typing import NamedTuple
 
-from resnet_keras.models.catalogue import architecture
+from resnet_keras.models.catalogue import CLASSES, architecture
 from resnet_keras.store import Store
 from resnet_keras.training.run import Run
 
@@ -14,18 +16,90 @@ ASSUMED = 30e9
 FORWARD_SHARE = 3.0  # a forward pass takes about a third of a training step
 START_SECONDS = 15.0  # building, tracing and the first look at the data
 TEST_IMAGES = {"shapes32": 2_000, "imagenet2012": 50_000}
-# Multiply-adds of one picture through an ImageNet network, forward (Table 1, worked out by `resnet-keras summary`).
-IMAGENET = {
-    **{"plain18": 1.795e9, "resnet18": 1.795e9, "plain34": 3.644e9, "resnet34": 3.644e9},
-    **{"resnet50": 3.858e9, "resnet101": 7.570e9, "resnet152": 11.282e9, "vgg16": 15.47e9, "vgg19": 19.63e9},
-}
+VGG = {"vgg16": 15.47e9, "vgg19": 19.63e9}  # multiply-adds of one picture, forward, by `resnet-keras summary`
 
 
-def multiply_adds(network: str) -> float:
-    """Multiply-adds of one picture through a network, forward; on CIFAR, option A, linear in the depth (Sec. 4.2)."""
-    if network in IMAGENET:
-        return IMAGENET[network]
-    return 40.55e6 + (architecture(network).depth - 20) * 2.3593e6
+class Convolution(NamedTuple):
+    """A convolution with its BN: pixels of the kernel's side, channels in and out, pixels of the output's side."""
+
+    kernel: int
+    before: int
+    after: int
+    side: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one picture, forward."""
+        return self.kernel**2 * self.before * self.after * self.side**2
+
+    @property
+    def parameters(self) -> int:
+        """Trainable ones, gamma and beta included."""
+        return self.kernel**2 * self.before * self.after + 2 * self.after
+
+    @property
+    def kept(self) -> int:
+        """Numbers a picture that the way back needs: what BN takes in, and what the next convolution does."""
+        return 2 * self.after * self.side**2
+
+
+# Kernel of conv1, side of its output, side of the first stage's maps (Sec. 4.2, Table 1).
+STEMS = {"cifar": (3, 32, 32), "imagenet": (7, 112, 56)}
+KERNELS = {"basic": (3, 3), "bottleneck": (1, 3, 1)}
+
+
+@functools.cache
+def convolutions(network: str, shortcut: str | None = None) -> tuple[Convolution, ...]:
+    """Every convolution of a plain or residual network, from the arithmetic of its table alone; see `complexity`.
+
+    Args:
+        network: A name of the catalogue, but VGG's.
+        shortcut: Option; None for the paper's choice.
+    """
+    net = architecture(network)
+    kernel, stem_side, side = STEMS[net.family]
+    channels = 16 if net.family == "cifar" else 64
+    found = [Convolution(kernel, 3, channels, stem_side)]
+    for stage, (blocks, width) in enumerate(zip(net.blocks, net.filters, strict=True)):
+        for _ in range(blocks):
+            before = channels
+            kernels = KERNELS[net.block]
+            for place, size in enumerate(kernels):
+                after = 4 * width if len(kernels) == 3 and place == 2 else width
+                found.append(Convolution(size, channels, after, side >> stage))
+                channels = after
+            projects = {"B": before != channels, "C": True}.get(shortcut or net.shortcut, False)
+            found += [Convolution(1, before, channels, side >> stage)] if projects else []
+    return tuple(found)
+
+
+def multiply_adds(network: str, shortcut: str | None = None) -> float:
+    """Multiply-adds of one picture, forward, as the paper counts them; the classifier's included."""
+    if network in VGG:
+        return VGG[network]
+    found = convolutions(network, shortcut)
+    return sum(conv.multiply_adds for conv in found) + classifier(network)
+
+
+def classifier(network: str) -> int:
+    """Weights of the fully-connected layer, and so its multiply-adds."""
+    net = architecture(network)
+    return net.filters[-1] * (4 if net.block == "bottleneck" else 1) * CLASSES[net.family]
+
+
+def memory_gb(network: str, images: int, precision: str, shortcut: str | None = None) -> float:
+    """Estimated GiB of a training step: weights, gradients and velocities, and what the way back needs.
+
+    Args:
+        network: A name of the catalogue.
+        images: Taken at a time.
+        precision: "float32" or "bfloat16"; weights are float32 in both.
+        shortcut: Option; None for the paper's choice.
+    """
+    found = convolutions(network, shortcut)
+    weights = 3 * 4 * (sum(conv.parameters for conv in found) + classifier(network))
+    kept = {"float32": 4, "bfloat16": 2}[precision] * images * sum(conv.kept for conv in found)
+    return (weights + kept) / 2**30
 
 
 def seconds(run: Run, speed: float, done: int = 0, last: int | None = None) -> float:
@@ -52,7 +126,7 @@ def seconds_to_checkpoint(run: Run, speed: float, done: int = 0) -> float:
 
 def seconds_for(run: Run, images: float, speed: float) -> float:
     """Estimated wall time of what takes as long as training on so many images, from a fresh start."""
-    return START_SECONDS + images * multiply_adds(run.network) / speed
+    return START_SECONDS + images * multiply_adds(run.network, run.shortcut) / speed
 
 
 def measured_speed(store: Store, device: str, precision: str) -> float | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import shlex
 
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import cost, measurements
+from resnet_keras.experiments import cluster, cost, measurements
 from resnet_keras.experiments.catalogue import Experiment, experiment
+from resnet_keras.experiments.cluster import Cluster
 from resnet_keras.locks import Held
 from resnet_keras.store import Store
 from resnet_keras.training.progress import duration
@@ -25,6 +28,8 @@ def run(
     force: bool = False,
     train: bool = True,
     store: Store | None = None,
+    where: Cluster | None = None,
+    only: str | None = None,
 ) -> tuple[list[Run], Identity]:
     """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
 
@@ -38,9 +43,11 @@ def run(
         force: Repeat runs that are done.
         train: False only says what is there and what is missing, and how to run that.
         store: Default: the default results folder.
+        where: The Ray cluster to train on; None for this process.
+        only: "K/N": the K-th of N shares of the runs, for N machines that know nothing of each other.
 
     Returns:
-        The experiment's runs, all done unless `train` is False, and the data set's identity.
+        The experiment's runs, or the share of them, all done unless `train` is False, and the data set's identity.
 
     Raises:
         UserError: An argument, the data or a file cannot be used.
@@ -48,13 +55,29 @@ def run(
     """
     store, chosen = store or Store(), experiment(name)
     runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
+    runs = share(runs, only)
     print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
     if train:
-        execute(runs, identity, store=store, data_dir=data_dir, force=force)
+        train_all = functools.partial(cluster.execute, where=where) if where else execute
+        train_all(runs, identity, store=store, data_dir=data_dir, force=force)
         measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
     else:
         print(there_and_missing(chosen, runs, identity, store))
     return runs, identity
+
+
+def share(runs: list[Run], only: str | None) -> list[Run]:
+    """The K-th of N shares of some runs, every N-th of them, which may be none; all for None.
+
+    Raises:
+        UserError: `only` is no K/N with K from 1 to N.
+    """
+    if only is None:
+        return runs
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", only, re.ASCII)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UserError(f"only={only!r}: give K/N, the K-th of N shares of the runs, such as 1/4.")
+    return runs[int(match[1]) - 1 :: int(match[2])]
 
 
 def there_and_missing(experiment: Experiment, runs: list[Run], identity, store: Store) -> str:
