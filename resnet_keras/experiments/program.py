@@ -10,6 +10,7 @@ import statistics
 from typing import NamedTuple
 
 from resnet_keras.experiments import cost
+from resnet_keras.experiments.catalogue import DATA
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe, preset
@@ -21,7 +22,7 @@ ASSUMED_GPU = {"imagenet": 2_000 * 3.858e9, "cifar": 8_000 * 125.5e6}
 DEVICES = {"imagenet": 8, "cifar": 1}  # that share a batch, where there are so many: the paper's 8 on ImageNet
 EFFICIENCY = 0.9  # of the GPUs that share a batch, against as many that do not
 SEEDS = {"cifar": 5, "imagenet": 1}
-IMAGENET = Recipe(iterations=600_000, batch_size=256, drops=(300_000, 450_000))  # Sec. 3.4: up to 60 x 10^4 iterations
+SCALES = {"cifar": "paper", "imagenet": "imagenet"}
 PICTURES = {"cifar": "CIFAR-10", "imagenet": "ImageNet"}
 
 NETWORKS = (
@@ -60,7 +61,8 @@ def items(speeds: dict[str, float]) -> list[Item]:
     found = []
     for network, shortcut in NETWORKS:
         family = architecture(network).family
-        run = Run(network, PICTURES[family].lower(), preset("paper") if family == "cifar" else IMAGENET, 0, shortcut)
+        scale = SCALES[family]
+        run = Run(network, DATA[scale], preset(scale), 0, shortcut)
         found.append(Item(run, family, SEEDS[family], cost.seconds(run, speeds[family])))
     return found
 
@@ -123,7 +125,7 @@ def _runs(program: list[Item]) -> str:
     rows = []
     for item in program:
         run, size = item.run, item.run.recipe.batch_size
-        memory = [f"{cost.memory_gb(run.network, n, 'bfloat16', run.shortcut):.1f}" for n in (size, size // 4)]
+        memory = [f"{cost.memory_gb(run.network, n, 'bfloat16', run.shortcut):.1f}" for n in (size, 32)]
         hours = item.seconds / 3600
         million = cost.multiply_adds(run.network, run.shortcut) / 1e6
         rows.append((run.title, f"{million:,.0f}", *memory, f"{hours:,.1f}", item.seeds, f"{hours * item.seeds:,.0f}"))
@@ -131,7 +133,7 @@ def _runs(program: list[Item]) -> str:
         "network",
         "10⁶ mult-adds",
         "GiB, whole batch",
-        "GiB, a quarter",
+        "GiB, 32 images",
         "GPU hours a run",
         "seeds",
         "GPU hours",
