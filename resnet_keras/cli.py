@@ -148,9 +148,6 @@ def run(
     seeds: Whole = 1,
     precision: Precision = "auto",
     budget: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    on: str | None = None,
-    gpus_per_run: float | None = None,
-    cpus_per_run: int | None = None,
     only: str | None = None,
     dry_run: bool = False,
     force: bool = False,
@@ -175,12 +172,6 @@ def run(
         auto: that of runs already there, else the faster one of the device.
     budget
         A time such as 25m, 90s or 1h30m: stop by then with everything saved. The same command goes on.
-    on
-        ray: several runs at a time on this machine; ray:HOST:PORT: on the Ray cluster of this head. docs/scaling.md.
-    gpus_per_run
-        GPUs of a run with --on; a fraction lets runs share one. Default: 1 where the cluster has any.
-    cpus_per_run
-        CPU cores of a run with --on; default: 1.
     only
         K/N: the K-th of N shares of the runs, as in a job array; draws no table.
     dry_run
@@ -190,27 +181,26 @@ def run(
     deterministic
         The same bits every time on a GPU too, more slowly. On a CPU they are the same without it.
     """
-    from resnet_keras.experiments import cluster, runner
+    from resnet_keras.experiments import runner
 
     scale = scale or ("smoke" if name == "all" else next(iter(experiment(name).networks)))
     if deterministic:
         load_keras_as(deterministic)
     if name == "all" or budget is not None:
-        if force or on or only:
-            raise UserError("--force, --on and --only go with one experiment and without --budget: leave them out.")
+        if force or only:
+            raise UserError("--force and --only go with one experiment and without --budget: leave them out.")
         there = [chosen for chosen in EXPERIMENTS.values() if scale in chosen.networks]
         chosen = there if name == "all" else [experiment(name)]
         asked = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
         run_by_worth(chosen, budget, dry_run, Store(results), asked)
         return
-    where = cluster.cluster(on, gpus_per_run, cpus_per_run)
     runner.share([], only)  # refuses a mistake before anything slow begins
     store, options = Store(results), {"data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
     if dry_run:
         runs, identity = runner.plan(experiment(name), scale, **options, store=store)
         print_plan(runner.share(runs, only), identity, store)
         return
-    _, identity = runner.run(name, scale=scale, **options, force=force, store=store, where=where, only=only)
+    _, identity = runner.run(name, scale=scale, **options, force=force, store=store, only=only)
     if only:
         print(f"Share {only} is done; the same command without --only draws the table.")
         return

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import shlex
 
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import cluster, cost, measurements
+from resnet_keras.experiments import cost, measurements
 from resnet_keras.experiments.catalogue import Experiment, experiment
-from resnet_keras.experiments.cluster import Cluster
 from resnet_keras.locks import Held
 from resnet_keras.store import Store
 from resnet_keras.training.progress import duration
@@ -28,7 +26,6 @@ def run(
     force: bool = False,
     train: bool = True,
     store: Store | None = None,
-    where: Cluster | None = None,
     only: str | None = None,
 ) -> tuple[list[Run], Identity]:
     """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
@@ -43,7 +40,6 @@ def run(
         force: Repeat runs that are done.
         train: False only says what is there and what is missing, and how to run that.
         store: Default: the default results folder.
-        where: The Ray cluster to train on; None for this process.
         only: "K/N": the K-th of N shares of the runs, for N machines that know nothing of each other.
 
     Returns:
@@ -58,8 +54,7 @@ def run(
     runs = share(runs, only)
     print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
     if train:
-        train_all = functools.partial(cluster.execute, where=where) if where else execute
-        train_all(runs, identity, store=store, data_dir=data_dir, force=force)
+        execute(runs, identity, store=store, data_dir=data_dir, force=force)
         measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
     else:
         print(there_and_missing(chosen, runs, identity, store))

@@ -88,7 +88,7 @@ def idle_devices(count: int) -> str:
     used = "the first" if count == 1 else f"the first {count}"
     return (
         f"Training uses {used} of {len(names)} devices ({names[0]}). All for one network: KERAS_BACKEND=jax and "
-        "--devices all. One run for each: CUDA_VISIBLE_DEVICES=0, 1, ..., or `resnet-keras run --on ray`."
+        "--devices all. One run for each: CUDA_VISIBLE_DEVICES=0, 1, ..."
     )
 
 

@@ -1,11 +1,13 @@
 """The runner trains what is missing and nothing else."""
 
 import dataclasses
+import itertools
 
 import pytest
 
 pytest.importorskip("keras")
 
+from resnet_keras.errors import UserError
 from resnet_keras.experiments import cost, runner
 from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.store import Store
@@ -65,3 +67,16 @@ def test_an_estimate_follows_the_measured_speed(runs, tiny, tmp_path):
     slow = cost.seconds(dataclasses.replace(runs[0], network="plain20", recipe=long), 100 * 40.55e6)
     training, testing = 1000 * 16 / 100, 2 * 10_000 / 3 / 100
     assert training + testing < slow < training + testing + 30
+
+
+def test_shares_are_disjoint_and_whole():
+    runs = list(range(7))
+    shares = [runner.share(runs, f"{k}/3") for k in (1, 2, 3)]
+    assert (
+        sorted(itertools.chain(*shares)) == runs
+        and runner.share(runs, None) == runs
+        and runner.share(runs, "9/9") == []
+    )
+    for wrong in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
+        with pytest.raises(UserError, match="K/N"):
+            runner.share(runs, wrong)
