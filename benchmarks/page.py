@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from pathlib import Path
 
 from benchmarks import records
@@ -10,13 +11,9 @@ from benchmarks import records
 # Ratio of the medians of this package in the device's precision to those of a peer: at least this much.
 TARGETS = {("Keras fit", "float32"): 2.5, ("tf.function", "bfloat16"): 0.95, ("PyTorch compiled", "bfloat16"): 1.0}
 LEFT_OUT = (*records.ENVIRONMENT, "versions")
-# Value that has a limit -> whether it holds.
-LIMITS = {
-    "seconds": lambda row: float(row["seconds"]) <= float(row["limit"]),
-    "times_training": lambda row: float(row["times_training"]) >= float(row["limit"]),
-    "ours_faster": lambda row: float(row["ours_faster"]) >= float(row["limit"]),
-    "peak_mb": lambda row: float(row["peak_mb"]) <= float(row["limit_mb"]),
-}
+# Column with a value that has a limit -> how it has to be to it; of several the last one counts.
+RELATIONS = {"seconds": operator.le, "peak_mb": operator.le, "times_training": operator.ge, "ours_faster": operator.ge}
+LIMITS = ("limit", "limit_mb", "target")
 
 
 def write(folder: Path, names: tuple[str, ...]) -> Path:
@@ -47,22 +44,19 @@ def _section(folder: Path, name: str, rows: list[dict]) -> list[str]:
         f"## {name}",
         doc.splitlines()[0],
         *figure,
-        markdown_table([*shown, "target"], cells).strip(),
+        markdown_table([*shown, "verdict"], cells).strip(),
         _where(rows),
     ]
 
 
 def _verdict(row: dict) -> str:
     """Whether a row's target is met; nothing where it has none."""
-    target = TARGETS.get((row.get("contender"), row.get("precision")))
-    if target and row.get("ours_faster"):
-        return f"{'met' if float(row['ours_faster']) >= target else 'missed'}: {target:g} x"
-    limit = row.get("limit") or row.get("limit_mb")
-    if not limit:
+    target = TARGETS.get((row.get("contender"), row.get("precision"))) if row.get("ours_faster") else None
+    limit = target or next((float(row[column]) for column in LIMITS if row.get(column)), None)
+    if limit is None:
         return ""
-    # A row of evaluation has seconds as well; what its limit is for is its ratio.
-    holds = next(check for column, check in reversed(LIMITS.items()) if row.get(column))
-    return f"{'met' if holds(row) else 'missed'}: {limit}"
+    column = [name for name in RELATIONS if row.get(name)][-1]
+    return f"{'met' if RELATIONS[column](float(row[column]), limit) else 'missed'}: {limit:g}"
 
 
 def _where(rows: list[dict]) -> str:

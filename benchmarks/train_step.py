@@ -28,8 +28,8 @@ def measure(options):
         options: `networks` (name -> contenders), `rounds`, `turn` (seconds of a turn), `batch_size` and `torch_python`
             (an interpreter that has PyTorch, or None).
     """
+    environment = records.environment()
     for network, contenders in options.networks.items():
-        environment = records.environment()
         with contextlib.ExitStack() as stack:
             workers, rows = start(stack, network, contenders, options)
             times = take_turns(workers, options.rounds, options.turn)
