@@ -57,6 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         options = dataclasses.replace(options, networks=train_step.SMOKE, rounds=1, turn=0.01, batch_size=16)
     for name in given.names or BENCHMARKS:
         run(name, options, None if given.smoke else given.output, given.resume)
+        if not given.smoke:
+            page.write(given.output, (*BENCHMARKS, "gpu"))
 
 
 def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
@@ -79,10 +81,8 @@ def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
             measured = {row["network"] for row in rows}
             records.write(path, [row for row in before if row["network"] not in measured] + rows)
             figure.draw(path)
-    if path and rows:
-        if name != "train_step":
-            records.write(path, rows)
-        page.write(folder, (*BENCHMARKS, "gpu"))
+    if path and rows and name != "train_step":
+        records.write(path, rows)
 
 
 if __name__ == "__main__":

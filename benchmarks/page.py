@@ -20,6 +20,7 @@ def write(folder: Path, names: tuple[str, ...]) -> Path:
     """Write the page of the benchmarks of these names that have a CSV in the folder; returns its path."""
     from resnet_keras.files import write_atomically
 
+    folder.mkdir(parents=True, exist_ok=True)
     blocks = [
         "# Measured speed",
         "Written by `make bench` from the CSV files beside it; [how to read it](../README.md).",
