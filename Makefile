@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help reproduce test test-browser lab bench lint lock clean
+.PHONY: help reproduce test torture test-browser lab bench lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -18,6 +18,9 @@ reproduce: $(READY) ## run the degradation experiment at smoke scale: minutes on
 
 test: $(READY) ## run the tests; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -q $(ARGS)
+
+torture: $(READY) ## break the project on purpose, at full length: more than an hour on two CPU cores
+	RESNET_KERAS_TORTURE=1 $(BIN)/python -m pytest -q -s -m faults $(ARGS)
 
 # What cannot be installed is left out, and the tests that need it say so.
 test-browser: $(READY) ## open the page of results in Chromium, which this installs where it can

@@ -175,3 +175,30 @@ def train_on_a_disk_that_goes(root):
     calls = iter(range(10**9))
     _wrap(Trainer, "_call", lambda: next(calls) == 3 and os.rename(root, root.with_name("gone")))
     return _train(root, run_of())
+
+
+def experiment(root):
+    """Train two runs as the runner does for an experiment."""
+    from resnet_keras import data
+    from resnet_keras.experiments import runner
+    from resnet_keras.store import Store
+
+    data.load = lambda *_, **__: tiny()
+    runner.execute([run_of(), run_of(seed=1)], IDENTITY, store=Store(root))
+
+
+def cache(folder):
+    """Load the built-in data set, saying so when it is drawn."""
+    from resnet_keras import data
+    from resnet_keras.data import shapes32
+
+    os.environ["RESNET_KERAS_DATA"] = str(folder)
+    draw = shapes32.draw
+
+    def drawn(split):
+        if split == "train":
+            print("drawn", flush=True)
+        return draw(split)
+
+    shapes32.draw = drawn
+    data.load("shapes32")

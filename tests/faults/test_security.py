@@ -1,0 +1,129 @@
+"""Files made to do harm: none of them runs code, leaves its folder, or speaks to a browser or a terminal."""
+
+import io
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from resnet_keras.errors import UserError
+from resnet_keras.store import RunFolder, Store
+
+pytestmark = pytest.mark.faults
+
+
+class Attack:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (str(self.mark), "w")
+
+
+def test_the_attack_works_where_pickles_are_opened(tmp_path):
+    pickle.loads(pickle.dumps(Attack(tmp_path / "mark"))).close()
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".npz", ".npy"])
+def test_no_pickle_is_opened_as_weights(tmp_path, ending):
+    from resnet_keras.models import weights
+
+    path, mark = tmp_path / f"weights{ending}", tmp_path / "mark"
+    if ending == ".npz":
+        np.savez(path, a=np.array([Attack(mark)], dtype=object))
+    elif ending == ".npy":
+        np.save(path, np.array([Attack(mark)], dtype=object), allow_pickle=True)
+    else:
+        path.write_bytes(pickle.dumps(Attack(mark)))
+    with pytest.raises(UserError):
+        weights.load(path)
+    assert not mark.exists()
+
+
+def hostile_keras(layer):
+    """A .keras file whose configuration asks for this layer."""
+    config = {
+        "module": "keras", "class_name": "Sequential", "registered_name": None,
+        "config": {"name": "s", "layers": [
+            {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None,
+             "config": {"batch_shape": [None, 2], "dtype": "float32", "name": "i"}}, layer]},
+    }  # fmt: skip
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.10.0"}))
+        archive.writestr("model.weights.h5", b"")
+    return file.getvalue()
+
+
+LAYERS = {
+    "a function by its module": {
+        "module": "os", "class_name": "system", "config": "touch MARK", "registered_name": None,
+    },
+    "a class by its module": {
+        "module": "subprocess", "class_name": "Popen", "config": {"args": ["touch", "MARK"]}, "registered_name": None,
+    },
+    "a Lambda": {
+        "module": "keras.layers", "class_name": "Lambda", "registered_name": None,
+        "config": {"name": "l", "function": {"class_name": "__lambda__", "config": {
+            "code": "4wAAAAAAAAAA", "defaults": None, "closure": None}}},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_hostile_network_runs_no_code(tmp_path, monkeypatch, name):
+    from resnet_keras.models import weights
+
+    monkeypatch.chdir(tmp_path)
+    content = hostile_keras(LAYERS[name])
+    (tmp_path / "network.keras").write_bytes(content)
+    for read in (RunFolder(tmp_path).load_network, lambda: weights.load(tmp_path / "network.keras")):
+        with pytest.raises(UserError) as refused:
+            read()
+        assert "\n" not in str(refused.value)
+    assert not (tmp_path / "MARK").exists()
+
+
+EVIL = "<script>alert(1)</script>\x1b]0;owned\x07\x1b[2J[x](javascript:alert(1))"
+
+
+def test_a_runs_words_speak_to_no_browser_and_no_terminal(tmp_path, capsys):
+    from resnet_keras import cli, report
+
+    folder = tmp_path / "runs" / "evil<img src=x onerror=alert(1)>\x1b[31m"
+    folder.mkdir(parents=True)
+    fields = ("network", "shortcut", "data", "data_version", "data_title", "scale")
+    config = {**dict.fromkeys(fields, EVIL), "protocol": 1, "seed": 0, "recipe": {}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "summary.json").write_text(json.dumps({"status": "finished", "device": EVIL, "test_error": 1.0}))
+    (folder / "environment.json").write_text(json.dumps({"commit": EVIL}))
+    report.build(Store(tmp_path), [])
+    for name in ("index.html", "README.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "evil" in text and "<script" not in text and "<img src=x" not in text and "\x1b" not in text
+    with pytest.raises(SystemExit):
+        cli.main(["list", "--results", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "evil" in out and "\x1b" not in out and "\x07" not in out
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/b", "/etc", "", ".x", "x/"])
+def test_a_runs_name_cannot_climb(tmp_path, name):
+    with pytest.raises(UserError, match="is not a run's name"):
+        Store(tmp_path).run(name)
+
+
+def test_no_shell_is_called_and_no_pickle_loaded_anywhere_in_the_package():
+    from tests.test_imports import MODULES
+
+    for name, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        for word in ("shell=True", "os.system", "os.popen", "pickle.load", "allow_pickle=True", "safe_mode=False"):
+            assert word not in text, f"{name} has {word}"
