@@ -186,6 +186,7 @@ EXPERIMENTS = {
             place="Sec. 4.1, Table 2, Fig. 4",
             claim="34 plain layers are worse than 18; with shortcuts they are better. At 18 the two are alike.",
             networks={"imagenet": twins(34, 18)},
+            measures=("views",),
         ),
         Experiment(
             name="imagenet-shortcuts",
@@ -193,6 +194,7 @@ EXPERIMENTS = {
             place="Sec. 4.1, Table 3",
             claim="Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
             networks={"imagenet": options(34)},
+            measures=("views",),
         ),
         Experiment(
             name="imagenet-bottleneck",
@@ -200,6 +202,7 @@ EXPERIMENTS = {
             place="Sec. 4.1, Tables 3 and 4",
             claim="Each deeper network is better than the one before.",
             networks={"imagenet": ("resnet50", "resnet101", "resnet152")},
+            measures=("views",),
         ),
     )
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from resnet_keras.experiments.cost import FORWARD_SHARE
+from resnet_keras.experiments.cost import FORWARD_SHARE, TEST_IMAGES
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.recipe import scale_of
 from resnet_keras.training.run import Run
@@ -22,6 +22,7 @@ RESPONSE_IMAGES = 2_000
 GRADIENT_IMAGES, GRADIENT_BATCHES = 512, 4
 # Iterations of which gradients are taken, as far as a run goes: while the error falls fastest.
 EARLY = (0, 1, 4, 16, 64, 256)
+VIEWED = 1 + 10 + 36  # crops of 224 that have as many pixels as the views of a photograph, the five scales mirrored
 DIGITS = 6  # significant digits that are stored
 
 
@@ -91,6 +92,20 @@ def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
+def views(run: Run, folder: RunFolder, dataset) -> list[dict]:
+    """Top-1 and top-5 error on the test photographs in each of the ways of testing of Sec. 3.4 and Tables 2 to 4."""
+    from resnet_keras.evaluation.accuracy import tally
+    from resnet_keras.evaluation.views import MODES, SINGLE, evaluated
+
+    network, rows = folder.load_network(), []
+    for mode in (SINGLE, *MODES):
+        counted = tally(evaluated(network, dataset.test, mode))
+        top5 = counted.error(5)
+        numbers = {"top1_error": counted.error(1), **({} if top5 is None else {"top5_error": top5})}
+        rows.append({"views": mode, **numbers, "images": counted.pictures})
+    return rows
+
+
 def _unseen(run: Run) -> Run:
     """The same run, writing nothing on its way."""
     never = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 10**9)
@@ -112,6 +127,7 @@ MEASUREMENTS = {
     "responses": Measurement(responses, lambda run: RESPONSE_IMAGES / FORWARD_SHARE),
     "gradients": Measurement(gradients, _work_of_gradients, on_trained=False),
     "lesion": Measurement(lesion, _work_of_lesion),
+    "views": Measurement(views, lambda run: VIEWED * TEST_IMAGES.get(run.data, 10_000) / FORWARD_SHARE),
 }
 
 

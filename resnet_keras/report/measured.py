@@ -51,6 +51,11 @@ def error_added(table) -> float:
     return error_after("delete")(table) - error_after("none")(table)
 
 
+def error_in(views: str, error: str) -> Callable:
+    """Top-1 or top-5 error in one way of testing."""
+    return lambda table: float(table[table["views"].astype(str) == views][error].iloc[0])
+
+
 # Measurement -> name -> number. Claims call them by both, as in responses.std.
 NUMBERS = {
     "responses": {
@@ -79,6 +84,11 @@ NUMBERS = {
         "deleted": Number("Without one block (median), %", "error without one block", error_after("delete"), " %"),
         "added": Number("Added by that, points", "rise of its error when it loses a block", error_added, " points"),
         "swapped": Number("Two blocks swapped (median), %", "error with two blocks swapped", error_after("swap"), " %"),
+    },
+    "views": {
+        f"top{k}_{mode}": Number(f"Top-{k}, {how}, %", f"top-{k} error, {how}", error_in(mode, f"top{k}_error"), " %")
+        for mode, how in (("1", "centre crop"), ("10", "10 crops"), ("multiscale", "multi-scale"))
+        for k in (1, 5)
     },
 }
 

@@ -16,6 +16,33 @@ def reproductions(*networks: str):
     return frame.rename(columns=text.network_title).style.hide(axis="index").set_uuid("reproductions")
 
 
+def imagenet_table(place: str, store: Store | None = None):
+    """One of the paper's Tables 2 to 4, such as "Table 2": its errors beside those of the store's runs, in percent."""
+    import pandas
+
+    from resnet_keras.report import claims, paper, records, text
+
+    runs = [r for r in records.read(store or Store())[0] if r.finished and r.config["data"] == "imagenet2012"]
+    rows = []
+    for row in paper.imagenet(place):
+        mine = [r for r in runs if (r.config["network"], r.config["shortcut"]) == (row["network"], row["shortcut"])]
+        ours = [[r.number(f"views.top{k}_{row['views']}") for r in mine] for k in (1, 5)]
+        shown = [
+            text.number(sum(found) / len(found), 2) if found and None not in found else claims.NOT_RUN for found in ours
+        ]
+        option = f" {row['shortcut']}" if row["shortcut"] != "none" else ""
+        rows.append(
+            {
+                "network": text.network_title(row["network"]) + option,
+                "paper, top-1": row["top-1"],
+                "ours, top-1": shown[0],
+                "paper, top-5": row["top-5"],
+                "ours, top-5": shown[1],
+            }
+        )
+    return pandas.DataFrame(rows).style.hide(axis="index").set_uuid(place.replace(" ", "-").lower())
+
+
 class Results:
     """An experiment at one scale on one data set, read from the store.
 

@@ -62,3 +62,21 @@ def shown(data: str, network: str, shortcut: str, metric: str = "test_error") ->
     bound = {"above this": "> ", "below this": "< "}.get(row["reported"])
     sign = bound or ("≈ " if row["approximate"] == "yes" else "")
     return sign + row["value"] + (f" ± {row['std']}" if row["std"] else "")
+
+
+WAYS = {"1_crop": "1", "10_crop": "10", "multi_scale": "multiscale"}  # of testing: in paper.csv, and as we name them
+
+
+def imagenet(place: str) -> list[dict[str, str]]:
+    """A table of the paper, such as "Table 3": a row a network, with its printed errors in percent as text.
+
+    Each row has the keys "network", "shortcut", "views", "top-1" and "top-5"; empty where none is printed there.
+    """
+    found: dict[tuple, dict[str, str]] = {}
+    for row in rows_of("paper.csv"):
+        match = re.fullmatch(r"top([15])_error_(\w+)", row["metric"])
+        if row["source"] == "paper" and row["place"] == place and match:
+            key = (row["network"], row["shortcut"], WAYS[match[2]])
+            line = found.setdefault(key, dict(zip(("network", "shortcut", "views"), key, strict=True)))
+            line[f"top-{match[1]}"] = row["value"]
+    return [{"top-1": "", "top-5": "", **line} for line in found.values()]

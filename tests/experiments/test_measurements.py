@@ -1,6 +1,7 @@
 """Measurements are taken once, kept with the run, and outlive the network's weights."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -139,3 +140,24 @@ def test_nothing_is_trained_or_measured_unasked(trained, tiny, tmp_path, monkeyp
     assert "Not run: plain8 without BN, responses of resnet8." in said
     assert "resnet-keras run probe" in said and "--data tiny" in said
     assert sorted(store.root.rglob("*")) == before
+
+
+def test_views_are_the_errors_of_each_way_of_testing(tmp_path, monkeypatch):
+    """Against scores that are made up: three of four right in one view, all in ten, the last in the five best alone."""
+    from resnet_keras.evaluation import views as ways
+
+    right = {"1": [0, 1, 2, 9], "10": [0, 1, 2, 3], "multiscale": [0, 1, 2, 3]}
+
+    def evaluated(network, split, mode):
+        scores = np.full((4, 10), 0.01)
+        scores[np.arange(4), right[mode]] = 0.9
+        scores[3, 3] = max(scores[3, 3], 0.5)
+        yield scores[:3], np.arange(3)
+        yield scores[3:], np.array([3])
+
+    monkeypatch.setattr(ways, "evaluated", evaluated)
+    folder = types.SimpleNamespace(load_network=lambda: None)
+    rows = measurements.views(None, folder, types.SimpleNamespace(test=None))
+    assert [(row["views"], row["top1_error"], row["top5_error"], row["images"]) for row in rows] == [
+        ("1", 25.0, 0.0, 4), ("10", 0.0, 0.0, 4), ("multiscale", 0.0, 0.0, 4),
+    ]  # fmt: skip

@@ -34,6 +34,9 @@ def folder(tmp_path):
     folder.write_measurement("responses", [{"layer": i, "std": std} for i, std in enumerate((1.0, 2.0, 6.0))])
     folder.write_measurement("gradients", GRADIENTS.to_dict("records"))
     folder.write_measurement("lesion", LESIONS.to_dict("records"))
+    errors = {"1": (30.0, 10.0), "10": (28.0, 9.0), "multiscale": (25.0, 7.0)}
+    views = [{"views": mode, "top1_error": one, "top5_error": five} for mode, (one, five) in errors.items()]
+    folder.write_measurement("views", views)
     return folder
 
 
@@ -43,6 +46,8 @@ def folder(tmp_path):
         ("responses.std", 3.0), ("responses.median", 2.0),
         ("gradients.start", 4.0), ("gradients.end", 0.25), ("gradients.end_scaled", 5.0),
         ("lesion.whole", 10.0), ("lesion.deleted", 14.0), ("lesion.added", 4.0), ("lesion.swapped", 12.0),
+        ("views.top1_1", 30.0), ("views.top5_1", 10.0), ("views.top1_10", 28.0), ("views.top5_10", 9.0),
+        ("views.top1_multiscale", 25.0), ("views.top5_multiscale", 7.0),
     ],
 )  # fmt: skip
 def test_numbers(folder, name, value):

@@ -39,3 +39,11 @@ def test_no_number_is_there_twice():
 )
 def test_a_number_comes_with_how_exact_it_is(arguments, text):
     assert paper.shown(*arguments) == text
+
+
+def test_the_tables_of_imagenet_have_their_rows():
+    assert paper.imagenet("Table 4")[0] == {
+        "network": "resnet34", "shortcut": "B", "views": "multiscale", "top-1": "21.84", "top-5": "5.71",
+    }  # fmt: skip
+    assert [row["top-1"] for row in paper.imagenet("Table 2")] == ["27.94", "27.88", "28.54", "25.03"]
+    assert {row["network"] for row in paper.imagenet("Table 3")} >= {"vgg16", "resnet34", "resnet152"}
