@@ -39,7 +39,7 @@ def test_the_tables_of_names_agree():
     assert {name for experiment in EXPERIMENTS.values() for name in experiment.measures} <= set(MEASUREMENTS)
 
 
-@pytest.mark.parametrize("name", MEASUREMENTS)
+@pytest.mark.parametrize("name", sorted(set(MEASUREMENTS) - {"views"}))  # those are of ImageNet networks alone
 def test_a_measurement_comes_back_and_is_not_repeated(name, trained, tiny, capsys):
     store, run = trained
     folder = store.run(run.name(tiny.identity))
