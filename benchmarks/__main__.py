@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import figure, page, records, train_step
 
-BENCHMARKS = ("train_step", "profile", "startup", "evaluation", "data", "memory", "imagenet_data")
+BENCHMARKS = ("train_step", "profile", "startup", "evaluation", "data", "memory", "imagenet_data", "scaling")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,8 @@ def run(name: str, options: Options, folder: Path | None, resume: bool) -> None:
             figure.draw(path)
     if path and rows and name != "train_step":
         records.write(path, rows)
+        if hasattr(module, "draw"):
+            module.draw(path)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def test_operations_are_summed_by_kind(tmp_path):
         ("profile", ["convolution", "floor: convolutions"]),
         ("data", ["times_training"]),
         ("evaluation", ["Keras evaluate", "Keras predict"]),
+        ("scaling", ["devices", "runs", "efficiency"]),
     ],
 )
 def test_each_runs_at_its_smallest(name, columns, capsys):
@@ -73,3 +74,14 @@ def test_the_page_says_which_targets_are_met(tmp_path):
     verdicts = ["met: 2.5", "missed: 0.95", "missed: 0.5", "met: 1.5"]
     assert [shown.count(f"| {verdict} |") for verdict in verdicts] == [1, 1, 1, 1]
     assert "test CPU" in shown and "load" in shown and "## memory" not in shown
+
+
+def test_scaling_compares_within_a_round_and_draws(tmp_path):
+    from benchmarks import scaling
+
+    speeds = {("devices", 1): [100.0, 50.0], ("devices", 2): [180.0, 90.0], ("runs", 1): [10.0, 20.0]}
+    speeds["runs", 2] = [20.0, 40.0]
+    rows = scaling._rows(speeds, "plain8", 16)
+    assert [row["efficiency"] for row in rows] == [1.0, 0.9, 1.0, 1.0]
+    records.write(tmp_path / "scaling.csv", rows)
+    assert scaling.draw(tmp_path / "scaling.csv").stat().st_size > 5000
