@@ -7,7 +7,7 @@ A rule compares a number of the runs of one network (`left`) with that of anothe
     within  left and right differ by no more than `margin`
 
 Seeds that both networks have are compared pair by pair. From three on the whole 95 % interval of the difference
-has to lie above or below; with fewer, their mean. What has to be within the margin is the mean; the margin "std" is
+has to lie above or below; a claim is open where only a part of it does. With fewer, their mean decides. What has to be within the margin is the mean; the margin "std" is
 the standard deviation over seeds, pooled over both networks. `scales` and `data`
 say where a rule applies (nothing: everywhere), and `needs` how many seeds it takes. Numbers of different scales,
 data, precision or code are never compared.
@@ -28,7 +28,7 @@ from resnet_keras.report.records import deciding
 from resnet_keras.report.selection import Group, Setting, row_of
 from resnet_keras.report.statistics import Estimate, difference, estimate
 
-REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
+REPRODUCED, NOT_REPRODUCED, OPEN, NOT_RUN = "reproduced", "not reproduced", "open", "not run"
 
 # Relation -> whether it holds for one value of left minus right; a rule that is no row of this is refused.
 RELATIONS = {
@@ -175,9 +175,10 @@ def judge(claim: Claim, setting: Setting, groups: list[Group]) -> Finding:
         ours = f"{ours} ({gap.n} of {claim.needs} seeds)"
         return Finding(claim, setting, NOT_RUN, ours, gap.n, *ends, gap)
     values = [gap.mean] if claim.relation == "within" else gap.range
-    holds = all(RELATIONS[claim.relation](value, margin) for value in values)
+    holds = [RELATIONS[claim.relation](value, margin) for value in values]
+    verdict = REPRODUCED if all(holds) else OPEN if any(holds) else NOT_REPRODUCED
     ours += f", standard deviation over seeds {margin:.2f}" if claim.margin is None else ""
-    return Finding(claim, setting, REPRODUCED if holds else NOT_REPRODUCED, ours, gap.n, *ends, gap, margin)
+    return Finding(claim, setting, verdict, ours, gap.n, *ends, gap, margin)
 
 
 def reading(found: list[Finding]) -> str:
@@ -209,9 +210,9 @@ def _ending(finding: Finding) -> str:
     source = "the paper" if claim.place.startswith(("Sec.", "Fig.", "Table")) else claim.place
     if finding.verdict == REPRODUCED:
         return f"as in {source}"
-    if RELATIONS[claim.relation](gap.mean, finding.margin):
-        return f"but over {gap.n} seeds too little to be sure of"
-    return f"unlike in {source}"
+    against = [] if RELATIONS[claim.relation](gap.mean, finding.margin) else [f"unlike in {source}"]
+    unsure = [f"but over {gap.n} seeds too little to be sure of"] if finding.verdict == OPEN else []
+    return ", ".join(against + unsure)
 
 
 def label_title(label: str) -> str:

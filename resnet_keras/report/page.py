@@ -9,7 +9,7 @@ import urllib.parse
 from resnet_keras.report import sections, text
 from resnet_keras.report.sections import Report
 
-MARKS = {"reproduced": "✓", "not reproduced": "✗", "not run": "–"}
+MARKS = {"reproduced": "✓", "not reproduced": "✗", "open": "?", "not run": "–"}
 
 
 def html(report: Report, pictures: dict[str, tuple[bytes, bytes]]) -> str:

@@ -8,7 +8,7 @@ from resnet_keras.report import sections, tables, text
 from resnet_keras.report.sections import Part, Report, Section
 
 RUNS_LISTED = 40  # a longer list of runs is left to the folder itself
-MARKS = {"reproduced": "✓ reproduced", "not reproduced": "✗ not reproduced", "not run": "– not run"}
+MARKS = {"reproduced": "✓ reproduced", "not reproduced": "✗ not reproduced", "open": "? open", "not run": "– not run"}
 
 
 def markdown(report: Report) -> str:
