@@ -107,6 +107,9 @@ def test_every_claim_of_an_experiment_finds_the_runs_that_decide_it(scale, seeds
         assert [len(taken) for taken in found] == [seeds * count for count in sides], chosen.name
 
 
+SHALLOW, DEEP = experiment("degradation").networks["smoke"][:2], experiment("degradation").networks["smoke"][2:]
+
+
 def planned(root, seeds=1, names=("degradation", "residual", "lesion")):
     chosen = [experiment(name) for name in names]
     return budget.plan(
@@ -117,9 +120,9 @@ def planned(root, seeds=1, names=("degradation", "residual", "lesion")):
 def test_runs_that_experiments_share_are_one_job_with_all_their_measurements(tmp_path):
     plan = planned(tmp_path)
     jobs = {job.run.title: job for job in plan.jobs.values()}
-    assert set(jobs) == {"plain20", "resnet20", "plain56", "resnet56"}
-    assert jobs["plain20"].experiments == ("degradation", "residual", "lesion")
-    assert jobs["plain20"].measures == ("lesion",) and jobs["plain56"].measures == ()
+    assert set(jobs) == {*SHALLOW, *DEEP}
+    assert jobs[SHALLOW[0]].experiments == ("degradation", "residual", "lesion")
+    assert jobs[SHALLOW[0]].measures == ("lesion",) and jobs[DEEP[0]].measures == ()
 
 
 def test_an_experiment_without_its_data_is_left_out_and_without_any_that_is_an_error(tmp_path):
@@ -135,14 +138,15 @@ def test_an_experiment_without_its_data_is_left_out_and_without_any_that_is_an_e
 def test_what_is_done_is_no_longer_missing_and_a_checkpoint_counts(tmp_path):
     pytest.importorskip("keras")
     whole = {one.job.run.title: one for one in planned(tmp_path).estimates()}
-    write_run(tmp_path, "plain56", data="shapes32", version=planned_version(), scale="smoke")
-    half = Store(tmp_path).run(whole["resnet56"].job.name)
+    plain, residual = DEEP
+    write_run(tmp_path, plain, data="shapes32", version=planned_version(), scale="smoke")
+    half = Store(tmp_path).run(whole[residual].job.name)
     half.path.mkdir(parents=True)
-    (half.path / "checkpoint-00000120.safetensors").touch()
+    (half.path / f"checkpoint-{preset('smoke').iterations // 2:08d}.safetensors").touch()
     left = {one.job.run.title: one for one in planned(tmp_path).estimates()}
-    assert set(left) == {"plain20", "resnet20", "resnet56"}
+    assert set(left) == {*SHALLOW, residual}
     start = cost.START_SECONDS
-    assert 0.45 < (left["resnet56"].training - start) / (whole["resnet56"].training - start) < 0.55
+    assert 0.45 < (left[residual].training - start) / (whole[residual].training - start) < 0.55
 
 
 def planned_version():
