@@ -161,12 +161,17 @@ def _section(experiment, settings: dict[Setting, list[Group]], told) -> Section:
         _part(experiment, setting, groups, [finding for finding in told if finding.setting == setting])
         for setting, groups in settings.items()
     ]
-    # What has all its networks comes first, and its figure bears the experiment's name alone.
-    parts.sort(key=lambda part: (any(row[1] == claims.NOT_RUN for row in part.rows), part.setting.order))
+    # Photographs before drawings, then what has all its networks; the first figure bears the experiment's name alone.
+    parts.sort(key=lambda part: (part.setting.drawn, _gaps(part), part.setting.order))
     stems = _distinct([experiment.name, *(f"{experiment.name}-{part.setting.file_part}" for part in parts[1:])])
     parts = [dataclasses.replace(part, stem=stem) for part, stem in zip(parts, stems, strict=False)]
     commands = [command(experiment, scale) for scale in reversed(SCALES) if scale in experiment.networks]
     return Section(experiment.name, experiment.title, experiment.place, experiment.claim, parts, commands)
+
+
+def _gaps(part: Part) -> bool:
+    """Whether networks of the experiment have not been run."""
+    return any(row[1] == claims.NOT_RUN for row in part.rows)
 
 
 def _distinct(names: list[str]) -> list[str]:

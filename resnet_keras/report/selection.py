@@ -28,10 +28,15 @@ class Setting(NamedTuple):
     protocol: int
 
     @property
+    def drawn(self) -> bool:
+        """Whether the data are the package's own drawings."""
+        return self.data in DRAWN
+
+    @property
     def order(self) -> tuple:
         """For sorting: the setting nearest to the paper first, and newer code before older."""
         rank = SCALES.index(self.scale) if self.scale in SCALES else len(SCALES)
-        return (self.data in DRAWN, -self.protocol, rank, self.precision != "float32", *self)
+        return (self.drawn, -self.protocol, rank, self.precision != "float32", *self)
 
     @property
     def title(self) -> str:
