@@ -31,7 +31,7 @@ ALLOWED = {
 }
 ABOVE_ALL = {"__init__", "__main__", "cli"}  # these may import every part, and no part may import them
 
-HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "torch", "ray"}
+HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "torch"}
 PLOTTING = {"pandas", "matplotlib", "seaborn", "scipy"}
 LIGHT = ["store", "data", "data.shapes32", "training.recipe", "experiments.catalogue", "cli"]
 
