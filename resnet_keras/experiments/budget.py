@@ -265,7 +265,7 @@ def _work_on(one: Estimate, store: Store, end: Deadline, data_dir, datasets: dic
 
     run, identity = one.job.run, one.job.identity
     if one.training:
-        which = (run.data, run.recipe.validation)
+        which = (run.data, run.recipe.validation, run.recipe.crop)
         if which not in datasets:
             datasets.clear()  # one in memory at a time
             datasets[which] = data.load(run.data, data_dir, run.recipe.validation, run.recipe.crop)

@@ -47,7 +47,8 @@ def evaluate(
     name = data or (trained.folder.config["data"] if trained.folder else None)
     if name is None:
         raise UserError(f"{trained.name} was not trained here: say with --data what to test it on.")
-    dataset = datasets.load(name, data_dir)
+    # The central crop of a photograph is as large as the network's own pictures.
+    dataset = datasets.load(name, data_dir, crop=trained.input_shape[0])
     _refuse_unfit(trained, dataset)
     if precise:
         with contextlib.closing(training_batches(trained, dataset)) as batches:

@@ -18,7 +18,7 @@ from resnet_keras.inference.trained import find  # noqa: E402
 
 @pytest.fixture
 def trained(trained_store, run_name, tiny, monkeypatch):
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: tiny)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir, crop: tiny)
     return find(run_name, store=trained_store)
 
 
@@ -59,16 +59,23 @@ def test_precise_bn_sees_the_runs_own_training_batches(trained, tiny):
     assert found[0].shape == (32, 8, 8, 3) and np.array_equal(found[1], keras.ops.convert_to_numpy(wanted))
 
 
+def test_photographs_are_cropped_to_the_networks_own_size(trained, tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir, crop: (asked.append(crop), tiny)[1])
+    evaluate(trained)
+    assert asked == [8]
+
+
 def test_what_does_not_fit_is_refused(trained, tiny, monkeypatch):
     with pytest.raises(UserError, match=r"Sec\. 4\.2"):
         evaluate(trained, mode="10")
     other = datasets.Dataset(tiny.identity, (*tiny.classes, "e"), tiny.train, tiny.test)
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: other)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir, crop: other)
     with pytest.raises(UserError, match="4 classes apart, tiny has 5"):
         evaluate(trained, "tiny")
     small = datasets.Split(tiny.test.images[:, :4, :4], tiny.test.labels)
     other = datasets.Dataset(tiny.identity, tiny.classes, small, small)
-    monkeypatch.setattr(datasets, "load", lambda name, data_dir: other)
+    monkeypatch.setattr(datasets, "load", lambda name, data_dir, crop: other)
     with pytest.raises(UserError, match="takes pictures of 8x8, those of tiny are 4x4"):
         evaluate(trained, "tiny")
 
