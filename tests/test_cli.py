@@ -55,7 +55,7 @@ MISTAKES = {
     ("run", "all", "--budget", "soon"): "such as 25m",
     ("run", "residual", "--budget", "-5m"): "such as 25m",
     ("run", "all", "--budget", "0"): "such as 25m",
-    ("run", "all", "--force"): "leave it out",
+    ("run", "all", "--force"): "leave them out",
     ("import", "nowhere"): "there is no nowhere",
     ("export-runs",): "FILE.tar",
     ("export-runs", "some-run"): "ends in .tar",

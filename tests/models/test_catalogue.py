@@ -89,7 +89,7 @@ def test_the_papers_option_is_the_default(name, option):
         ("resnet20", {"shortcut": "D"}, "unknown shortcut 'D': use one of A, B, C, none"),
         ("plain20", {"shortcut": "A"}, "plain20 has no shortcuts: .* build resnet20"),
         ("vgg16", {"shortcut": "A"}, "vgg16 has no shortcuts: leave shortcut='A' out.$"),
-        ("resnet20", {"classes": 0}, "classes=0: give a whole number of classes, 1 or more"),
+        ("resnet20", {"classes": 0}, "classes=0: give a whole number of classes from 1 to 1,000,000"),
         ("resnet20", {"classes": 2.0}, "classes=2.0"),
         ("resnet20", {"classes": True}, "classes=True"),
         (
