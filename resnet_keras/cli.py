@@ -39,6 +39,14 @@ def whole_numbers(kind, tokens):
     return numbers[0] if kind is int else tuple(numbers)
 
 
+def devices_asked(kind, tokens):
+    """A whole number or the word "all"."""
+    value = tokens[0].value
+    if value != "all" and not value.isdecimal():
+        raise ValueError("give a whole number, 1 or more, or all")
+    return value if value == "all" else int(value)
+
+
 Whole = Annotated[int, Parameter(converter=whole_numbers)]
 WHOLE = {int: Whole, tuple[int, ...]: Annotated[tuple[int, ...], Parameter(converter=whole_numbers)]}
 
@@ -82,7 +90,7 @@ def train(
     seed: Whole = 0,
     shortcut: Literal["A", "B", "C", "none"] | None = None,
     scale: Scale | None = None,
-    devices: int | Literal["all"] = 1,
+    devices: Annotated[int | Literal["all"], Parameter(converter=devices_asked)] = 1,
     force: bool = False,
     deterministic: bool = False,
     results: Results = None,

@@ -13,7 +13,7 @@ HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0000
 INK, FAINT = "#333333", "#B0B0B0"
 TRAINING, TEST, DROP = (0, (3.2, 1.6)), "solid", (0, (1, 2))
 ERRORS = (("train_error", "training error", TRAINING, 1.3), ("test_error", "test error", TEST, 1.9))
-RASTER_FROM = 200  # seeds from which on their thin lines are pixels in the SVG, which otherwise grows by megabytes
+THIN = 30  # seeds at most that have a thin line: more cannot be told apart, and take seconds and megabytes
 STYLE = {
     # The first comes with matplotlib: the same letters everywhere but in `embedded`, where a reader may lack it.
     "font.family": ["DejaVu Sans", "sans-serif"],
@@ -182,9 +182,9 @@ def _line(axis, seeds: list, hue: str, dashes, width: float) -> float | None:
     if not seeds:
         return None
     if len(seeds) > 1:
-        opacity = max(0.03, min(0.45, 2 / len(seeds)))
-        thin = LineCollection(seeds, colors=hue, linewidths=0.7, alpha=opacity, linestyles=[dashes])
-        thin.set_rasterized(len(seeds) >= RASTER_FROM)
+        shown = seeds[:THIN]
+        opacity = max(0.03, min(0.45, 2 / len(shown)))
+        thin = LineCollection(shown, colors=hue, linewidths=0.7, alpha=opacity, linestyles=[dashes])
         axis.add_collection(thin)
     bold = mean_over_seeds(seeds)
     axis.plot(bold[:, 0], bold[:, 1], color=hue, linestyle=dashes, linewidth=width, solid_capstyle="round")

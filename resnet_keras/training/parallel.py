@@ -9,8 +9,8 @@ training: each runs the same program on the same numbers, and only the first one
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import pickle
 
 import numpy as np
 
@@ -134,14 +134,35 @@ def is_first() -> bool:
 
 
 def from_first(make):
-    """`make()` of the first process, in every process; the others do not call it."""
+    """`make()` of the first process, in every process; the others do not call it.
+
+    Args:
+        make: Returns what JSON can hold, or a pair of arrays by name and what JSON can hold, as a checkpoint is.
+    """
     if processes() == 1:
         return make()
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    text = np.frombuffer(pickle.dumps(make()), np.uint8) if is_first() else np.zeros(0, np.uint8)
+    text = np.frombuffer(_packed(make()), np.uint8) if is_first() else np.zeros(0, np.uint8)
     size = int(broadcast_one_to_all(np.int64(len(text))))
-    return pickle.loads(bytes(np.asarray(broadcast_one_to_all(text if is_first() else np.zeros(size, np.uint8)))))
+    return _unpacked(bytes(np.asarray(broadcast_one_to_all(text if is_first() else np.zeros(size, np.uint8)))))
+
+
+def _packed(value) -> bytes:
+    """A value of `from_first` as safetensors: what another process sends is read, and never run as a pickle is."""
+    from safetensors.numpy import save
+
+    kind, tensors, rest = ("pair", *value) if isinstance(value, tuple) else ("single", {}, value)
+    return save(tensors, {"kind": kind, "value": json.dumps(rest)})
+
+
+def _unpacked(content: bytes):
+    from safetensors.numpy import load
+
+    length = int.from_bytes(content[:8], "little")  # safetensors reads metadata from files alone
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    value = json.loads(metadata["value"])
+    return (load(content), value) if metadata["kind"] == "pair" else value
 
 
 def any_of(*numbers: int) -> tuple[int, ...]:

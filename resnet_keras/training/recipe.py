@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Literal
 
@@ -127,10 +128,9 @@ class Recipe:
         The others say how often a run is looked at or saved, or go without saying, so that a field added later with a
         neutral default leaves the names of older runs as they are.
         """
-        paper = {field.name: field.default for field in dataclasses.fields(self)}
-        fields = dataclasses.asdict(self)
         observing = set(OBSERVING) - ({"test_interval"} if self.plateau else set())  # where the schedule looks too
-        return {key: value for key, value in fields.items() if key not in observing and value != paper[key]}
+        fields = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {f.name: value for f, value in fields if f.name not in observing and value != f.default}
 
 
 OBSERVING = ("log_interval", "test_interval", "checkpoint_interval", "steps_per_call")
@@ -207,6 +207,7 @@ def preset(name: str) -> Recipe:
     return PRESETS[name]
 
 
+@functools.lru_cache(maxsize=1024)
 def scale_of(recipe: Recipe) -> str:
     """The scale that a recipe belongs to, whatever its precision and with BN or without, or "custom"."""
     either = {"precision": None, "batch_norm": None}

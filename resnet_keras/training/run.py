@@ -70,7 +70,7 @@ class Run:
             "data_title": identity.title,
             "seed": self.seed,
             "scale": scale_of(self.recipe),
-            "recipe": {**dataclasses.asdict(self.recipe), "drops": list(self.recipe.drops)},
+            "recipe": {**vars(self.recipe), "drops": list(self.recipe.drops)},
         }
 
     def name(self, identity) -> str:

@@ -63,6 +63,7 @@ COMMANDS = [
     *([["evaluate", name] for name in (*NAUGHTY, ".", "..", "/", "a/b", "nothing", ".hidden", "C:\\x")]),
     *([["run", "degradation", f"--seeds={value}"] for value in ("0", "-1", "1001", "x", "1.5", "")]),
     *([["run", "degradation", f"--{name}=wrong"] for name in ("scale", "precision", "seeds", "force", "dry-run")]),
+    *([["train", "resnet20", f"--devices={value}"] for value in ("1.5", "x", "", "-1", "1e3", "nan", "ALL")]),
     *([["run", "degradation", f"--budget={value}"] for value in ("", "0m", "-5m", "soon", "1y", "5")]),
     ["summary", "resnet20", "--classes=x"],
     [], ["trian"], ["train"], ["run"], ["evaluate"], ["summary"], ["list", "extra"], ["doctor", "--verbose"],

@@ -188,3 +188,15 @@ def test_several_processes_need_jax_and_whole_variables(machine, monkeypatch):
     monkeypatch.setattr(keras.distribution, "initialize", lambda: int("two"))
     with pytest.raises(UserError, match="PROCESS_ID to 0, 1"):
         parallel.join()
+
+
+@pytest.mark.parametrize(
+    "value", [True, None, ({"a": np.arange(6, dtype=np.uint32).reshape(2, 3)}, {"rows": [None, 0.1]})]
+)
+def test_what_the_first_process_sends_arrives(value):
+    found = parallel._unpacked(parallel._packed(value))
+    if not isinstance(value, tuple):
+        assert found is value
+        return
+    assert found[1] == value[1] and found[0].keys() == value[0].keys()
+    assert found[0]["a"].dtype == np.uint32 and np.array_equal(found[0]["a"], value[0]["a"])
