@@ -7,10 +7,10 @@ A rule compares a number of the runs of one network (`left`) with that of anothe
     within  left and right differ by no more than `margin`
 
 Seeds that both networks have are compared pair by pair. From three on the whole 95 % interval of the difference
-has to lie above or below; a claim is open where only a part of it does. With fewer, their mean decides. What has to be within the margin is the mean; the margin "std" is
-the standard deviation over seeds, pooled over both networks. `scales` and `data`
-say where a rule applies (nothing: everywhere), and `needs` how many seeds it takes. Numbers of different scales,
-data, precision or code are never compared.
+has to lie above or below; a claim is open where only a part of it does. With fewer, their mean decides. What has to be
+within the margin is the mean; the margin "std" is the standard deviation over seeds, pooled over both
+networks. `scales` and `data` say where a rule applies (nothing: everywhere), and `needs` how many seeds it takes.
+Numbers of different scales, data, precision or code are never compared.
 """
 
 from __future__ import annotations
