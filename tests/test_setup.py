@@ -211,7 +211,7 @@ def log(folder) -> list[str]:
 @needs_make
 def test_make_lists_its_targets(checkout):
     listed = re.findall(r"make ([\w-]+)", make(checkout).stdout)
-    assert listed == ["help", "reproduce", "test", "test-browser", "lab", "bench", "lint", "lock", "clean"]
+    assert listed == ["help", "reproduce", "test", "torture", "test-browser", "lab", "bench", "lint", "lock", "clean"]
     assert not (checkout / ".venv").exists()
 
 
