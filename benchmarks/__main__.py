@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import figure, page, records, train_step
 
-BENCHMARKS = ("train_step", "profile", "startup", "evaluation", "data", "memory", "imagenet_data", "scaling")
+BENCHMARKS = ("train_step", "profile", "startup", "evaluation", "data", "memory", "imagenet_data", "scaling", "load")
 
 
 @dataclasses.dataclass(frozen=True)
