@@ -17,7 +17,7 @@ reproduce: $(READY) ## run the degradation experiment at smoke scale: minutes on
 	$(BIN)/resnet-keras run degradation --scale smoke --results reproduced $(ARGS)
 
 test: $(READY) ## run the tests; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 torture: $(READY) ## break the project on purpose, at full length: more than an hour on two CPU cores
 	RESNET_KERAS_TORTURE=1 $(BIN)/python -m pytest -q -s -m faults $(ARGS)

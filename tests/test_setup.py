@@ -219,7 +219,7 @@ def test_make_lists_its_targets(checkout):
 def test_make_installs_once_and_again_when_the_lock_changes(checkout):
     assert make(checkout, "test").returncode == 0
     assert make(checkout, "test").returncode == 0
-    assert log(checkout) == ["install", "-m pytest -q", "-m pytest -q"]
+    assert log(checkout) == ["install", "-m pytest -q -n 2 --dist loadfile", "-m pytest -q -n 2 --dist loadfile"]
     for name in ("requirements.txt", "pyproject.toml"):
         ready = (checkout / ".venv/.ready").stat().st_mtime
         os.utime(checkout / name, (ready + 2, ready + 2))
@@ -238,7 +238,7 @@ def test_failed_install_is_taken_up_again(checkout, failure):
     assert not (checkout / ".venv/.ready").exists()
     assert log(checkout) == ["install"], "the tests ran in a half-made .venv"
     assert make(checkout, "test").returncode == 0
-    assert log(checkout)[1:] == ["install", "-m pytest -q"]
+    assert log(checkout)[1:] == ["install", "-m pytest -q -n 2 --dist loadfile"]
 
 
 @needs_make
