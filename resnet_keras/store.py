@@ -243,7 +243,7 @@ class RunFolder:
     def _read(self, name: str) -> dict | None:
         try:
             content = json.loads(read_text(self.path / name, LARGEST_JSON))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise self._unreadable(name, error) from None
