@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks import records
-from benchmarks.memory import RUN, watch
+from benchmarks.memory import looks, watch_training
 from benchmarks.workers import ROOT
 
 RUNS, ROWS, ITERATIONS = 10_000, 64_000, 5_000
@@ -28,13 +28,7 @@ def measure(options):
         fill(Path(folder), runs)
         yield [_command(verb, folder, runs, environment) for verb in ("list", "report")]
         yield [_history(Path(folder), rows, environment)]
-    seen = watch([sys.executable, "-c", RUN, "plain8", "200", str(iterations)])
-    training = [megabytes for seconds, megabytes in seen if seconds > seen[-1][0] / 4]  # after start and compiling
-    half = max(1, len(training) // 2)
-    first, last = (sum(part) / len(part) for part in (training[:half], training[half:] or training[-1:]))
-    yield [
-        _row(f"memory over {iterations:,} iterations", environment, growth_percent=round(100 * (last / first - 1), 1))
-    ]
+    yield [_memory(iterations, environment)]
 
 
 def fill(root: Path, count: int) -> None:
@@ -94,12 +88,28 @@ def _history(root: Path, rows: int, environment: dict) -> dict:
     return _row(f"history of {rows:,} rows", environment, seconds, LIMITS["history"], processor)
 
 
-def _row(what: str, environment: dict, seconds=None, limit="", processor=None, growth_percent="") -> dict:
+def _memory(iterations: int, environment: dict) -> dict:
+    """How much a straight line through the memory of a tiny training rises over its last three quarters.
+
+    It looks at the test error and saves a checkpoint a hundred times, since those could leave something behind.
+    """
+    import numpy as np
+
+    often = max(1, iterations // 100)
+    seen = watch_training("plain8", 500, iterations=iterations, batch_size=16, **looks(often))
+    seconds, megabytes = np.array([point for point in seen if point[0] >= seen[-1][0] / 4]).T
+    slope = np.polyfit(seconds, megabytes, 1)[0] if len(seconds) > 1 else 0.0
+    growth = slope * (seconds[-1] - seconds[0])
+    found = {"growth_mb": records.rounded(growth, 3), "growth_percent": records.rounded(100 * growth / megabytes[0], 3)}
+    return _row(f"memory over {iterations:,} iterations", environment, seen[-1][0], **found)
+
+
+def _row(what: str, environment: dict, seconds: float, limit="", processor=None, **more) -> dict:
     return {
         "what": what,
-        "seconds": "" if seconds is None else records.rounded(seconds, 3),
+        "seconds": records.rounded(seconds, 3),
         "processor_seconds": "" if processor is None else records.rounded(processor, 3),
         "limit": limit,
-        "growth_percent": growth_percent,
+        **more,
         **environment,
     }

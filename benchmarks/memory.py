@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -12,9 +13,9 @@ from benchmarks.workers import ROOT
 NETWORK, IMAGES, ITERATIONS = "resnet20", 50_000, 300
 LIMIT_MB = 2500
 EVERY = 0.25  # seconds between two looks
-# A run as `resnet-keras train` makes it, on as many pictures as CIFAR-10 has, into a folder that is thrown away.
+# A run as `resnet-keras train` makes it, on noise, into a folder that is thrown away; the recipe comes as JSON.
 RUN = """
-import sys, tempfile
+import json, sys, tempfile
 import numpy as np
 from resnet_keras.quiet import load_keras
 load_keras()
@@ -25,7 +26,7 @@ from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from resnet_keras.training.trainer import train
 
-network, images, iterations = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+network, images, recipe = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 draw = np.random.default_rng(0)
 
 def split(count):
@@ -33,9 +34,7 @@ def split(count):
     return Split(pictures, draw.integers(0, 10, count).astype(np.int32))
 
 noise = Dataset(Identity("noise", "1", "noise"), tuple("0123456789"), split(images), split(images // 5))
-third = max(1, iterations // 3)
-recipe = Recipe(iterations=iterations, drops=(), log_interval=third, test_interval=third, checkpoint_interval=third,
-                precision=device.settings().precision)
+recipe = Recipe(drops=(), precision=device.settings().precision, **recipe)
 with tempfile.TemporaryDirectory() as folder:
     train(Run(network, "noise", recipe), store=Store(folder), dataset=noise)
 """
@@ -45,7 +44,7 @@ def measure(options):
     """Yield one row: peak, and the means of the second and the last third of the training."""
     environment = records.environment()
     network, images, iterations = ("resnet8", 500, 6) if options.smoke else (NETWORK, IMAGES, ITERATIONS)
-    seen = watch([sys.executable, "-c", RUN, network, str(images), str(iterations)])
+    seen = watch_training(network, images, iterations=iterations, **looks(max(1, iterations // 3)))
     training = [megabytes for seconds, megabytes in seen if seconds > seen[-1][0] / 4]  # after start and compiling
     half = max(1, len(training) // 2)
     middle, last = (sum(part) / len(part) for part in (training[:half], training[half:] or training[-1:]))
@@ -63,6 +62,16 @@ def measure(options):
             **environment,
         }
     ]
+
+
+def looks(interval: int) -> dict:
+    """The fields of a recipe that looks and saves this often."""
+    return dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), interval)
+
+
+def watch_training(network: str, images: int, **recipe) -> list[tuple[float, float]]:
+    """`watch` a training of its own process on so many noise pictures; `recipe` holds fields of `Recipe`."""
+    return watch([sys.executable, "-c", RUN, network, str(images), json.dumps(recipe)])
 
 
 def watch(command: list[str]) -> list[tuple[float, float]]:

@@ -45,7 +45,8 @@ def read_text(path: Path, largest: int) -> str:
         ValueError: It is larger than `largest` bytes, or not UTF-8; of a larger one nothing is kept in memory.
     """
     with open(path, "rb") as file:
-        content = file.read(largest + 1)
+        size = os.fstat(file.fileno()).st_size  # a plain read of `largest` bytes would claim as much memory
+        content = file.read(min(size, largest) + 1)
     if len(content) > largest:
         raise ValueError(f"it is larger than the {largest:,} bytes that are allowed")
     return content.decode("utf-8")

@@ -198,10 +198,11 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier training left, for a repeat; other files stay."""
-        own = ["history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*"]
+        own = ["config.json", "history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*"]
         for pattern in own + [f"{name}.csv" for name in MEASUREMENTS]:
             for path in self.path.glob(pattern):
                 path.unlink()
+        self.__dict__.pop("config", None)
 
     def write_environment(self, environment: dict) -> None:
         """Record where the run is made. A run resumed elsewhere keeps its first place and lists the others."""

@@ -60,7 +60,7 @@ def test_clear_keeps_what_is_not_its_own(folder):
     (folder.path / "notes.txt").write_text("mine")
     folder.write_summary({"status": "finished"})
     folder.clear()
-    assert sorted(path.name for path in folder.path.iterdir()) == ["config.json", "notes.txt"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["notes.txt"]
 
 
 def test_the_environment_variable_names_the_folder(tmp_path, monkeypatch):

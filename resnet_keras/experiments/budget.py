@@ -17,7 +17,7 @@ from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.checkpoint import checkpoints
 from resnet_keras.training.deadline import Deadline
 from resnet_keras.training.progress import duration
-from resnet_keras.training.run import Run
+from resnet_keras.training.run import Run, is_done
 
 TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 CLAIM = 4.0  # what decides a claim may cost this many times as much as what only adds a curve, and still comes first
@@ -181,7 +181,7 @@ def estimate(job: Job, store: Store, speed: float | None) -> Estimate:
     each = {
         name: cost.seconds_for(job.run, measurements.MEASUREMENTS[name].work(job.run), speed) for name in job.measures
     }
-    if not folder.done:
+    if not is_done(folder):
         done = iterations_done(folder)
         training = cost.seconds(job.run, speed, done)
         return Estimate(job, training, cost.seconds_to_checkpoint(job.run, speed, done), each)

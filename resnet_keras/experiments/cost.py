@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import CLASSES, architecture
 from resnet_keras.store import Store
 from resnet_keras.training.run import Run
@@ -131,10 +134,27 @@ def seconds_for(run: Run, images: float, speed: float) -> float:
 
 def measured_speed(store: Store, device: str, precision: str) -> float | None:
     """Median multiply-adds a second of the store's runs on this device, or None where there is none."""
-    speeds = []
-    for folder in store.runs():
-        summary, recipe = folder.summary or {}, folder.config.get("recipe", {})
-        fits = summary.get("device") == device and recipe.get("precision") == precision
-        if fits and summary.get("images_per_second"):
-            speeds.append(summary["images_per_second"] * multiply_adds(folder.config["network"]))
+    speeds = [
+        summary["images_per_second"] * multiply_adds(config["network"])
+        for config, summary in measured_runs(store)
+        if summary["device"] == device and config["recipe"].get("precision") == precision
+    ]
     return statistics.median(speeds) if speeds else None
+
+
+def measured_runs(store: Store) -> Iterator[tuple[dict, dict]]:
+    """(configuration, summary) of each run that says of a known network how fast it was, and where.
+
+    A folder that is damaged or was written by another version of the project teaches nothing, and stops nothing.
+    """
+    for folder in store.runs():
+        try:
+            config, summary = folder.config, folder.summary or {}
+            architecture(str(config.get("network")))
+        except UserError:
+            continue
+        speed, option = summary.get("images_per_second"), config.get("shortcut")
+        numeric = isinstance(speed, (int, float)) and 0 < speed < math.inf
+        whole = isinstance(config.get("recipe"), dict) and isinstance(option, (str, type(None)))
+        if numeric and whole and isinstance(summary.get("device"), str):
+            yield config, summary

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import heapq
 import statistics
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from resnet_keras.errors import UserError
 from resnet_keras.experiments import cost
 from resnet_keras.experiments.catalogue import DATA
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.store import Store
-from resnet_keras.training.recipe import Recipe, preset
-from resnet_keras.training.run import Run
+from resnet_keras.training.recipe import preset
+from resnet_keras.training.run import Run, described
 
 # Multiply-adds a second of training (an image counts its forward pass once) assumed of one GPU of a data centre in
 # bfloat16: ResNet-50 at 2,000 images/s, and ResNet-56 at 8,000, whose few channels fill a GPU badly.
@@ -85,12 +87,11 @@ def span(program: list[Item], gpus: int) -> float:
 def gpu_speeds(store: Store) -> dict[str, tuple[float, str]]:
     """Family -> (multiply-adds a second on one GPU, where that comes from): measured where there is a measurement."""
     measured: dict[str, dict[str, list]] = {family: {} for family in ASSUMED_GPU}
-    for folder in store.runs():
-        summary = folder.summary or {}
-        device, speed = summary.get("device", "(CPU)"), summary.get("images_per_second")
-        if speed and not device.endswith("(CPU)") and " x " not in device:
-            family = architecture(folder.config["network"]).family
-            multiply_adds = cost.multiply_adds(folder.config["network"], folder.config.get("shortcut"))
+    for config, summary in cost.measured_runs(store):
+        device, speed = summary["device"], summary["images_per_second"]
+        if not device.endswith("(CPU)") and " x " not in device:
+            family = architecture(config["network"]).family
+            multiply_adds = cost.multiply_adds(config["network"], config.get("shortcut"))
             measured.get(family, {}).setdefault(device, []).append(speed * multiply_adds)
     found = {family: (speed, "assumed") for family, speed in ASSUMED_GPU.items()}
     for family, devices in measured.items():
@@ -154,15 +155,10 @@ def _whole(program: list[Item], gpus) -> str:
 def _checked(store: Store) -> str:
     """The model beside finished runs of the results folder, by the median speed of each device and precision."""
     found: dict[tuple, list[tuple[float, float]]] = {}
-    for folder in store.runs():
-        summary, config = folder.summary or {}, folder.config
-        if summary.get("status") != "finished" or summary["iterations"] < 1000:
-            continue
-        recipe = Recipe(**config["recipe"])
-        speed = cost.measured_speed(store, summary["device"], recipe.precision)
+    for run, summary in _finished(store):
+        key = (run.network, run.recipe.precision, summary["device"])
+        speed = cost.measured_speed(store, summary["device"], run.recipe.precision)
         if speed:
-            run = Run(config["network"], config["data"], recipe, config["seed"], config["shortcut"])
-            key = (run.network, recipe.precision, summary["device"])
             found.setdefault(key, []).append((summary["wall_seconds"] / 60, cost.seconds(run, speed) / 60))
     rows = []
     for key, minutes in sorted(found.items()):
@@ -170,6 +166,18 @@ def _checked(store: Store) -> str:
         rows.append((*key, len(minutes), f"{taken:.1f}", f"{estimated:.1f}", f"{estimated / taken:.2f}"))
     heading = ("network", "precision", "device", "runs", "minutes measured", "minutes by the model", "ratio")
     return table(heading, rows) if rows else ""
+
+
+def _finished(store: Store) -> Iterator[tuple[Run, dict]]:
+    """The finished runs of 1,000 iterations or more that say how long they took and where, with their summaries."""
+    for folder in store.runs():
+        try:
+            run, summary = described(folder), folder.summary or {}
+        except UserError:  # damaged, or of another version of the project
+            continue
+        timed = isinstance(summary.get("wall_seconds"), (int, float)) and isinstance(summary.get("device"), str)
+        if summary.get("status") == "finished" and timed and run.recipe.iterations >= 1000:
+            yield run, summary
 
 
 def table(heading: tuple, rows: list[tuple]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 
@@ -12,7 +13,7 @@ from resnet_keras.experiments.catalogue import Experiment, experiment
 from resnet_keras.locks import Held
 from resnet_keras.store import Store
 from resnet_keras.training.progress import duration
-from resnet_keras.training.run import Run
+from resnet_keras.training.run import Run, described, is_done
 
 
 def run(
@@ -103,8 +104,9 @@ def find_identity(name: str, data_dir, store: Store) -> Identity:
         return identify(name, data_dir)
     except UserError:
         for folder in store.runs():
-            if folder.config.get("data") == name:
-                return Identity(name, folder.config["data_version"], folder.config["data_title"])
+            with contextlib.suppress(UserError):  # of a folder that others have made
+                if described(folder).data == name:
+                    return Identity(name, folder.config["data_version"], folder.config["data_title"])
         raise
 
 
@@ -160,7 +162,7 @@ def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=Fal
     from resnet_keras import data
     from resnet_keras.quiet import load_keras
 
-    missing = [run for run in runs if force or not store.run(run.name(identity)).done]
+    missing = [run for run in runs if force or not is_done(store.run(run.name(identity)))]
     if not missing:
         print(f"All {len(runs)} runs are there already{_commits(runs, identity, store)}; --force repeats them.")
         return
@@ -195,5 +197,5 @@ def _precisions(runs: list[Run]) -> str:
 
 def _commits(runs, identity, store) -> str:
     """Where the cached runs came from."""
-    found = {(store.run(run.name(identity)).environment.get("commit") or "")[:8] for run in runs} - {""}
+    found = {str(store.run(run.name(identity)).environment.get("commit") or "")[:8] for run in runs} - {""}
     return f" (commit {', '.join(sorted(found))})" if found else ""

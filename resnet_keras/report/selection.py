@@ -93,7 +93,7 @@ class Group:
     row: Row
     records: tuple[Record, ...]
 
-    @property
+    @functools.cached_property
     def finished(self) -> list[Record]:
         """Those with a last error, by seed."""
         return [record for record in self.records if record.finished]

@@ -207,6 +207,11 @@ def preset(name: str) -> Recipe:
     return PRESETS[name]
 
 
+def unknown_fields(recipe: dict) -> list[str]:
+    """What of a recipe that was read is no field of `Recipe`: it comes from a newer version of the project."""
+    return sorted(recipe.keys() - {field.name for field in dataclasses.fields(Recipe)})
+
+
 @functools.lru_cache(maxsize=1024)
 def scale_of(recipe: Recipe) -> str:
     """The scale that a recipe belongs to, whatever its precision and with BN or without, or "custom"."""

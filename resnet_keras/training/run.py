@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import json
 
+from resnet_keras.data import Identity
 from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import architecture, resolve_shortcut
-from resnet_keras.training.recipe import Recipe, scale_of
+from resnet_keras.training.recipe import Recipe, scale_of, unknown_fields
 
 # Raised by one whenever a change to the code changes results: older runs then no longer count as these.
 PROTOCOL = 1
+STATED = {"network": str, "shortcut": str, "data": str, "data_version": str, "data_title": str, "seed": int}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,3 +85,50 @@ class Run:
         option = "" if self.shortcut == net.shortcut else f"-{self.shortcut}"
         option += "" if self.recipe.batch_norm else "-nobn"
         return f"{identity.name}-{net.name}{option}-s{self.seed}-{digest}"
+
+
+def described(folder) -> Run:
+    """The run that a folder's configuration describes, whose name is to be the folder's.
+
+    Args:
+        folder: A `resnet_keras.store.RunFolder`; older and newer versions of the project may have written it.
+
+    Raises:
+        UserError: The configuration is missing, damaged, of other code, or that of another run.
+    """
+    config = folder.config
+    demand(bool(config), folder, "config.json is missing")
+    protocol = config.get("protocol")
+    demand(protocol == PROTOCOL, folder, f"it was made by other code (protocol {protocol!r}, here {PROTOCOL})")
+    for field, kind in STATED.items():
+        value = config.get(field)
+        demand(isinstance(value, kind) and not isinstance(value, bool), folder, f"config.json has no usable {field}")
+    recipe = config.get("recipe")
+    strange = unknown_fields(recipe) if isinstance(recipe, dict) else ["recipe"]
+    demand(not strange, folder, f"config.json is of other code, with {', '.join(strange)}")
+    try:
+        run = Run(config["network"], config["data"], Recipe(**recipe), config["seed"], config["shortcut"])
+    except (UserError, TypeError) as error:
+        raise UserError(f"{folder.name}: config.json describes no run ({error}).") from None
+    name = run.name(Identity(config["data"], config["data_version"], config["data_title"]))
+    demand(name == folder.name, folder, f"config.json is that of {name}")
+    return run
+
+
+def is_done(folder) -> bool:
+    """Whether there is nothing left to train in a run's folder, which may not be there yet.
+
+    Raises:
+        UserError: The folder holds another run than its name says: it is neither done nor to be gone on with.
+    """
+    if folder.config:
+        described(folder)
+    return folder.done
+
+
+def demand(holds: bool, folder, problem: str) -> None:
+    """Refuse a run with this problem unless it holds."""
+    if not holds:
+        raise UserError(
+            f"{folder.name}: {problem}; copy the run again from where it was made, or repeat it with --force."
+        )

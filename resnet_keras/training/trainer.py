@@ -16,7 +16,7 @@ from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint,
 from resnet_keras.training.deadline import Deadline
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.progress import Progress, duration
-from resnet_keras.training.run import Run
+from resnet_keras.training.run import Run, is_done
 from resnet_keras.training.schedule import learning_rate, plateaus, warmup_end
 
 EXPLODED = 100.0  # times the cross-entropy of guessing: beyond that, a loss has exploded
@@ -82,10 +82,11 @@ def train(
 
 def _is_done(folder, label: str) -> bool:
     """Whether there is nothing left to train; says so."""
-    if folder.done:
-        commit = (folder.environment.get("commit") or "unknown")[:8]
+    done = is_done(folder)
+    if done:
+        commit = str(folder.environment.get("commit") or "unknown")[:8]
         print(f"{label}: {folder.name} is {folder.status} already (commit {commit}); --force repeats it.", flush=True)
-    return folder.done
+    return done
 
 
 class Trainer:
