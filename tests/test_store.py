@@ -3,6 +3,7 @@
 import pytest
 
 from resnet_keras.errors import UserError
+from resnet_keras.files import write_json
 from resnet_keras.store import Store
 
 
@@ -26,6 +27,20 @@ def test_history_comes_back_with_blanks(folder):
     history = folder.history
     assert list(history.iteration) == [1, 2]
     assert history.test_error.isna().tolist() == [True, False]
+
+
+def test_a_history_that_changed_after_the_end_is_refused(folder):
+    folder.write_history([{"iteration": 1, "test_error": 12.5}])
+    folder.write_summary({"status": "finished"})
+    file = folder.path / "history.csv"
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))  # as a checkout on Windows may
+    assert folder.columns("test_error") == [[12.5]]
+    file.write_text(file.read_text().replace("12.5", "11.5"))
+    for read in (lambda: folder.history, lambda: folder.columns("test_error")):
+        with pytest.raises(UserError, match="not what the training wrote"):
+            read()
+    write_json(folder.path / "summary.json", {"status": "finished"})  # of an older version: it vouches for nothing
+    assert folder.columns("test_error") == [[11.5]]
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "\x00\xff", ""])

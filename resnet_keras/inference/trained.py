@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_keras.errors import UserError
+from resnet_keras.errors import UserError, first_line
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.store import RunFolder, Store
+from resnet_keras.untrusted import refuse_bombs
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,10 @@ def _from_file(name: str, path: Path):
     import keras
 
     try:
+        refuse_bombs(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        raise UserError(f"{path.name} cannot be read ({error}): is it a whole .keras file?") from error
+        raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it a whole .keras file?") from error
     if not hasattr(model, "parts"):
         return weights.load(model, name)
     if model.name != name:

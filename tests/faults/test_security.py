@@ -1,5 +1,6 @@
 """Files made to do harm: none of them runs code, leaves its folder, or speaks to a browser or a terminal."""
 
+import contextlib
 import io
 import json
 import pickle
@@ -90,6 +91,45 @@ def test_a_hostile_network_runs_no_code(tmp_path, monkeypatch, name):
             read()
         assert "\n" not in str(refused.value)
     assert not (tmp_path / "MARK").exists()
+
+
+def network_readers(path):
+    """Every way into the package for a .keras file that somebody else has made."""
+    from resnet_keras.inference import trained
+    from resnet_keras.models import weights
+
+    folder = RunFolder(path.parent)
+    return folder.load_network, lambda: weights.load(path), lambda: trained._from_file("resnet20", path)
+
+
+@pytest.mark.slow
+def test_code_within_a_network_is_not_run(tmp_path, monkeypatch):
+    """A Lambda layer that leaves a mark, and does so where safe mode is off."""
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+    attack = keras.layers.Lambda(lambda x: open("MARK", "w").close() or x, name="l")
+    path, mark = tmp_path / "network.keras", tmp_path / "MARK"
+    path.write_bytes(hostile_keras(keras.saving.serialize_keras_object(attack)))
+    with contextlib.suppress(Exception):
+        keras.saving.load_model(path, compile=False, safe_mode=False)
+    assert mark.exists()
+    mark.unlink()
+    for read in network_readers(path):
+        with pytest.raises(UserError) as refused:
+            read()
+        assert "\n" not in str(refused.value) and not mark.exists()
+
+
+@pytest.mark.slow
+def test_a_bomb_is_refused_before_it_is_opened(tmp_path):
+    """A .keras file of a few kilobytes that stands for 200 MB."""
+    path = tmp_path / "network.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * (200 * 2**20))
+    for read in network_readers(path):
+        with pytest.raises(UserError, match="expands to far more"):
+            read()
 
 
 EVIL = "<script>alert(1)</script>\x1b]0;owned\x07\x1b[2J[x](javascript:alert(1))"
