@@ -77,10 +77,20 @@ def test_a_damaged_entry_is_said_and_made_again(entry, caplog, file, damage):
     assert [path.name for path in entry.parent.iterdir()] == ["pets-1.2.3"]
 
 
-def test_no_pickle_is_ever_opened(entry, caplog):
-    np.save(entry / "train_labels.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+class Attack:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (str(self.mark), "w")
+
+
+def test_no_pickle_is_ever_opened(entry, caplog, tmp_path):
+    np.save(entry / "train_labels.npy", np.array([Attack(tmp_path / "mark")], dtype=object), allow_pickle=True)
     assert cache.load(WHO, "stamp") is None
-    assert "is damaged" in caplog.text
+    assert "is damaged" in caplog.text and not (tmp_path / "mark").exists()
 
 
 def test_an_entry_of_another_format_is_made_again(entry):
