@@ -6,6 +6,7 @@ import dataclasses
 import json as jsons
 import math
 import os
+import re
 import sys
 import typing
 from pathlib import Path
@@ -35,6 +36,9 @@ Weights = Annotated[
 
 def whole_numbers(kind, tokens):
     """Whole numbers as they are written; the library would round 1.5 without a word."""
+    for token in tokens:
+        if not re.fullmatch(r"[+-]?\d{1,400}", token.value, re.ASCII):
+            raise ValueError(f"{token.value!r} is no whole number; give one, such as 3")
     numbers = [int(token.value) for token in tokens]
     return numbers[0] if kind is int else tuple(numbers)
 

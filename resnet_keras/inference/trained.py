@@ -84,7 +84,7 @@ def _folder(name: str, store: Store) -> RunFolder:
                 f"({_some(store)})."
             ) from None
         near = difflib.get_close_matches(name, [f.name for f in [*store.models(), *store.runs()]], n=2, cutoff=0.6)
-        if near:
+        if near and name not in near:  # else it is there, and cannot be read
             raise UserError(f"no run or published network {name!r}: did you mean {' or '.join(near)}?") from None
         raise
 

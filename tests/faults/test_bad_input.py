@@ -341,7 +341,8 @@ def test_a_run_that_cannot_be_evaluated(capsys, home, name):
     for file, content in {"config.json": json.dumps(CONFIG).encode(), **RUNS[name]}.items():
         if content is not None:
             (where / file).write_bytes(content)
-    assert "tiny" in refuse(capsys, home, ["evaluate", "tiny"])
+    said = refuse(capsys, home, ["evaluate", "tiny"])
+    assert "tiny" in said and "did you mean" not in said
 
 
 @pytest.mark.parametrize("name", JSON)
@@ -437,6 +438,8 @@ def test_a_recipe_is_made_of_its_own_kinds_alone(field):
 def test_the_same_from_a_real_shell(home):
     for arguments, variables, code in (
         (["train", "resnet21"], {}, 2),
+        (["train", "resnet20", "--seed", "1.5"], {}, 2),
+        (["import", "/dev/null"], {}, 2),
         (["list", "--results", "/proc/1/nothing"], {}, 0),
         (["train", "plain8", "--data", "shapes32", "--iterations", "4"], {"KERAS_BACKEND": "nonsense"}, 2),
         (["train", "plain8", "--data", "shapes32", "--iterations", "4", "--results", "/dev/null/x"], {}, 1),

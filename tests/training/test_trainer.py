@@ -16,7 +16,7 @@ keras = pytest.importorskip("keras")
 
 from resnet_keras.store import Store  # noqa: E402
 from resnet_keras.training.run import Run  # noqa: E402
-from resnet_keras.training.trainer import train  # noqa: E402
+from resnet_keras.training.trainer import Trainer, train  # noqa: E402
 
 MEASURED = ["images_per_second", "elapsed_seconds"]  # these two columns are of the clock, not of the run
 
@@ -187,6 +187,56 @@ def test_a_loss_that_is_not_a_number_ends_the_run(tiny, run, tmp_path):
     folder = train(Run("plain8", "tiny", wild), store=Store(tmp_path), dataset=tiny)
     assert folder.status == "diverged"
     assert not (folder.path / "network.keras").exists()
+
+
+@pytest.fixture
+def fast(run):
+    """A function of recipe fields: a short run whose history has a row for every iteration."""
+    settings = {"iterations": 10, "drops": (), "log_interval": 1, "test_interval": 10, "warmup": "never"}
+    return lambda **fields: Run("plain8", "tiny", dataclasses.replace(run.recipe, **{**settings, **fields}))
+
+
+def test_a_sound_run_has_no_problem(unbroken):
+    assert unbroken.summary["problem"] is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"learning_rate": 100.0, "momentum": 0.99}, "finished"),
+        ({"learning_rate": 100.0, "batch_norm": False}, "diverged"),
+    ],
+)
+def test_an_exploding_loss_is_named_with_its_iteration(tiny, fast, tmp_path, fields, status):
+    """The iteration by the history, which has a row for each: 100 times log 4 is the bound, for four classes."""
+    folder = train(fast(**fields), store=Store(tmp_path), dataset=tiny)
+    history = folder.history
+    wild = history.iteration[~(history.train_cross_entropy <= 100 * np.log(4))]
+    assert folder.status == status
+    assert folder.summary["problem"] == f"exploding loss at iteration {wild.iloc[0]}"
+
+
+def test_a_loss_that_is_not_a_number_is_named_with_its_iteration(tiny, fast, tmp_path, monkeypatch):
+    """One of the network's weights is not a number after the third iteration."""
+    rates = Trainer._rates
+
+    def spoil(self, steps):
+        if self.iteration == 3:
+            self.engine.network.trainable_variables[-1].assign(np.full(4, np.nan, np.float32))
+        return rates(self, steps)
+
+    monkeypatch.setattr(Trainer, "_rates", spoil)
+    folder = train(fast(), store=Store(tmp_path), dataset=tiny)
+    assert folder.status == "diverged"
+    assert folder.summary["problem"] == "the loss is not a number at iteration 4"
+
+
+def test_a_constant_prediction_is_named_with_its_class(tiny, fast, tmp_path):
+    """Weights that decay to nothing at once leave the biases, which say the same of every picture."""
+    folder = train(fast(learning_rate=1.0, weight_decay=0.999, momentum=0.0), store=Store(tmp_path), dataset=tiny)
+    said = set(np.array(folder.load_network()(tiny.test.images, training=False)).argmax(axis=1))
+    assert folder.status == "finished" and len(said) == 1
+    assert folder.summary["problem"] == f"constant prediction: class {said.pop()} for every picture"
 
 
 def test_the_warm_up_switches_where_the_trace_says(tiny, run, tmp_path, capsys):
