@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import resnet_keras
-from resnet_keras.errors import UserError
+from resnet_keras.errors import SomeFailed, UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.report.text import plain
@@ -161,6 +161,9 @@ def run(
     precision: Precision = "auto",
     budget: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     only: str | None = None,
+    on: str | None = None,
+    gpus_per_run: Annotated[float | None, Parameter(allow_leading_hyphen=True)] = None,
+    cpus_per_run: Annotated[float | None, Parameter(allow_leading_hyphen=True)] = None,
     dry_run: bool = False,
     force: bool = False,
     deterministic: bool = False,
@@ -186,6 +189,13 @@ def run(
         A time such as 25m, 90s or 1h30m: stop by then with everything saved. The same command goes on.
     only
         K/N: the K-th of N shares of the runs, as in a job array; draws no table.
+    on
+        ray: each run is a task of a Ray cluster, which is started on this machine; ray:HOST:PORT or ray:auto: of one
+        that is there. See docs/scaling.md.
+    gpus_per_run
+        GPUs that each run asks of the cluster: 1, or a fraction to share one. Default: 1 where it has any.
+    cpus_per_run
+        CPUs that each run asks of the cluster, and threads of a training on a CPU. Default: 1.
     dry_run
         Only list the runs and the estimated time.
     force
@@ -196,7 +206,10 @@ def run(
     from resnet_keras.experiments import runner
 
     scale = scale or ("smoke" if name == "all" else next(iter(experiment(name).networks)))
-    if deterministic:
+    if on is not None and (dry_run or name == "all" or budget is not None):
+        raise UserError("--on goes with one experiment, and without --budget and --dry-run: leave one of them out.")
+    engine = runner.engine_for(on, gpus_per_run, cpus_per_run, deterministic)
+    if deterministic and on is None:
         load_keras_as(deterministic)
     if name == "all" or budget is not None:
         if force or only:
@@ -212,7 +225,8 @@ def run(
         runs, identity = runner.plan(experiment(name), scale, **options, store=store)
         print_plan(runner.share(runs, only), identity, store)
         return
-    _, identity = runner.run(name, scale=scale, **options, force=force, store=store, only=only)
+    with engine:
+        _, identity = runner.run(name, scale=scale, **options, force=force, store=store, only=only, engine=engine)
     if only:
         print(f"Share {only} is done; the same command without --only draws the table.")
         return
@@ -587,6 +601,8 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
         app(arguments, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
         _fail(2, str(error))
+    except SomeFailed as error:
+        _fail(1, str(error))
     except Interrupted as stop:
         sys.exit(128 + stop.signal)
     except KeyboardInterrupt:

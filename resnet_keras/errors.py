@@ -1,4 +1,4 @@
-"""The one error that is meant for the person at the keyboard."""
+"""The errors that are meant for the person at the keyboard."""
 
 
 class UserError(ValueError):
@@ -7,6 +7,10 @@ class UserError(ValueError):
     The message is one clear line: what was given, what is allowed, and what to do. The command line prints it
     without a traceback.
     """
+
+
+class SomeFailed(Exception):
+    """Some of many runs could not be made where they were sent; the others are done. The message is one line."""
 
 
 def first_line(error: Exception, longest: int = 200) -> str:

@@ -31,9 +31,9 @@ ALLOWED = {
 }
 ABOVE_ALL = {"__init__", "__main__", "cli"}  # these may import every part, and no part may import them
 
-HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "torch"}
+HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "torch", "ray"}
 PLOTTING = {"pandas", "matplotlib", "seaborn", "scipy"}
-LIGHT = ["store", "data", "data.shapes32", "training.recipe", "experiments.catalogue", "cli"]
+LIGHT = ["store", "data", "data.shapes32", "training.recipe", "experiments.catalogue", "experiments.cluster", "cli"]
 
 
 def module_name(path: Path) -> str:

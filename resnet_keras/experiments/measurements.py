@@ -146,24 +146,31 @@ def missing(names: Iterable[str], runs: list[Run], identity, store: Store) -> li
     return found
 
 
-def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, data_dir=None) -> None:
-    """Measure what is missing, and say of which runs the trained network is not at hand."""
-    from resnet_keras import data
-    from resnet_keras.quiet import load_keras
-
-    to_do = []
+def possible(names: Iterable[str], runs: list[Run], identity, store: Store) -> list[tuple[str, Run]]:
+    """What is `missing` and can be measured here; says of which runs the trained network is not at hand."""
+    found = []
     for name, run in missing(names, runs, identity, store):
         folder = store.run(run.name(identity))
         if MEASUREMENTS[name].on_trained and not folder.network_file.is_file():
             print(f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True)
         else:
-            to_do.append((name, run, folder))
+            found.append((name, run))
+    return found
+
+
+def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, data_dir=None) -> None:
+    """Measure what is missing and possible."""
+    from resnet_keras import data
+    from resnet_keras.quiet import load_keras
+
+    to_do = possible(names, runs, identity, store)
     if not to_do:
         return
     load_keras()
-    first = to_do[0][1]
+    _, first = to_do[0]
     dataset = data.load(first.data, data_dir, first.recipe.validation, first.recipe.crop)
-    for number, (name, run, folder) in enumerate(to_do, start=1):
+    for number, (name, run) in enumerate(to_do, start=1):
+        folder = store.run(run.name(identity))
         with folder.lock():
             if folder.has_measurement(name):  # another process was here while this one waited
                 continue

@@ -1,10 +1,11 @@
-"""Runs what is missing of an experiment, one run after the other, and goes on where it was."""
+"""Runs what is missing of an experiment, here or on a cluster, and goes on where it was."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import shlex
+from typing import Protocol
 
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
@@ -28,6 +29,7 @@ def run(
     train: bool = True,
     store: Store | None = None,
     only: str | None = None,
+    engine: Engine | None = None,
 ) -> tuple[list[Run], Identity]:
     """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
 
@@ -42,6 +44,7 @@ def run(
         train: False only says what is there and what is missing, and how to run that.
         store: Default: the default results folder.
         only: "K/N": the K-th of N shares of the runs, for N machines that know nothing of each other.
+        engine: What trains and measures, as `engine_for` makes it; default: this process.
 
     Returns:
         The experiment's runs, or the share of them, all done unless `train` is False, and the data set's identity.
@@ -49,17 +52,80 @@ def run(
     Raises:
         UserError: An argument, the data or a file cannot be used.
         Interrupted: After the run under way has saved itself.
+        SomeFailed: On a cluster, after the others are done.
     """
-    store, chosen = store or Store(), experiment(name)
-    runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
+    store, chosen, engine = store or Store(), experiment(name), engine or Here()
+    runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store, engine.precision)
     runs = share(runs, only)
     print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
     if train:
-        execute(runs, identity, store=store, data_dir=data_dir, force=force)
-        measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
+        engine.execute(runs, identity, chosen.measures, store=store, data_dir=data_dir, force=force)
     else:
         print(there_and_missing(chosen, runs, identity, store))
     return runs, identity
+
+
+class Engine(Protocol):
+    """What trains and measures the runs of an experiment; a context, for what it holds while it is in use."""
+
+    def __enter__(self): ...
+
+    def __exit__(self, *_): ...
+
+    def precision(self) -> str:
+        """The faster precision of the device that it trains on."""
+
+    def execute(self, runs, identity, measures, *, store: Store, data_dir=None, force=False) -> None:
+        """Train what is missing of some runs, and measure what is missing of these measurements."""
+
+
+class Here(contextlib.nullcontext):
+    """This process, one run after the other."""
+
+    def precision(self) -> str:
+        """The faster precision of this machine's device."""
+        from resnet_keras.quiet import load_keras
+        from resnet_keras.training import device
+
+        load_keras()
+        return device.settings().precision
+
+    def execute(self, runs, identity, measures, *, store: Store, data_dir=None, force=False) -> None:
+        """As of every engine."""
+        execute(runs, identity, store=store, data_dir=data_dir, force=force)
+        measurements.complete(measures, runs, identity, store=store, data_dir=data_dir)
+
+
+def _ray(address: str | None, gpus: float | None, cpus: float | None, deterministic: bool) -> Engine:
+    from resnet_keras.experiments.cluster import Cluster, Needs
+
+    return Cluster(address, Needs(gpus, 1.0 if cpus is None else cpus), deterministic)
+
+
+# The kinds of cluster by what comes before the colon of `--on`.
+CLUSTERS = {"ray": _ray}
+
+
+def engine_for(on: str | None, gpus: float | None = None, cpus: float | None = None, deterministic=False) -> Engine:
+    """What trains the runs.
+
+    Args:
+        on: "ray", "ray:HOST:PORT" or "ray:auto"; None for this process.
+        gpus: GPUs that each run asks of a cluster; None for one where it has any.
+        cpus: CPUs that each run asks of a cluster; None for one.
+        deterministic: As the command line takes it.
+
+    Raises:
+        UserError: There is no such kind of cluster, it is not installed, or a number cannot be used.
+    """
+    if on is None:
+        if gpus is not None or cpus is not None:
+            raise UserError("--gpus-per-run and --cpus-per-run say what a run asks of a cluster: give --on ray too.")
+        return Here()
+    kind, colon, address = on.partition(":")
+    if kind not in CLUSTERS:
+        raise UserError(f"--on {on}: use ray, or ray:HOST:PORT for a cluster that is there.")
+    return CLUSTERS[kind](address if colon else None, gpus, cpus, deterministic)
 
 
 def share(runs: list[Run], only: str | None) -> list[Run]:
@@ -110,7 +176,9 @@ def find_identity(name: str, data_dir, store: Store) -> Identity:
         raise
 
 
-def resolve_precision(experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int) -> str:
+def resolve_precision(
+    experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int, faster=None
+) -> str:
     """The precision of "auto": that of the experiment's runs in the store, else the device's faster one.
 
     So that finished runs that came with the repository count on every machine, and one experiment never mixes two
@@ -120,15 +188,13 @@ def resolve_precision(experiment: Experiment, scale: str, data: str | None, stor
         names = [run.name(identity) for run in experiment.runs(scale, data, seeds, precision)]
         if any(store.run(name).done for name in names):
             return precision
-    from resnet_keras.quiet import load_keras
-    from resnet_keras.training import device
-
-    load_keras()
-    return device.settings().precision
+    return (faster or Here().precision)()
 
 
-def plan(experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None):
-    """The runs of an experiment and the data set's identity.
+def plan(
+    experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None, faster=None
+):
+    """The runs of an experiment and the data set's identity; `faster` says what the device's faster precision is.
 
     Returns:
         (runs, identity).
@@ -142,7 +208,7 @@ def plan(experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, 
     runs = experiment.runs(scale, data, seeds, "float32")  # checks the arguments before anything is loaded
     identity = find_identity(runs[0].data, data_dir, store)
     if precision == "auto":
-        precision = resolve_precision(experiment, scale, data, store, identity, seeds)
+        precision = resolve_precision(experiment, scale, data, store, identity, seeds, faster)
     return experiment.runs(scale, data, seeds, precision), identity
 
 

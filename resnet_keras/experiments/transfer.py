@@ -11,7 +11,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from resnet_keras.errors import UserError
@@ -94,12 +94,13 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def import_runs(store: Store, source: Path) -> list[tuple[RunFolder, str]]:
+def import_runs(store: Store, source: Path, held: Container[str] = ()) -> list[tuple[RunFolder, str]]:
     """Check runs made elsewhere and add them: all of them, or none when one is not as it should be.
 
     Args:
         store: Where to.
         source: A run's folder, a results folder, or a tar of either.
+        held: Names of runs that the caller has locked here already.
 
     Returns:
         For each run, its folder here and what was done, in words.
@@ -116,7 +117,7 @@ def import_runs(store: Store, source: Path) -> list[tuple[RunFolder, str]]:
         without = [(folder, "left out: unfinished, and no checkpoint came with it") for folder in folders]
         without = [(folder, said) for folder, said in without if folder not in ready]
         with contextlib.ExitStack() as locks:
-            for folder in ready:
+            for folder in (folder for folder in ready if folder.name not in held):
                 locks.enter_context(store.run(folder.name).lock(wait=False))
             acts = [_act(store.run(f.name), f, state) for f, state in zip(ready, states, strict=True)]
             return [(store.run(f.name), act(store, f)) for f, act in zip(ready, acts, strict=True)] + without

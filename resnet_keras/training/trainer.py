@@ -36,6 +36,7 @@ def train(
     deadline: Deadline | None = None,
     wait=True,
     devices: int | str = 1,
+    progress=Progress,
 ):
     """Train one run, or go on with it, or find it done. One process at a time: see `resnet_keras.locks`.
 
@@ -50,6 +51,7 @@ def train(
         deadline: When to have stopped and saved; the run then stays "interrupted" and goes on when trained again.
         wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
         devices: How many devices share each batch, or "all"; more than one on JAX only. See `parallel`.
+        progress: What makes the reporter of the run, a `Progress` or one like it.
 
     Returns:
         The run's `RunFolder`.
@@ -76,7 +78,8 @@ def train(
         folder.tidy()
         if force:
             folder.clear()
-        Trainer(run, folder, dataset, label, later, check=lock.check, devices=devices).train(deadline)
+        trainer = Trainer(run, folder, dataset, label, later, check=lock.check, devices=devices, progress=progress)
+        trainer.train(deadline)
     return folder
 
 
@@ -92,7 +95,9 @@ def _is_done(folder, label: str) -> bool:
 class Trainer:
     """The loop over iterations of one run, and what it keeps: the trace of every iteration and the history rows."""
 
-    def __init__(self, run: Run, folder, dataset, label: str, later: float = 0.0, check=lambda: None, devices=1):
+    def __init__(
+        self, run: Run, folder, dataset, label: str, later=0.0, check=lambda: None, devices=1, progress=Progress
+    ):
         """Build the network and its engine, and pick up the newest checkpoint; `check` is called before each write."""
         self.check = check
         self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
@@ -111,7 +116,7 @@ class Trainer:
         self._build()
         self._resume()
         silent = None if parallel.is_first() else io.StringIO()
-        self.progress = Progress(label, self.recipe.iterations, self.iteration, later, silent)
+        self.progress = progress(label, self.recipe.iterations, self.iteration, later, silent)
 
     def _build(self):
         import keras
