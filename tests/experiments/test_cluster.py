@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,8 @@ def test_a_run_whose_worker_is_killed_goes_on(here, alone, pictures, tmp_path, c
                 if worker and worker != os.getpid():
                     killed.append(folder.name)
                     os.kill(worker, signal.SIGKILL)
+                    for left in Path(tempfile.gettempdir()).glob(f"resnet-keras-*/runs/{folder.name}"):
+                        shutil.rmtree(left)  # as where the next worker is on another machine
                     return True
         return False
 
