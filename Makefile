@@ -19,7 +19,7 @@ reproduce: $(READY) ## run the degradation experiment at smoke scale: minutes on
 test: $(READY) ## run the tests; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
-torture: $(READY) ## break the project on purpose, at full length: more than an hour on two CPU cores
+torture: $(READY) ## break the project on purpose, at full length: 40 minutes on two busy CPU cores
 	RESNET_KERAS_TORTURE=1 $(BIN)/python -m pytest -q -s -m faults $(ARGS)
 
 # What cannot be installed is left out, and the tests that need it say so.

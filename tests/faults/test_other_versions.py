@@ -6,7 +6,7 @@ import pytest
 
 from resnet_keras import cli
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import program, runner
+from resnet_keras.experiments import cost, program, runner
 from resnet_keras.experiments.transfer import import_runs
 from resnet_keras.report import records
 from resnet_keras.store import Store
@@ -164,3 +164,12 @@ def test_training_refuses_a_folder_of_another_version_until_forced(tmp_path, sta
     assert tree(tmp_path) == before
     assert is_done(train(run, store=store, dataset=work.tiny(), force=True))
     assert store.run(folder.name).config["protocol"] == run.config(work.IDENTITY)["protocol"]
+
+
+@pytest.mark.parametrize("file", ["config.json", "summary.json"])
+def test_a_damaged_run_stops_no_estimate(tmp_path, file):
+    folder = write(tmp_path)
+    assert cost.measured_speed(Store(tmp_path), "2 x AMD EPYC (CPU)", "bfloat16") > 1e9
+    (folder / file).write_text("{")
+    assert cost.measured_speed(Store(tmp_path), "2 x AMD EPYC (CPU)", "bfloat16") is None
+    assert "GPU hours" in program.text(Store(tmp_path))
