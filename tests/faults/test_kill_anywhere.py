@@ -49,18 +49,17 @@ def killed(forks, root, kind, *values):
     return code != 0
 
 
-def test_killed_at_random_moments(tensorflow_forks, unbroken, tmp_path):
-    """At random calls of the file system, inside compiled calls, and at any time at all; a chain of kills a run."""
-    expected, seconds, calls = unbroken
-    moments, wanted, survived = kills(seconds, calls), length(5, 50), 0
+def survives(forks, moments, wanted, expected, tmp_path):
+    """Kill runs at these moments, up to eight times each, until so many kills have come before an end."""
+    survived = 0
     for attempt in itertools.count():
         root = tmp_path / str(attempt)
         root.mkdir()
         for _ in range(8):
-            if survived == wanted or not killed(tensorflow_forks, root, *next(moments)):
+            if survived == wanted or not killed(forks, root, *next(moments)):
                 break
             survived += 1
-        assert tensorflow_forks.call(TRAIN, root, output=root / "said") == 0, (root / "said").read_text()
+        assert forks.call(TRAIN, root, output=root / "said") == 0, (root / "said").read_text()
         assert_same(only_run(root), expected)
         assert_tidy(only_run(root))
         if survived >= wanted:
@@ -68,16 +67,19 @@ def test_killed_at_random_moments(tensorflow_forks, unbroken, tmp_path):
     print(f"{survived} kills, {attempt + 1} runs, all to the same bits")
 
 
+def test_killed_at_random_moments(tensorflow_forks, unbroken, tmp_path):
+    """At random calls of the file system, inside compiled calls, and at any time at all; a chain of kills a run."""
+    expected, seconds, calls = unbroken
+    survives(tensorflow_forks, kills(seconds, calls), length(5, 50), expected, tmp_path)
+
+
 def test_killed_on_jax(jax_forks, tmp_path):
-    roots = [tmp_path / name for name in ("unbroken", "killed")]
-    for root in roots:
-        root.mkdir()
-    assert jax_forks.call("tests.faults.work:counted", roots[0], output=tmp_path / "said") == 0
-    calls = int((roots[0] / "count").read_text())
-    for at in sorted(random.Random(1).sample(range(calls), length(1, 10))):
-        killed(jax_forks, roots[1], "call", at)
-    assert jax_forks.call(TRAIN, roots[1], output=tmp_path / "said") == 0, (tmp_path / "said").read_text()
-    assert_same(only_run(roots[1]), only_run(roots[0]))
+    root = tmp_path / "unbroken"
+    root.mkdir()
+    assert jax_forks.call("tests.faults.work:counted", root, output=root / "said") == 0
+    draw, calls = random.Random(1), int((root / "count").read_text())
+    moments = (("call", draw.randrange(calls // 2)) for _ in itertools.count())
+    survives(jax_forks, moments, length(1, 10), only_run(root), tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
