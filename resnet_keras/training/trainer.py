@@ -327,12 +327,15 @@ class Trainer:
             self.folder.save_network(self.network)
         self._summarize(status)
         clear_checkpoints(self.folder.path)
-        last = self.rows[-1] if self.rows else {}
+        errors = {"training": self._last("train_error"), self.held_out: self._last(f"{self.held_out}_error")}
+        told = ", ".join(f"{name} error {error:.1f} %" for name, error in errors.items() if error is not None)
         self.progress.note(
-            f"{self.progress.label}  {status}: training error {last.get('train_error', float('nan')):.1f} %, "
-            f"{self.held_out} error {last.get(f'{self.held_out}_error') or float('nan'):.1f} % "
-            f"after {self.iteration} iterations, {duration(self._elapsed())}"
+            f"{self.progress.label}  {status}: {told} after {self.iteration} iterations, {duration(self._elapsed())}"
         )
+
+    def _last(self, column: str) -> float | None:
+        """What the last row of the history has in a column, if anything."""
+        return self.rows[-1].get(column) if self.rows else None
 
     def _problem(self) -> str | None:
         """What went wrong in the numbers, in words: the run may have ended all the same."""
@@ -349,7 +352,7 @@ class Trainer:
         if not isinstance(test, Split):  # photographs on disk: to look at them again would take too long
             return None
         shares = np.bincount(test.labels, minlength=len(self.dataset.classes)) / len(test.labels)
-        last = (self.rows[-1] if self.rows else {}).get("test_error")
+        last = self._last("test_error")
         if last is None:
             return None
         some = test[:PREDICTIONS]

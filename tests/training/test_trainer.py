@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +49,13 @@ def run(recipe):
 @pytest.fixture(scope="module")
 def unbroken(tiny, run, tmp_path_factory):
     return train(run, store=Store(tmp_path_factory.mktemp("unbroken")), dataset=tiny)
+
+
+def test_an_error_of_zero_is_told(tiny, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Trainer, "_evaluate", lambda self, split: (0.0, 0.0))
+    recipe = dataclasses.replace(run.recipe, iterations=4, drops=())
+    train(dataclasses.replace(run, recipe=recipe), store=Store(tmp_path), dataset=tiny)
+    assert re.search(r"finished: training error [\d.]+ %, test error 0\.0 % after 4 iterations", capsys.readouterr().out)
 
 
 def test_the_history_has_a_row_per_interval_and_ends_with_a_test(unbroken):
