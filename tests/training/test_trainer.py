@@ -55,7 +55,9 @@ def test_an_error_of_zero_is_told(tiny, run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Trainer, "_evaluate", lambda self, split: (0.0, 0.0))
     recipe = dataclasses.replace(run.recipe, iterations=4, drops=())
     train(dataclasses.replace(run, recipe=recipe), store=Store(tmp_path), dataset=tiny)
-    assert re.search(r"finished: training error [\d.]+ %, test error 0\.0 % after 4 iterations", capsys.readouterr().out)
+    assert re.search(
+        r"finished: training error [\d.]+ %, test error 0\.0 % after 4 iterations", capsys.readouterr().out
+    )
 
 
 def test_the_history_has_a_row_per_interval_and_ends_with_a_test(unbroken):
