@@ -36,7 +36,8 @@ def spread_of_gradient(when: str, with_kernel: bool = False) -> Callable:
     def of(table) -> float:
         rows = table[table["iteration"] == getattr(table["iteration"], when)()].sort_values("layer")
         values = rows["gradient_norm"] * (rows["weight_norm"] if with_kernel else 1.0)
-        return float(values.iloc[0] / values.iloc[-2])  # the last one is the classifier's
+        first, last = values.iloc[0], values.iloc[-2]  # after these comes the classifier
+        return float(first / last) if last else math.nan  # a dead network has no gradient at all
 
     return of
 

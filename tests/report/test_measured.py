@@ -1,5 +1,6 @@
 """Single numbers of measurements, against sums by hand."""
 
+import numpy as np
 import pandas
 import pytest
 
@@ -71,3 +72,10 @@ def test_a_file_of_another_making_gives_none(folder, content):
 
 def test_what_has_not_been_measured_is_none(tmp_path):
     assert measured.number(Store(tmp_path).run("other"), "lesion.added") is None
+
+
+def test_a_dead_network_has_no_spread_of_gradients(recwarn):
+    """All norms are zero: there is no ratio to tell, and nothing to warn of in the middle of a notebook."""
+    table = pandas.DataFrame({"iteration": [8, 8, 8], "layer": [1, 2, 3], "gradient_norm": 0.0, "weight_norm": 1.0})
+    assert np.isnan(measured.spread_of_gradient("max")(table))
+    assert not recwarn.list
