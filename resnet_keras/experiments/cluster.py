@@ -24,7 +24,7 @@ from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.progress import Board, Standing
-from resnet_keras.training.run import Run
+from resnet_keras.training.run import Run, is_done
 
 DEATHS = 3  # workers in a row that may die on a run without getting it any further
 AGAIN = 10.0  # seconds until a run that another process has is asked for again
@@ -135,7 +135,7 @@ class Cluster:
         """
         unmeasured = {run.name(identity) for _, run in measurements.possible(measures, runs, identity, store)}
         names = {run.name(identity): run for run in runs}
-        missing = {n: run for n, run in names.items() if force or not store.run(n).done or n in unmeasured}
+        missing = {n: run for n, run in names.items() if force or not is_done(store.run(n)) or n in unmeasured}
         if not missing:
             print(f"All {len(runs)} runs are there already; --force repeats them.")
             return
