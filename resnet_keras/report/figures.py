@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 
 from resnet_keras.report.curves import Curve, mean_over_seeds
@@ -40,8 +41,8 @@ SHAPES = {
         "width": 9.0,
         "panel": 2.95,
         "left": 0.56,
-        "right": 1.24,
-        "between": 1.24,
+        "right": 1.42,
+        "between": 1.42,
         "top": 0.82,
     },
     "tall": {
@@ -49,12 +50,13 @@ SHAPES = {
         "width": 4.6,
         "panel": 2.75,
         "left": 0.60,
-        "right": 1.22,
+        "right": 1.42,
         "between": 0.0,
         "top": 1.1,
     },
 }
 BARE = {"left": 0.66, "right": 0.15, "between": 0.35}  # where no labels stand at the ends of lines
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NUMBER = re.compile(rb"-?\d+\.\d+")
 BOTTOM, HEADING = 0.52, 0.5  # inches under the last panel, and between panels
 
@@ -127,8 +129,16 @@ def _measure(axis, logarithmic: bool) -> None:
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _short(value: float) -> str:
+    """A tick of a logarithmic scale: far from 1 a power of ten, which has room beside the axis."""
+    power = round(math.log10(value))
+    if 0.001 <= value < 10_000 or not math.isclose(value, 10.0**power):
+        return f"{value:g}"
+    return f"10{str(power).translate(RAISED)}"
 
 
 def _panels(count: int, shape: dict, along: str, measured: str):

@@ -95,7 +95,13 @@ PROFILES = {
         },
     ),
 }
-DASHES = {"plain": "dashed", "resnet": "solid"}
+# (kind, whether its recipe differs from the scale's) -> how its line is drawn.
+DASHES = {
+    ("plain", False): "dashed",
+    ("resnet", False): "solid",
+    ("plain", True): "dotted",
+    ("resnet", True): "dashdot",
+}
 
 
 def lines(groups: list[Group], arrangement: Arrangement, measurement: str) -> list[list[Line]]:
@@ -117,5 +123,5 @@ def _line(group: Group, arrangement: Arrangement, measurement: str, points: Call
         seeds = tuple(points(table) for table in tables)
     except (KeyError, ValueError) as error:
         raise UserError(f"a {measurement}.csv of {arrangement.title(row)} cannot be used ({error}).") from None
-    dashes = "dotted" if row.recipe else DASHES.get(row.kind, "solid")
+    dashes = DASHES.get((row.kind, bool(row.recipe)), "solid")
     return Line(arrangement.title(row), DEPTH_HUES.get(row.depth, row.depth), dashes, seeds)

@@ -126,6 +126,32 @@ def test_a_wide_figure_is_sharp_at_900_pixels():
     assert min(edge.min() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])) == 255
 
 
+@pytest.mark.parametrize("shape", figures.SHAPES)
+def test_the_longest_name_has_room_at_the_end_of_its_line(shape):
+    lines = [Curve("ResNet-1202", "Residual networks", 1, (seed([(50, 90)], [(100, 88.8)]),))]
+    pixels = np.asarray(
+        Image.open(io.BytesIO(figures.png(figures.learning_curves(lines, PANELS, "t", shape)))).convert("L")
+    )
+    assert pixels[:, -1].min() == 255  # a name that is cut off reaches the last pixel
+
+
+def test_a_plain_and_a_residual_network_differ_without_bn_too(tmp_path):
+    networks = [("plain20", True), ("resnet20", True), ("plain20", False), ("resnet20", False)]
+    for network, batch_norm in networks:
+        name = write_run(tmp_path, network, batch_norm=batch_norm)
+        table = tmp_path / "runs" / name / "gradients.csv"
+        table.write_text("iteration,layer,gradient_norm,weight_norm\n0,1,2.0,1.0\n0,2,3.0,1.0\n")
+    lines = profiles.lines(*groups_of(tmp_path, "gradients"), "gradients")[0]
+    assert len({(line.hue, line.dashes) for line in lines}) == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(1e20, "10²⁰"), (1e-4, "10⁻⁴"), (100.0, "100"), (0.1, "0.1"), (20_000.0, "20000")]
+)
+def test_ticks_far_from_one_are_short(value, told):
+    assert figures._short(value) == told
+
+
 @pytest.mark.parametrize("name", ["$x^2$ \\frac", "<script>", "a & b", "%s {0}"])
 def test_names_are_drawn_as_they_are(name):
     lines = [Curve(name, "p", 0, TWO[0].seeds)]
