@@ -326,7 +326,8 @@ class Trainer:
         else:
             self.folder.save_network(self.network)
         self._summarize(status)
-        clear_checkpoints(self.folder.path)
+        if parallel.is_first():  # until it has written the summary, its checkpoints are all that there is
+            clear_checkpoints(self.folder.path)
         errors = {"training": self._last("train_error"), self.held_out: self._last(f"{self.held_out}_error")}
         told = ", ".join(f"{name} error {error:.1f} %" for name, error in errors.items() if error is not None)
         self.progress.note(

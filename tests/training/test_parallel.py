@@ -123,6 +123,20 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(tiny, curves, tmp_pat
     np.testing.assert_allclose(curve(tmp_path / "two"), curves["1"], rtol=1e-4)
 
 
+@pytest.mark.faults
+def test_a_further_process_leaves_the_files_of_the_run_alone(tiny, tmp_path, monkeypatch):
+    """It may end before the first has written the summary, which would then have nothing to go on from."""
+    from resnet_keras.store import SilentFolder
+    from resnet_keras.training.trainer import Trainer
+
+    theirs = tmp_path / "checkpoint-00000001.safetensors"
+    theirs.write_bytes(b"of the first process")
+    monkeypatch.setattr(parallel, "is_first", lambda: False)
+    run = Run("plain8", "tiny", dataclasses.replace(RECIPE, iterations=2, test_interval=1, checkpoint_interval=1))
+    Trainer(run, SilentFolder(tmp_path), tiny, "plain8").train()
+    assert list(tmp_path.iterdir()) == [theirs] and theirs.read_bytes() == b"of the first process"
+
+
 # --------------------------------------------------------------------------------------- refusals and notes
 
 
