@@ -7,6 +7,7 @@ checkpoint at home; the same command goes on after the driver itself was stopped
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -300,7 +301,11 @@ class Cluster:
 
 
 class Calls:
-    """Passes calls on to an actor: raises what it raises, and `UserError` where it is gone."""
+    """Passes calls on to an actor: raises what it raises, and `UserError` where it is gone.
+
+    Ray gives the CPUs of a task away while its main thread waits for an answer, and would start another run on them;
+    so it is another thread that waits.
+    """
 
     def __init__(self, actor):
         """`actor`: its handle."""
@@ -312,9 +317,13 @@ class Calls:
             raise AttributeError(name)
         import ray
 
+        def ask(arguments, keywords):
+            return ray.get(getattr(self.actor, name).remote(*arguments, **keywords))
+
         def call(*arguments, **keywords):
             try:
-                return ray.get(getattr(self.actor, name).remote(*arguments, **keywords))
+                with concurrent.futures.ThreadPoolExecutor(1) as thread:
+                    return thread.submit(ask, arguments, keywords).result()
             except ray.exceptions.RayTaskError as error:
                 raise (error.cause or error) from None
             except ray.exceptions.RayError as error:

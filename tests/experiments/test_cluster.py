@@ -29,6 +29,7 @@ from resnet_keras.experiments.catalogue import EXPERIMENTS, Experiment
 from resnet_keras.experiments.cluster import Cluster, Needs
 from resnet_keras.locks import Held, Lost
 from resnet_keras.store import Store
+from resnet_keras.training import device
 from resnet_keras.training.checkpoint import checkpoints
 from resnet_keras.training.recipe import PRESETS, Recipe
 from tests.conftest import ROOT
@@ -293,6 +294,39 @@ def test_a_run_that_another_process_has_is_left_to_it(here, pictures, tmp_path, 
 
 
 @pytest.mark.slow
+class Room:
+    """Counts who is in it."""
+
+    def __init__(self):
+        self.inside = self.most = 0
+
+    def enter(self):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+
+    def stay(self):
+        time.sleep(4)
+
+    def leave(self):
+        self.inside -= 1
+        return self.most
+
+
+def visit(room):
+    room.enter()
+    room.stay()
+    return room.leave()
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_home_keeps_its_cpus(here):
+    """Else more runs than there is room for would train at the same time."""
+    room = ray.remote(num_cpus=0, max_concurrency=4)(Room).remote()
+    task = ray.remote(num_cpus=device.cores(), max_retries=0)(visit)
+    found = ray.get([task.remote(cluster.Calls(room)) for _ in range(3)], timeout=PATIENCE)
+    assert max(found) == 1
+
+
 def test_what_no_node_can_give_is_refused(here, pictures, tmp_path):
     runs, identity = runner.plan(SMALL, "smoke", pictures, precision="float32")
     for needs in (Needs(gpus=0, cpus=10_000), Needs(gpus=1.0)):
