@@ -9,6 +9,21 @@ def array(x):
     return keras.ops.convert_to_numpy(x)
 
 
+def gradient(function, x):
+    """Gradient of a scalar function of one array, on the current backend, as NumPy."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return array(tape.gradient(value, x))
+    import jax
+
+    return array(jax.grad(function)(x))
+
+
 def conv(x, kernel, stride=1):
     """Convolve [b, h, w, c] with [k, k, c, f], (k - 1) / 2 zeros on each side of the map."""
     size = kernel.shape[0]

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from resnet_keras.models.layers import Conv2D
 from resnet_keras.models.shortcuts import OPTIONS, identity, projects
-from tests.models.reference import array
+from tests.models.reference import array, gradient
 
 
 @pytest.mark.parametrize("grows", [False, True])
@@ -22,6 +23,20 @@ def test_identity_takes_every_second_pixel_and_appends_zeros():
         for column in range(3):
             expected[:, row, column, :3] = x[:, 2 * row, 2 * column]
     np.testing.assert_array_equal(array(identity(x, 2, 5)), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_identity_passes_gradients_back_to_the_pixels_taken(dtype):
+    upstream = np.random.default_rng(0).integers(-9, 10, (2, 3, 3, 5)).astype("float32")  # exact in both precisions
+    expected = np.zeros((2, 6, 5, 3), "float32")
+    for row in range(3):
+        for column in range(3):
+            expected[:, 2 * row, 2 * column] = upstream[:, row, column, :3]
+
+    def carried(x):
+        return ops.sum(ops.cast(identity(ops.cast(x, dtype), 2, 5), "float32") * upstream)
+
+    np.testing.assert_array_equal(gradient(carried, np.ones((2, 6, 5, 3), "float32")), expected)
 
 
 def test_identity_leaves_equal_shapes_alone():
