@@ -24,7 +24,7 @@ HEADERS = (
     "Hours a run",
 )
 CLAIM_HEADERS = ("Claim", "Paper", "Ours", "Scale", "Data", "n", "Verdict")
-OTHER_HEADERS = ("Run", "Training error, %", "Test error, %", "Status")
+OTHER_HEADERS = ("Run", "Iterations", "Training error, %", "Test error, %", "Precision", "Trained on", "Status")
 OTHERS = 100  # runs outside the experiments that are listed
 DEFAULT_SCALE = "short"
 
@@ -311,5 +311,12 @@ def _scale_and_more(setting: Setting) -> str:
 
 
 def _other_row(record: Record) -> tuple[str, ...]:
-    errors = (text.number(record.number(metric)) for metric in ("train_error", "test_error"))
-    return (text.plain(record.folder.name), *errors, record.summary["status"])
+    summary = record.summary
+    return (
+        text.plain(record.folder.name),
+        text.number(record.number("iterations"), 0),
+        *(text.number(record.number(metric)) for metric in ("train_error", "test_error")),
+        text.plain(record.recipe["precision"]),
+        text.plain(summary.get("device") or "")[:100],
+        summary["status"],
+    )

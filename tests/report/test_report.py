@@ -14,6 +14,7 @@ import pytest
 
 from resnet_keras import report
 from resnet_keras.errors import UserError
+from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.report import page, records, sections
 from resnet_keras.store import Store
 from tests.report.synthetic import ENDS, write_json, write_run
@@ -188,6 +189,16 @@ def test_names_cannot_steer_a_terminal(hostile):
     shown.append(report.text_table(Store(hostile), "degradation", "short", EVIL + TERMINAL))
     assert any("alert" in line for line in shown)
     assert all(line.replace("\n", "").isprintable() for line in shown)
+
+
+def test_a_run_of_no_experiment_is_listed_with_its_schedule_and_hardware(tmp_path):
+    name = write_run(tmp_path, "resnet56", precision="bfloat16", iterations=4000, end=(21.5, 23.25))
+    (row,) = sections.prepare(Store(tmp_path), EXPERIMENTS).others
+    assert row == (name, "4,000", "21.50", "23.25", "bfloat16", "2 x test CPU", "finished")
+    report.build(Store(tmp_path))
+    for page_file in ("README.md", "index.html"):
+        shown = (tmp_path / page_file).read_text()
+        assert all(cell in shown for cell in ("Runs outside the experiments", *row[1:])), page_file
 
 
 @pytest.mark.faults
