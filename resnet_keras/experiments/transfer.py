@@ -211,8 +211,10 @@ def _iterations(folder: RunFolder) -> int:
     return int(saved[-1].stem.rpartition("-")[2]) if saved else -1
 
 
-def _bytes(folder: RunFolder, name: str) -> bytes:
-    return (folder.path / name).read_bytes()
+def _bytes(folder: RunFolder, name: str) -> bytes | None:
+    """A file of a run; None where there is none: what diverged before its first row has no history."""
+    path = folder.path / name
+    return path.read_bytes() if path.is_file() else None
 
 
 def _put(store: Store, there: RunFolder) -> str:

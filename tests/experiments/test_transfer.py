@@ -212,6 +212,14 @@ def test_a_diverged_run_ends_early(tmp_path):
     assert inspect(RunFolder(history.parent)) == "diverged"
 
 
+def test_one_that_diverged_before_its_first_row_comes_in_and_is_known_again(tmp_path):
+    name = write_run(tmp_path / "away", status="diverged", summary={"iterations": 2})
+    (tmp_path / "away" / "runs" / name / "history.csv").unlink()
+    here = Store(tmp_path / "here")
+    for said in ("added, diverged", "is here already"):
+        assert [done for _, done in import_runs(here, tmp_path / "away")] == [said]
+
+
 def evil(name, kind=tarfile.REGTYPE, link=""):
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, link
