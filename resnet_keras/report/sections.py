@@ -161,12 +161,23 @@ def _section(experiment, settings: dict[Setting, list[Group]], told) -> Section:
         _part(experiment, setting, groups, [finding for finding in told if finding.setting == setting])
         for setting, groups in settings.items()
     ]
+    parts = [part for part in parts if not _shown_by_another(part, parts)]
     # Photographs before drawings, then what has all its networks; the first figure bears the experiment's name alone.
     parts.sort(key=lambda part: (part.setting.drawn, _gaps(part), part.setting.order))
     stems = _distinct([experiment.name, *(f"{experiment.name}-{part.setting.file_part}" for part in parts[1:])])
     parts = [dataclasses.replace(part, stem=stem) for part, stem in zip(parts, stems, strict=False)]
     commands = [command(experiment, scale) for scale in reversed(SCALES) if scale in experiment.networks]
     return Section(experiment.name, experiment.title, experiment.place, experiment.claim, parts, commands)
+
+
+def _shown_by_another(part: Part, parts: list[Part]) -> bool:
+    """Whether another precision has this part's networks and more: a few runs that belong to another experiment."""
+    own = {group.row for group in part.groups}
+    return any(
+        other.setting._replace(precision=part.setting.precision) == part.setting
+        and own < {group.row for group in other.groups}
+        for other in parts
+    )
 
 
 def _gaps(part: Part) -> bool:

@@ -201,6 +201,22 @@ def test_a_run_of_no_experiment_is_listed_with_its_schedule_and_hardware(tmp_pat
         assert all(cell in shown for cell in ("Runs outside the experiments", *row[1:])), page_file
 
 
+def test_a_precision_with_fewer_of_the_networks_is_left_to_the_one_that_has_them_all(tmp_path):
+    for network in ("plain20", "plain56", "resnet20"):
+        write_run(tmp_path, network, precision="bfloat16")
+    write_run(tmp_path, "plain20", precision="float32")
+    degradation = {"degradation": EXPERIMENTS["degradation"]}
+
+    def shown():
+        prepared = sections.prepare(Store(tmp_path), degradation)
+        assert not prepared.others, "a run that is left out here is still one of the experiment's"
+        return [part.setting.precision for part in prepared.sections[0].parts]
+
+    assert shown() == ["bfloat16"]
+    write_run(tmp_path, "resnet32", precision="float32")
+    assert sorted(shown()) == ["bfloat16", "float32"]
+
+
 @pytest.mark.faults
 def test_a_failed_write_leaves_the_old_file_and_says_so(tmp_path, monkeypatch):
     write_run(tmp_path, "plain20")
