@@ -22,7 +22,7 @@ from resnet_keras.report.text import plain
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import PRESETS, Recipe, preset
 
-Scale = Literal["smoke", "short", "paper", "imagenet"]
+Scale = Literal["smoke", "short", "medium", "paper", "imagenet"]
 Precision = Literal["auto", "float32", "bfloat16"]
 DataDir = Annotated[Path | None, Parameter(help="Where data sets lie or are downloaded to; default: data/.")]
 Results = Annotated[
@@ -116,8 +116,8 @@ def train(
     shortcut
         A: zero-padded identity; B: projection where dimensions grow; C: projections everywhere.
     scale
-        smoke (400 iterations), short (2,000), paper (64,000) or imagenet (600,000). Default: imagenet for the networks
-        of the paper's Table 1, paper for the others.
+        smoke (400 iterations), short (2,000), medium (6,400), paper (64,000) or imagenet (600,000). Default: imagenet
+        for the networks of the paper's Table 1, paper for the others.
     devices
         How many devices share each batch, or all: docs/scaling.md. More than one on JAX (KERAS_BACKEND=jax) only.
     force
@@ -177,8 +177,9 @@ def run(
         Such as degradation; `resnet-keras list` prints all. `all` takes every experiment, in an order of worth: one
         seed of everything first, and in it what decides a claim of the paper, cheap before dear.
     scale
-        smoke (minutes on two cores), short (hours on two cores, minutes on a GPU) or paper (64,000 iterations);
-        imagenet (600,000 iterations) for the experiments on ImageNet. Default: smoke, where there is such a scale.
+        smoke (minutes on two cores), short (2,000 iterations: hours on two cores, minutes on a GPU), medium (6,400, a
+        tenth of the paper's) or paper (64,000); imagenet (600,000) for the experiments on ImageNet. Default: smoke,
+        where there is such a scale.
     data
         Default: shapes32 at smoke scale, imagenet2012 at imagenet scale, cifar10 otherwise.
     seeds

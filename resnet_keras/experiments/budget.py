@@ -131,7 +131,7 @@ def plan(
 
     Args:
         experiments: Of the catalogue.
-        scale: "smoke", "short" or "paper".
+        scale: "smoke", "short", "medium" or "paper".
         deciding: Which runs decide which claims; `resnet_keras.report.claims.deciding_runs` knows.
         data: A data set's name; None for the scale's own.
         data_dir: Where data sets lie.

@@ -1,4 +1,4 @@
-"""Each experiment of the paper as a list of runs, at three scales."""
+"""Each experiment of the paper as a list of runs, at several scales."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnet_keras.training.recipe import PRESETS, preset
 from resnet_keras.training.run import Run
 
 # What a scale trains on unless told otherwise: the built-in set needs no download.
-DATA = {"smoke": "shapes32", "short": "cifar10", "paper": "cifar10", "imagenet": "imagenet2012"}
+DATA = {"smoke": "shapes32", "short": "cifar10", "medium": "cifar10", "paper": "cifar10", "imagenet": "imagenet2012"}
 SCALES = tuple(PRESETS)
 
 
@@ -108,6 +108,7 @@ EXPERIMENTS = {
                 "smoke": twins(20, 32),
                 # The pair that decides comes first, so that an early stop still answers the question.
                 "short": twins(20, 56, 32, 44),
+                "medium": twins(20, 56),
                 "paper": twins(20, 56, 32, 44),
             },
         ),
@@ -119,6 +120,7 @@ EXPERIMENTS = {
             networks={
                 "smoke": twins(20, 32),
                 "short": twins(20, 56, 32, 44, 110),
+                "medium": twins(20, 56),
                 "paper": twins(20, 56, 32, 44, 110),
             },
         ),

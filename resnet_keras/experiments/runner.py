@@ -35,7 +35,7 @@ def run(
 
     Args:
         name: The experiment's.
-        scale: "smoke", "short" or "paper".
+        scale: "smoke", "short", "medium" or "paper".
         data: A data set's name; None for the scale's own.
         data_dir: Where data sets lie.
         seeds: How many, from 0.

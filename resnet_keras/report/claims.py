@@ -126,7 +126,7 @@ def deciding_runs(experiment, scale: str, data: str, runs: list) -> list[list]:
 
     Args:
         experiment: Of the catalogue.
-        scale: "smoke", "short" or "paper".
+        scale: "smoke", "short", "medium" or "paper".
         data: The data set's name, as in its identity.
         runs: The experiment's.
     """

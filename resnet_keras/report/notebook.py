@@ -48,7 +48,7 @@ class Results:
 
     Args:
         name: The experiment's.
-        scale: "smoke", "short" or "paper".
+        scale: "smoke", "short", "medium" or "paper".
         identity: The data set's, as `resnet_keras.experiments.runner.run` returns it.
         store: Default: the default results folder.
     """

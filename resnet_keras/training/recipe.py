@@ -181,6 +181,8 @@ _PAPER = Recipe()
 PRESETS = {
     "smoke": dataclasses.replace(_PAPER.shortened(400), log_interval=20, test_interval=100, checkpoint_interval=100),
     "short": dataclasses.replace(_PAPER.shortened(2000), log_interval=50, test_interval=200, checkpoint_interval=100),
+    # A tenth of the paper's.
+    "medium": dataclasses.replace(_PAPER.shortened(6400), log_interval=100, test_interval=400, checkpoint_interval=200),
     "paper": _PAPER,
     # Sec. 3.4. The paper drops the rate when the error plateaus; these are fixed places of such drops, at 30, 60 and 90
     # passes over the pictures. BN's statistics are over 32 images, those of one of the paper's 8 GPUs.
@@ -197,7 +199,7 @@ PRESETS = {
 
 
 def preset(name: str) -> Recipe:
-    """The recipe of a scale: "smoke", "short", "paper" or "imagenet".
+    """The recipe of a scale: "smoke", "short", "medium", "paper" or "imagenet".
 
     Raises:
         UserError: Another name.

@@ -19,8 +19,9 @@ def test_defaults_are_the_papers():
 
 
 def test_short_scale_drops_in_proportion():
-    short = preset("short")
+    short, medium = preset("short"), preset("medium")
     assert (short.iterations, short.drops) == (2000, (1000, 1500))
+    assert (medium.iterations, medium.drops) == (6400, (3200, 4800))
 
 
 def test_warm_up_is_for_depth_110_and_more():
@@ -69,7 +70,7 @@ def test_shortened_keeps_the_order_of_the_drops(iterations):
 
 
 def test_unknown_scale_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="smoke, short, paper"):
+    with pytest.raises(UserError, match="smoke, short, medium, paper"):
         preset("long")
 
 
