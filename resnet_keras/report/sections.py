@@ -261,7 +261,8 @@ def _note(groups: list[Group], measurement: str) -> str:
             words[-1] += ", in brackets the 95 % interval of the mean (Student's t)"
     elif rows:
         words.append("a single seed, so that small differences may be chance")
-    words += [f"trained on {device}" for device in sorted({row["device"] for row in rows if row["device"]})]
+    devices = tables.devices([record for group in groups for record in group.finished])
+    words += [f"trained on {text.listing(devices)}"] if devices else []
     commits = sorted({commit for row in rows for commit in row["commit"].split()})
     words += [f"code at {text.listing(commits)}"] if commits else []
     return "; ".join(words) + "."

@@ -68,7 +68,7 @@ def row(group: Group) -> dict:
         "test_error_std": _rounded(test and test.std),
         "parameters": _first(finished, "parameters"),
         "hours": _mean(finished, "hours"),
-        "device": "; ".join(_devices(finished)),
+        "device": "; ".join(devices(finished)),
         "precision": group.records[0].recipe["precision"],
         "commit": " ".join(_commits(finished)),
         "recipe": group.row.recipe,
@@ -130,7 +130,8 @@ def _first(records: list[Record], name: str) -> int | None:
     return next((value for value in (record.number(name) for record in records) if value is not None), None)
 
 
-def _devices(records: list[Record]) -> list[str]:
+def devices(records: list[Record]) -> list[str]:
+    """What the runs were trained on, each kind once."""
     found = {str(record.summary.get("device") or "") for record in records}
     return sorted({text.plain(device)[:100] for device in found} - {""})
 

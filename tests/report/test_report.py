@@ -277,3 +277,10 @@ def test_the_interval_is_explained_where_one_is_given(tmp_path, seeds):
     given = any("[" in cell for row in part.rows for cell in row)
     assert given == (seeds == 3) == ("95 % interval" in part.note)
     assert ("standard deviation" in part.note) == (seeds > 1)
+
+
+def test_each_device_is_named_once_whatever_rows_share_it(tmp_path):
+    for network, seed, device in (("plain20", 0, "A"), ("plain20", 1, "B"), ("plain56", 0, "B")):
+        write_run(tmp_path, network, seed=seed, summary={"device": device})
+    (part,) = report.parts(Store(tmp_path), "degradation", "short", "CIFAR-10")
+    assert "; trained on A and B;" in part.note
