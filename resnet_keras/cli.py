@@ -22,7 +22,7 @@ from resnet_keras.report.text import plain
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import PRESETS, Recipe, preset
 
-Scale = Literal["smoke", "short", "medium", "paper", "imagenet"]
+Scale = Literal[SCALES]
 Precision = Literal["auto", "float32", "bfloat16"]
 DataDir = Annotated[Path | None, Parameter(help="Where data sets lie or are downloaded to; default: data/.")]
 Results = Annotated[

@@ -13,7 +13,7 @@ from resnet_keras.report.records import Record, deciding, key, listed
 from resnet_keras.training.recipe import CHOICES, PRESETS
 from resnet_keras.training.run import PROTOCOL
 
-SCALES = ("paper", "imagenet", "medium", "short", "smoke")  # the most telling first
+SCALES = tuple(reversed(PRESETS))  # the most telling first
 DRAWN = ("shapes32",)  # data that are not of the paper's kind come after those that are
 
 
