@@ -170,8 +170,7 @@ class Photographs:
     def central(self, photograph: Photograph) -> tuple[np.ndarray, int]:
         """Central crop and class of one."""
         picture = opened(photograph.source, photograph.where)
-        side = round(views.SIDE * self.crop / views.CROP)
-        return views.centre_crop(picture, side, self.crop), photograph.label
+        return views.test_view(picture, (self.crop, self.crop, 3), cropped=True), photograph.label
 
 
 def _stacked(found: list) -> tuple[np.ndarray, np.ndarray]:

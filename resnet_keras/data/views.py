@@ -51,6 +51,25 @@ def centre_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
     return cropped(picture, side, (height - crop) // 2, (width - crop) // 2, crop)
 
 
+def test_view(image, shape: tuple[int, int, int], cropped: bool) -> np.ndarray:
+    """The single view of an image that a network is tested on and predicts from: uint8 `[h, w, 3]`.
+
+    Args:
+        image: uint8 `[h, w, 3]` or a Pillow image of mode RGB, of any size.
+        shape: height, width and channels that the network takes.
+        cropped: True for a network of photographs, which was trained on crops of them: the central crop, from a shorter
+            side that is larger in the paper's proportion, 256 : 224 (Sec. 3.4). False for one of images in memory,
+            which it saw as they are (Sec. 4.2): the largest part around the centre that has the network's proportions;
+            of an image of the network's own size that is the image.
+    """
+    from PIL import Image, ImageOps
+
+    height, width, _ = shape
+    if cropped and height == width:
+        return centre_crop(image, round(height * SIDE / CROP), height)
+    return np.array(ImageOps.fit(_pillow(image), (width, height), Image.Resampling.BILINEAR))
+
+
 def ten_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
     """The 10 crops of Sec. 3.4 at shorter side `side`: four corners and the centre, then their mirror images.
 

@@ -68,12 +68,7 @@ def fit(picture, trained: Trained) -> np.ndarray:
         picture: A Pillow picture of mode RGB.
         trained: The network.
     """
-    from PIL import Image, ImageOps
-
-    height, width, _ = trained.input_shape
-    if trained.family == "cifar" or height != width:
-        return np.array(ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR))
-    return views.centre_crop(picture, shown_side(trained), height)
+    return views.test_view(picture, trained.input_shape, cropped=trained.family != "cifar")
 
 
 def shown_side(trained: Trained) -> int:

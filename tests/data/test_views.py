@@ -56,6 +56,18 @@ def test_the_centre_leaves_as_much_on_each_side(picture):
     assert np.abs(views.centre_crop(picture).astype(int) - whole[16:240, 80:304]).max() <= 1
 
 
+def test_the_test_view_of_a_network_of_photographs_is_the_central_crop(picture):
+    assert np.array_equal(views.test_view(picture, (224, 224, 3), cropped=True), views.centre_crop(picture, 256, 224))
+    assert np.array_equal(views.test_view(picture, (32, 32, 3), cropped=True), views.centre_crop(picture, 37, 32))
+
+
+def test_the_test_view_of_a_network_of_images_in_memory_is_as_much_as_fits(picture):
+    same = picture[:32, :48]
+    assert np.array_equal(views.test_view(same, (32, 48, 3), cropped=False), same)
+    view = views.test_view(picture[:, :450], (100, 100, 3), cropped=False)
+    assert np.abs(view - bilinear(picture[:, 75:375], 100, 100)).max() <= 1.01
+
+
 def test_the_ten_crops(picture):
     whole = views.shorter_side(picture, 256).astype(int)
     ten = views.ten_crop(picture).astype(int)
