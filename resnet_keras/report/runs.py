@@ -1,0 +1,206 @@
+"""One pandas frame of all runs, a row a run: what tables, claims, figures, `list` and estimates are made of.
+
+Only this module reads the results folder. Columns:
+
+    run, network, kind ("plain", "residual" or "vgg"), depth, shortcut, batch_norm, data, data_version, data_title,
+    scale (the preset of as many iterations, else "custom"), iterations, learning_rate, precision, seed
+    recipe (what else differs from the scale's: "learning_rate=0.05"; "" for the paper's recipe)
+    status ("finished", "diverged" or "interrupted")
+    train_error, test_error (percent, after the last iteration), train_error_one_pass (of the trained network, by one
+    pass over the training images as in testing), warmup_end, hours, images_per_second, parameters
+    commit (eight digits, and + where files had changed), device, began_on (another one, for a run that moved), cores,
+    cpu, device_class
+    weights (whether the trained network is here)
+    a column for each number of `NUMBERS`, such as responses_median
+
+Runs that agree in all of `CELL` differ in the seed alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable
+
+from resnet_keras.errors import UserError
+from resnet_keras.report.text import plain
+from resnet_keras.store import RunFolder, Store
+from resnet_keras.training.recipe import OBSERVING, PRESETS, Recipe
+from resnet_keras.training.run import described
+
+CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network", "shortcut", "precision"]
+KINDS = {"plain": "plain", "resnet": "residual", "vgg": "vgg"}
+FROM_SUMMARY = [
+    "train_error", "test_error", "train_error_one_pass", "warmup_end", "hours", "images_per_second", "parameters",
+]  # fmt: skip
+
+
+def gradient_ratio(table, iteration: int, scaled: bool = False) -> float:
+    """Gradient norm of the first layer over that of the last 3x3 layer; NaN for a dead network.
+
+    `scaled` takes each norm times its kernel's: under BN a kernel's scale changes nothing but its own gradient, which
+    shrinks as the kernel grows, and the product is free of that.
+    """
+    rows = table[table["iteration"] == iteration].sort_values("layer")
+    values = rows["gradient_norm"] * (rows["weight_norm"] if scaled else 1.0)
+    first, last = values.iloc[0], values.iloc[-2]  # after these comes the classifier
+    return first / last if last else math.nan
+
+
+def median_error(table, lesion: str) -> float:
+    """Median error in percent over all lesions of this kind; "none" is the intact network."""
+    return table[table["lesion"] == lesion]["error"].median()
+
+
+def error_in(views: str, column: str) -> Callable:
+    """A function that takes an error in percent from a table of the ways of testing."""
+    return lambda table, end: table[table["views"].astype(str) == views][column].iloc[0]
+
+
+# Measurement -> column -> (its table, the run's last iteration) -> number.
+NUMBERS: dict[str, dict[str, Callable]] = {
+    "responses": {"responses_median": lambda table, end: table["std"].median()},
+    "gradients": {
+        "gradients_start": lambda table, end: gradient_ratio(table, 0),
+        "gradients_end_scaled": lambda table, end: gradient_ratio(table, end, scaled=True),
+    },
+    "lesion": {
+        "lesion_intact": lambda table, end: median_error(table, "none"),
+        "lesion_deleted": lambda table, end: median_error(table, "delete"),
+        "lesion_added": lambda table, end: median_error(table, "delete") - median_error(table, "none"),
+        "lesion_swapped": lambda table, end: median_error(table, "swap"),
+    },
+    "views": {
+        f"top{k}_{views}": error_in(views, f"top{k}_error") for views in ("1", "10", "multiscale") for k in (1, 5)
+    },
+}
+NUMERIC = [*FROM_SUMMARY, *(column for columns in NUMBERS.values() for column in columns)]
+COLUMNS = [
+    "run", "network", "kind", "depth", "shortcut", "batch_norm", "data", "data_version", "data_title", "scale",
+    "iterations", "learning_rate", "recipe", "precision", "seed", "status", "commit", "device", "began_on", "cores",
+    "cpu", "device_class", "weights",
+]  # fmt: skip
+
+
+def frame(store: Store):
+    """All runs of the store, plain before residual, by depth, length and seed.
+
+    Returns:
+        A pandas DataFrame of the columns above. ``attrs["problems"]`` has a line for each folder that is left out: its
+        name is not that of its configuration, or a file of it cannot be read.
+    """
+    import pandas
+
+    rows, problems = [], []
+    for folder in store.runs():
+        try:
+            rows.append(_row(folder))
+        except UserError as error:
+            problems.append(plain(error))
+    runs = pandas.DataFrame(rows, columns=COLUMNS + NUMERIC)
+    runs[NUMERIC] = runs[NUMERIC].apply(pandas.to_numeric)
+    runs = runs.sort_values(["data", "kind", "depth", "iterations", "shortcut", "recipe", "precision", "seed"])
+    runs.attrs["problems"] = problems
+    return runs.reset_index(drop=True)
+
+
+def finished(runs):
+    """The runs that have a last error; a diverged or interrupted one has none."""
+    return runs[runs["status"] == "finished"]
+
+
+def histories(store: Store, runs):
+    """The histories of the finished runs among these, one below the other, with what `runs` says of each run.
+
+    Returns:
+        A DataFrame, a row a log interval: the history's own columns (train_error and test_error in percent, the latter
+        NaN where there was no evaluation) and those of `runs` that it lacks. The validation error stands for the test
+        error of a run that was evaluated on one.
+    """
+    tables = {name: store.run(name).history for name in finished(runs)["run"]}
+    for name, table in tables.items():
+        if "validation_error" in table:
+            tables[name] = table.assign(test_error=table["validation_error"])
+    return _joined(runs, tables)
+
+
+def measurements(store: Store, runs, name: str):
+    """A measurement of these runs, one table below the other, with what `runs` says of each run; maybe empty."""
+    tables = {run: store.run(run).measurement(name) for run in runs["run"] if store.run(run).has_measurement(name)}
+    return _joined(runs, tables)
+
+
+@functools.lru_cache(maxsize=1024)
+def variation(recipe: Recipe) -> tuple[str, str]:
+    """The scale of a recipe, by its length, and what else differs from that scale's, the precision left aside."""
+    scale = next((name for name, preset in PRESETS.items() if preset.iterations == recipe.iterations), "custom")
+    usual = PRESETS[scale] if scale in PRESETS else PRESETS["paper"].shortened(recipe.iterations)
+    names = [field.name for field in dataclasses.fields(Recipe) if field.name not in (*OBSERVING, "precision")]
+    differing = [name for name in names if getattr(recipe, name) != getattr(usual, name)]
+    return scale, ", ".join(f"{name}={getattr(recipe, name)}" for name in differing)
+
+
+def _row(folder: RunFolder) -> dict:
+    run, summary, environment = described(folder), folder.summary or {}, folder.environment
+    scale, recipe = variation(run.recipe)
+    if folder.status == "finished":
+        _ = folder.history  # raises if it is not what the summary vouches for
+    device = plain(summary.get("device") or environment.get("device") or "")[:100]
+    cores = re.match(r"(\d+) x ", device)
+    return {
+        "run": folder.name,
+        "network": run.network,
+        "kind": KINDS[run.network.rstrip("0123456789")],
+        "depth": run.depth,
+        "shortcut": run.shortcut,
+        "batch_norm": run.recipe.batch_norm,
+        "data": run.data,
+        "data_version": plain(folder.config["data_version"]),
+        "data_title": plain(folder.config["data_title"]),
+        "scale": scale,
+        "iterations": run.recipe.iterations,
+        "learning_rate": run.recipe.learning_rate,
+        "recipe": recipe,
+        "precision": run.recipe.precision,
+        "seed": run.seed,
+        "status": folder.status,
+        "commit": plain(environment.get("commit") or "")[:8] + "+" * bool(environment.get("dirty")),
+        "device": device,
+        "began_on": plain(environment.get("device") or ""),
+        "cores": int(cores[1]) if cores else None,
+        "cpu": re.sub(r"^\d+ x | \(CPU\)$", "", device),
+        "device_class": plain(environment.get("kind") or ""),
+        "weights": folder.network_file.is_file(),
+        **{name: _number(summary.get(name)) for name in FROM_SUMMARY},
+        **_measured(folder, run.recipe.iterations),
+    }
+
+
+def _measured(folder: RunFolder, end: int) -> dict:
+    """Column -> number, of what has been measured on a run; a table of another making gives NaN."""
+    numbers = {}
+    for name, columns in NUMBERS.items():
+        table = folder.measurement(name) if folder.has_measurement(name) else None
+        for column, of in columns.items() if table is not None else ():
+            try:
+                numbers[column] = _number(float(of(table, end)))
+            except (KeyError, IndexError, TypeError, ValueError):
+                numbers[column] = math.nan
+    return numbers
+
+
+def _number(value) -> float:
+    """A finite number, or NaN for anything else."""
+    numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if numeric else math.nan
+
+
+def _joined(runs, tables: dict):
+    import pandas
+
+    if not tables:
+        return pandas.DataFrame(columns=[*runs.columns, "iteration"])
+    rows = pandas.concat([table.assign(run=run) for run, table in tables.items()], ignore_index=True)
+    return rows.merge(runs[["run", *runs.columns.difference(rows.columns)]], on="run", how="left")

@@ -1,0 +1,162 @@
+"""The frame of runs: what is in it, what is left out, and which runs agree in all but the seed."""
+
+import json
+import math
+import re
+
+import pytest
+
+from resnet_keras.report import runs
+from resnet_keras.store import MEASUREMENTS, Store
+from tests.conftest import ROOT
+from tests.report.synthetic import write_json, write_run
+
+
+def test_a_row_says_what_its_files_say(tmp_path):
+    name = write_run(tmp_path, "resnet56", shortcut="B", seed=2, precision="bfloat16", end=(30.5, 33.25))
+    (row,) = runs.frame(Store(tmp_path)).to_dict("records")
+    expected = {
+        "run": name, "network": "resnet56", "kind": "residual", "depth": 56, "shortcut": "B", "batch_norm": True,
+        "data": "cifar10", "data_title": "CIFAR-10", "scale": "short", "iterations": 2000, "learning_rate": 0.1,
+        "recipe": "", "precision": "bfloat16", "seed": 2, "status": "finished", "train_error": 30.5,
+        "test_error": 33.25, "parameters": 269722, "commit": "01234567", "device": "2 x test CPU", "cores": 2,
+        "cpu": "test CPU", "weights": False,
+    }  # fmt: skip
+    assert {key: row[key] for key in expected} == expected
+    assert math.isnan(row["train_error_one_pass"]) and math.isnan(row["responses_median"])
+
+
+def test_an_empty_store_has_all_columns(tmp_path):
+    empty = runs.frame(Store(tmp_path))
+    assert len(empty) == 0 and {"run", "train_error", "lesion_added"} <= set(empty.columns)
+    assert len(runs.histories(Store(tmp_path), empty)) == 0 == len(runs.measurements(Store(tmp_path), empty, "lesion"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "scale", "words"),
+    [
+        ({}, "short", ""),
+        ({"precision": "bfloat16", "test_interval": 500}, "short", ""),
+        ({"learning_rate": 0.05}, "short", "learning_rate=0.05"),
+        ({"batch_norm": False}, "short", "batch_norm=False"),
+        ({"decay_on": "all", "bn_batch": 64}, "short", "decay_on=all, bn_batch=64"),
+        ({"iterations": 4000, "drops": (2000, 3000)}, "custom", ""),
+        ({"iterations": 4000}, "custom", "drops=(1000, 1500)"),
+    ],
+    ids=str,
+)
+def test_what_differs_from_a_scales_recipe_is_said(tmp_path, recipe, scale, words):
+    write_run(tmp_path, "plain20", **recipe)
+    (row,) = runs.frame(Store(tmp_path)).to_dict("records")
+    assert (row["scale"], row["recipe"]) == (scale, words)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"scale": "medium"}, {"data": "cifar10_jpeg"}, {"version": "9.9.9"}, {"precision": "bfloat16"},
+        {"network": "plain56"}, {"network": "resnet20"}, {"network": "resnet20", "shortcut": "B"},
+        {"learning_rate": 0.05}, {"batch_norm": False}, {"iterations": 2001}, {"weight_decay": 0.0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_runs_that_differ_in_more_than_the_seed_never_share_a_cell(tmp_path, other):
+    write_run(tmp_path, "plain20", seed=0)
+    write_run(tmp_path, "plain20", seed=1)
+    write_run(tmp_path, **{"network": "plain20", "seed": 2, **other})
+    assert sorted(runs.frame(Store(tmp_path)).groupby(runs.CELL).size()) == [1, 2]
+
+
+def test_a_run_under_way_and_a_diverged_one_are_told_apart(tmp_path):
+    write_run(tmp_path, "plain20", status="running")
+    write_run(tmp_path, "plain20", seed=1, status="diverged", summary={"train_error": None, "test_error": None})
+    table = runs.frame(Store(tmp_path))
+    assert list(table["status"]) == ["interrupted", "diverged"]
+    assert len(runs.finished(table)) == 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("config.json", "{", "cannot be read"),
+        ("config.json", '{"protocol": 1}', "no usable network"),
+        ("summary.json", "[]", "no JSON object"),
+        ("history.csv", "\x00", "cannot be read|not what the training wrote"),
+    ],
+)
+def test_a_damaged_run_is_left_out_with_a_line(tmp_path, file, content, problem):
+    write_run(tmp_path, "plain56")
+    name = write_run(tmp_path, "plain20", summary={"history_sha256": "0" * 64})
+    (tmp_path / "runs" / name / file).write_text(content)
+    table = runs.frame(Store(tmp_path))
+    (line,) = table.attrs["problems"]
+    assert list(table["network"]) == ["plain56"]
+    assert re.search(problem, line) and name in line and line.isprintable()
+
+
+def test_a_folder_that_bears_another_runs_name_is_left_out(tmp_path):
+    name = write_run(tmp_path, "plain20")
+    config = tmp_path / "runs" / name / "config.json"
+    write_json(config, {**json.loads(config.read_text()), "seed": 7})
+    table = runs.frame(Store(tmp_path))
+    assert len(table) == 0 and name in table.attrs["problems"][0]
+
+
+def test_numbers_that_are_none_are_nan(tmp_path):
+    write_run(tmp_path, "plain20", summary={"test_error": float("nan"), "parameters": "many", "hours": None})
+    (row,) = runs.frame(Store(tmp_path)).to_dict("records")
+    assert all(math.isnan(row[name]) for name in ("test_error", "parameters", "hours")) and row["train_error"] == 1.6
+
+
+def test_histories_stand_below_each_other(tmp_path):
+    names = [write_run(tmp_path, "plain20", seed=seed, end=(30.0 + seed, 33.0)) for seed in range(2)]
+    table = runs.histories(Store(tmp_path), runs.frame(Store(tmp_path)))
+    last = table[table["iteration"] == 2000]
+    assert list(last["run"]) == names and list(last["train_error"]) == [30.0, 31.0]
+    assert set(table["network"]) == {"plain20"} and len(table) == 80
+
+
+MEASURED = {
+    "responses": "layer,std\n1,1.0\n2,2.0\n3,6.0\n",
+    # The last layer of each iteration is the classifier.
+    "gradients": "iteration,layer,gradient_norm,weight_norm\n0,1,8,5\n0,2,6,5\n0,3,2,5\n0,4,9,1\n16,1,100,5\n"
+    "2000,4,9,1\n2000,3,4,2\n2000,2,3,2\n2000,1,1,40\n",
+    "lesion": "lesion,error\nnone,10\ndelete,12\ndelete,90\ndelete,14\nswap,11\nswap,13\n",
+    "views": "views,top1_error,top5_error\n1,30,10\n10,28,9\nmultiscale,25,7\n",
+}
+EXPECTED = {
+    "responses_median": 2.0, "gradients_start": 4.0, "gradients_end_scaled": 5.0,
+    "lesion_intact": 10.0, "lesion_deleted": 14.0, "lesion_added": 4.0, "lesion_swapped": 12.0,
+    "top1_1": 30.0, "top5_1": 10.0, "top1_10": 28.0, "top5_10": 9.0, "top1_multiscale": 25.0, "top5_multiscale": 7.0,
+}  # fmt: skip
+
+
+def test_numbers_of_measurements(tmp_path):
+    name = write_run(tmp_path, "plain20")
+    for measurement, content in MEASURED.items():
+        (tmp_path / "runs" / name / f"{measurement}.csv").write_text(content)
+    table = runs.frame(Store(tmp_path))
+    assert table[list(EXPECTED)].iloc[0].to_dict() == pytest.approx(EXPECTED)
+    assert set(runs.NUMBERS) == set(MEASUREMENTS) == set(MEASURED)
+    assert len(runs.measurements(Store(tmp_path), table, "lesion")) == 6
+
+
+def test_a_run_that_was_not_measured_at_its_end_has_no_number_of_the_end(tmp_path):
+    name = write_run(tmp_path, "plain20", status="diverged")
+    content = MEASURED["gradients"].replace("2000,", "64,")
+    (tmp_path / "runs" / name / "gradients.csv").write_text(content)
+    row = runs.frame(Store(tmp_path)).iloc[0]
+    assert row["gradients_start"] == 4.0 and math.isnan(row["gradients_end_scaled"])
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "std\nhigh\n", "std\n", "std\ninf\n"])
+def test_a_measurement_of_another_making_gives_nan(tmp_path, content):
+    name = write_run(tmp_path, "plain20")
+    (tmp_path / "runs" / name / "responses.csv").write_text(content)
+    assert math.isnan(runs.frame(Store(tmp_path)).iloc[0]["responses_median"])
+
+
+def test_the_committed_runs_are_all_read():
+    table = runs.frame(Store(ROOT / "results"))
+    assert table.attrs["problems"] == [] and len(table) == len(list((ROOT / "results" / "runs").glob("*/config.json")))
