@@ -27,12 +27,12 @@ STAGES = ((32, 16), (16, 32), (8, 64))
 
 def measure(options):
     """Yield rows: milliseconds of a step by kind of operation, then the floor of the same network."""
+    environment = records.environment()  # imports Keras as the package does
     import keras
 
     if keras.config.backend() != "tensorflow":
         print("profile: only TensorFlow's profiler is read")
         return
-    environment = records.environment()
     network, batch, size = ("resnet8", 16, 64) if options.smoke else (NETWORK, BATCH, SIZES["matmul"])
     for precision in ("bfloat16", "float32"):
         yield [{**row, **environment} for row in step_rows(network, precision, batch, 2 if options.smoke else STEPS)]

@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from resnet_keras.quiet import ONEDNN, ONEDNN_HELPS, cpu_class
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if cpu_class() in ONEDNN_HELPS:  # as `load_keras`, for tests that import Keras themselves
+    os.environ.setdefault(ONEDNN, "1")
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictures to try the project on

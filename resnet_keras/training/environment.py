@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import subprocess
 
+from resnet_keras import quiet
 from resnet_keras.paths import checkout
 from resnet_keras.training import determinism, device
 
@@ -29,6 +30,7 @@ def describe() -> dict:
         "packages": versions(),
         "commit": commit,
         "dirty": dirty,
+        **({"onednn": quiet.onednn()} if keras.config.backend() == "tensorflow" else {}),
         **({"deterministic": True} if determinism.enabled else {}),
     }
 
@@ -39,9 +41,11 @@ def doctor() -> dict[str, str]:
     return {
         "backend": f"{here['backend']} (KERAS_BACKEND changes it)",
         "device": f"{here['device']}, {here['memory_gb']} GB of memory",
+        "kind": here["kind"],
         "precision": f"{chosen.precision} (--precision changes it)",
         "steps a call": f"{chosen.steps_per_call} (--steps-per-call changes it)",
         "XLA": _xla(here["backend"], chosen.xla),
+        **({"oneDNN": device.onednn()} if here["backend"] == "tensorflow" else {}),
         "threads": device.threads(),
         "why": chosen.why,
         "python": here["python"],

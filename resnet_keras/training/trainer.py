@@ -10,6 +10,7 @@ import numpy as np
 
 from resnet_keras.data import Split
 from resnet_keras.errors import UserError
+from resnet_keras.quiet import load_keras
 from resnet_keras.store import SilentFolder, Store
 from resnet_keras.training import device, environment, memory, parallel
 from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
@@ -64,6 +65,7 @@ def train(
     """
     from resnet_keras import data
 
+    load_keras()
     devices = parallel.check_devices(devices, run.recipe.micro_batch or run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder = (store or Store()).run(run.name(identity))
@@ -204,6 +206,8 @@ class Trainer:
         self.folder.write_environment({**environment.describe(), **parallel.describe(self.devices)})
         if self.devices < len(device.all_names()) and device.accelerator():
             self.progress.note(parallel.idle_devices(self.devices))
+        if slow := device.slow_precision(self.recipe.precision):
+            self.progress.note(slow)
         if self.iteration:
             self.progress.note(f"{self.run.network}: going on at iteration {self.iteration} of {self.folder.name}")
 

@@ -8,8 +8,10 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from resnet_keras import quiet  # noqa: E402
 from resnet_keras.errors import UserError  # noqa: E402
 from resnet_keras.training import device, environment  # noqa: E402
+from tests.conftest import ROOT  # noqa: E402
 
 
 @pytest.fixture
@@ -34,8 +36,10 @@ def test_a_switch_that_cannot_be_is_refused(on_a_cpu_of_tensorflow, monkeypatch,
         device.settings()
 
 
-def test_the_doctor_says_what_and_why(on_a_cpu_of_tensorflow):
+def test_the_doctor_says_what_and_why(on_a_cpu_of_tensorflow, monkeypatch):
+    monkeypatch.setattr(quiet, "cpu_features", lambda: frozenset({"avx2"}))
     shown = environment.doctor()
+    assert shown["kind"] == "AVX2" and shown["oneDNN"].startswith(f"{quiet.onednn()} (")
     chosen = device.settings()
     assert shown["precision"].startswith(chosen.precision) and "--precision" in shown["precision"]
     assert shown["steps a call"].startswith(f"{chosen.steps_per_call} ") and "--steps-per-call" in shown["steps a call"]
@@ -50,3 +54,64 @@ def test_a_threads_variable_is_seen_by_the_doctor():
     variables = {"KERAS_BACKEND": "tensorflow", "TF_NUM_INTRAOP_THREADS": "1", "PATH": "/usr/bin:/bin"}
     asked = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
     assert asked.stdout.startswith("1 (TF_NUM_INTRAOP_THREADS"), asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("features", "kind", "precision", "warns"),
+    [
+        ("avx2", "AVX2", "float32", True),
+        ("avx2 avx512f", "AVX-512 without bfloat16", "float32", True),
+        ("avx2 avx512f avx512_bf16", "AVX-512 with bfloat16", "bfloat16", False),
+        ("avx2 avx512f avx512_bf16 amx_bf16", "AMX", "bfloat16", False),
+        ("sse2", "other", "float32", False),
+    ],
+)
+def test_the_features_of_a_cpu_decide(on_a_cpu_of_tensorflow, monkeypatch, features, kind, precision, warns):
+    monkeypatch.setattr(quiet, "cpu_features", lambda: frozenset(features.split()))
+    assert (device.kind(), device.settings().precision) == (kind, precision)
+    assert bool(device.slow_precision("bfloat16")) == warns
+    assert device.slow_precision("float32") is None
+
+
+def test_every_class_of_cpu_has_a_row_on_both_backends():
+    classes = {*quiet.CLASSES.values(), "Arm", "other", "gpu"}
+    assert set(device.SETTINGS) == {(backend, kind) for backend in ("tensorflow", "jax") for kind in classes}
+    assert {*quiet.ONEDNN_HELPS, *device.NO_BFLOAT16} <= classes
+
+
+# What a TensorFlow that is imported by `load_keras` finds in its environment, and what a later process does.
+ONEDNN = """
+import importlib.abc, os, sys
+from resnet_keras import quiet
+
+class Stop(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            raise ImportError(os.environ.get(quiet.ONEDNN))
+
+quiet.cpu_features = lambda: frozenset(sys.argv[1:])
+sys.meta_path.insert(0, Stop())
+try:
+    quiet.load_keras()
+except ImportError as error:
+    print(error, quiet.onednn(), os.environ.get(quiet.ONEDNN))
+"""
+
+
+@pytest.mark.parametrize(
+    ("features", "variable", "expected"),
+    [
+        (["avx2"], None, "1 on None"),
+        (["avx2", "avx512f"], None, "1 on None"),
+        (["avx2"], "0", "0 off 0"),
+        (["avx2", "avx512f", "avx512_bf16"], None, "None default None"),
+        ([], None, "None default None"),
+    ],
+)
+def test_onednn_is_switched_on_where_it_helps_unless_the_user_decides(features, variable, expected):
+    variables = {"KERAS_BACKEND": "tensorflow", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    variables |= {} if variable is None else {quiet.ONEDNN: variable}
+    asked = subprocess.run(
+        [sys.executable, "-c", ONEDNN, *features], env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert asked.stdout.strip() == expected, asked.stderr
