@@ -1,0 +1,98 @@
+"""The committed runs keep their names, and the result tables their numbers."""
+
+import csv
+import json
+import shutil
+import statistics
+
+import pytest
+
+from resnet_keras.data import Identity
+from resnet_keras.store import Store
+from resnet_keras.training.recipe import Recipe
+from resnet_keras.training.run import Run
+from tests.conftest import ROOT
+
+RUNS = sorted(path.parent for path in (ROOT / "results" / "runs").glob("*/config.json"))
+# A run that is made anew gets new numbers here; no other change of the code may touch this file.
+FROZEN = list(csv.DictReader((ROOT / "tests" / "golden" / "errors.csv").open(encoding="utf-8")))
+METRICS = ("train_error", "test_error")
+GROUP = ("network", "shortcut", "batch_norm", "scale", "data", "precision")
+
+
+MEASUREMENTS = ("responses", "gradients", "lesion", "views")
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def number(text):
+    return float(text) if text else None
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda path: path.name)
+def test_a_runs_name_follows_from_its_configuration(folder):
+    config = read(folder / "config.json")
+    recipe = Recipe(**{**config["recipe"], "drops": tuple(config["recipe"]["drops"])})
+    run = Run(config["network"], config["data"], recipe, config["seed"], config["shortcut"])
+    identity = Identity(config["data"], config["data_version"], config["data_title"])
+    assert run.name(identity) == folder.name
+    again = run.config(identity)
+    assert config["recipe"].items() <= again.pop("recipe").items()  # older runs lack the fields that came later
+    assert again.items() <= config.items()
+
+
+@pytest.mark.parametrize("row", FROZEN, ids=lambda row: row["run"])
+def test_a_run_keeps_its_errors(row):
+    folder = ROOT / "results" / "runs" / row["run"]
+    summary, config = read(folder / "summary.json"), read(folder / "config.json")
+    assert row["status"] == summary["status"]
+    assert [number(row[metric]) for metric in METRICS] == [summary.get(metric) for metric in METRICS]
+    config = {"batch_norm": True, **config["recipe"], **config}
+    assert [row[key] for key in (*GROUP, "seed")] == [str(config[key]) for key in (*GROUP, "seed")]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Experiment -> rows of its result table, redrawn from a copy of the committed runs."""
+    from resnet_keras import report
+
+    root = tmp_path_factory.mktemp("results")
+    shutil.copytree(ROOT / "results" / "runs", root / "runs", ignore=shutil.ignore_patterns("*.keras"))
+    report.build(Store(root))
+    return {path.stem: list(csv.DictReader(path.open(encoding="utf-8"))) for path in root.glob("tables/*.csv")}
+
+
+def test_every_number_of_the_tables_follows_from_the_runs(tables):
+    shown = set()
+    for name, rows in tables.items():
+        expected = estimates(name)
+        for row in rows:
+            key = tuple({**row, "batch_norm": str("batch_norm=False" not in row["recipe"])}[column] for column in GROUP)
+            assert {column: number(row[column]) for column in expected[key]} == pytest.approx(expected[key], abs=1e-4)
+            shown.add(key)
+    assert shown == {tuple(row[key] for key in GROUP) for row in FROZEN if row["scale"] != "custom"}
+
+
+def estimates(experiment):
+    """Network and setting -> how many runs ended how, and mean and standard deviation of the errors.
+
+    A table of something measured has the runs on which that was measured.
+    """
+    groups = {}
+    for row in FROZEN:
+        folder = ROOT / "results" / "runs" / row["run"]
+        if experiment not in MEASUREMENTS or (folder / f"{experiment}.csv").is_file():
+            groups.setdefault(tuple(row[key] for key in GROUP), []).append(row)
+    return {key: estimate(rows) for key, rows in groups.items()}
+
+
+def estimate(rows):
+    finished = [row for row in rows if row["status"] == "finished"]
+    cells = {"seeds": len(finished), "diverged": len(rows) - len(finished)}
+    for metric in METRICS:
+        values = [float(row[metric]) for row in finished]
+        cells[f"{metric}_mean"] = statistics.fmean(values) if values else None
+        cells[f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else None
+    return cells
