@@ -135,7 +135,7 @@ def train(
     from resnet_keras.training import device, parallel, trainer
 
     parallel.join()
-    parallel.check_devices(devices, chosen.micro_batch or chosen.batch_size)
+    parallel.check_devices(devices, chosen.batch_size)
     if recipe is None or recipe.precision is None:
         chosen = dataclasses.replace(chosen, precision=device.settings().precision)
     folder = trainer.train(

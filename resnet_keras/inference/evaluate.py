@@ -61,13 +61,13 @@ def evaluate(
 def training_batches(trained: Trained, dataset) -> Iterator:
     """Endless batches of training pictures [b, h, w, c], augmented as the run's own recipe augments them.
 
-    Of the size that BN saw in training: a micro-batch where the run took its batches in parts.
+    Of the size that BN saw in training: that of its groups where the run had any.
     """
     from keras import ops
 
     config = trained.folder.config if trained.folder else {}
     recipe = config.get("recipe", ELSEWHERE)
-    size = recipe.get("micro_batch") or recipe["batch_size"]
+    size = recipe.get("bn_batch") or recipe["batch_size"]
     with contextlib.closing(dataset.feed(config.get("seed", 0), size, recipe["augment"])) as feed:
         held = [ops.convert_to_tensor(array) for array in feed.held]
         for iteration in itertools.count():

@@ -53,7 +53,7 @@ def check_devices(wanted: int | str, batch_size: int) -> int:
 
     Args:
         wanted: A number, or "all".
-        batch_size: Images taken at a time: an iteration's, or a micro-batch.
+        batch_size: Images of an iteration.
 
     Raises:
         UserError: There are not so many, the backend or the batch cannot be spread, or a process would be idle.

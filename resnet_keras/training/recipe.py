@@ -19,13 +19,9 @@ class Recipe:
     Attributes:
         iterations: Iterations in all.
         batch_size: Images an iteration.
-        micro_batch: Images taken at a time, a divisor of `batch_size`: their gradients are added up before the step,
-            and BN takes its statistics over them. So a batch fits any memory. 0 for the whole batch.
         learning_rate: Rate at the start.
         drops: Iterations after which the rate is multiplied by `drop_factor`.
         drop_factor: See `drops`.
-        plateau: Looks at the validation error in a row without a new best after which the rate drops, in place of
-            `drops` (Sec. 3.4: "when the error plateaus"); 0 for the fixed `drops`.
         warmup: Start at `warmup_rate` until the training error is below `warmup_error`: always, never, or "auto":
             for depth 110 and more.
         warmup_rate: See `warmup`.
@@ -50,11 +46,9 @@ class Recipe:
 
     iterations: int = 64_000
     batch_size: int = 128
-    micro_batch: int = 0
     learning_rate: float = 0.1
     drops: tuple[int, ...] = (32_000, 48_000)
     drop_factor: float = 0.1
-    plateau: int = 0
     warmup: Literal["auto", "always", "never"] = "auto"
     warmup_rate: float = 0.01
     warmup_error: float = 80.0
@@ -89,26 +83,15 @@ class Recipe:
                 raise UserError(f"{field}={getattr(self, field)!r}: use one of {', '.join(map(str, choices))}.")
         if not _are_drops(self.drops):
             raise UserError(f"drops={self.drops!r}: give iterations in ascending order, such as (32000, 48000).")
-        if self.micro_batch and self.batch_size % self.micro_batch:
-            raise UserError(
-                f"micro_batch={self.micro_batch}: give a divisor of batch_size={self.batch_size}, or 0 for all of it."
-            )
-        if self.plateau and not self.validation:
-            raise UserError(
-                f"plateau={self.plateau}: hold training images out with validation=10000 or so; the rate must not "
-                "depend on the test set."
-            )
         if self.test_interval % self.log_interval:
             raise UserError(
                 f"test_interval={self.test_interval}: give a multiple of log_interval={self.log_interval}, "
                 "so that each test error has a row to stand in."
             )
-
-        together = self.micro_batch or self.batch_size
-        if self.bn_batch and (not self.batch_norm or together % self.bn_batch):
+        if self.bn_batch and (not self.batch_norm or self.batch_size % self.bn_batch):
             raise UserError(
-                f"bn_batch={self.bn_batch!r}: give a divisor of the {together} images that a network with BN takes at "
-                "a time (micro_batch or batch_size), or 0 for all of them."
+                f"bn_batch={self.bn_batch!r}: give a divisor of batch_size={self.batch_size} for a network with BN, or "
+                "0 for all of the batch."
             )
 
     def shortened(self, iterations: int) -> Recipe:
@@ -128,9 +111,8 @@ class Recipe:
         The others say how often a run is looked at or saved, or go without saying, so that a field added later with a
         neutral default leaves the names of older runs as they are.
         """
-        observing = set(OBSERVING) - ({"test_interval"} if self.plateau else set())  # where the schedule looks too
         fields = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return {f.name: value for f, value in fields if f.name not in observing and value != f.default}
+        return {f.name: value for f, value in fields if f.name not in OBSERVING and value != f.default}
 
 
 OBSERVING = ("log_interval", "test_interval", "checkpoint_interval", "steps_per_call")
@@ -140,10 +122,8 @@ RATE = (lambda value: 0 < value <= 100, "a number above 0, at most 100")
 RANGES = {
     "iterations": (lambda value: 1 <= value <= 10**8, "a whole number from 1 to 100,000,000"),
     "batch_size": (lambda value: 1 <= value <= 10**6, "a whole number from 1 to 1,000,000"),
-    "micro_batch": (lambda value: value >= 0, "a whole number of images, 0 for the whole batch"),
     "learning_rate": RATE,
     "drop_factor": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
-    "plateau": (lambda value: value >= 0, "a whole number of looks, 0 for the fixed drops"),
     "crop": (lambda value: 32 <= value <= 1024, "a whole number of pixels from 32 to 1024"),
     "warmup_rate": RATE,
     "warmup_error": (lambda value: 0 < value <= 100, "a percentage above 0, at most 100"),
@@ -190,7 +170,7 @@ PRESETS = {
         _PAPER,
         iterations=600_000,
         batch_size=256,
-        micro_batch=32,
+        bn_batch=32,
         drops=(150_000, 300_000, 450_000),
         warmup="never",
         test_interval=5000,
@@ -209,9 +189,18 @@ def preset(name: str) -> Recipe:
     return PRESETS[name]
 
 
+# Fields that recipes once had, with the value that went without saying; a run with another is of other code.
+FORMER = {"micro_batch": 0, "plateau": 0}
+
+
+def without_former(recipe: dict) -> dict:
+    """A recipe that was read, without the fields that recipes no longer have."""
+    return {name: value for name, value in recipe.items() if name not in FORMER or value != FORMER[name]}
+
+
 def unknown_fields(recipe: dict) -> list[str]:
     """What of a recipe that was read is no field of `Recipe`: it comes from a newer version of the project."""
-    return sorted(recipe.keys() - {field.name for field in dataclasses.fields(Recipe)})
+    return sorted(without_former(recipe).keys() - {field.name for field in dataclasses.fields(Recipe)})
 
 
 @functools.lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ import json
 from resnet_keras.data import Identity
 from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import architecture, resolve_shortcut
-from resnet_keras.training.recipe import Recipe, scale_of, unknown_fields
+from resnet_keras.training.recipe import Recipe, scale_of, unknown_fields, without_former
 
 # Raised by one whenever a change to the code changes results: older runs then no longer count as these.
 PROTOCOL = 1
@@ -107,7 +107,8 @@ def described(folder) -> Run:
     strange = unknown_fields(recipe) if isinstance(recipe, dict) else ["recipe"]
     demand(not strange, folder, f"config.json is of other code, with {', '.join(strange)}")
     try:
-        run = Run(config["network"], config["data"], Recipe(**recipe), config["seed"], config["shortcut"])
+        recipe = Recipe(**without_former(recipe))
+        run = Run(config["network"], config["data"], recipe, config["seed"], config["shortcut"])
     except (UserError, TypeError) as error:
         raise UserError(f"{folder.name}: config.json describes no run ({error}).") from None
     name = run.name(Identity(config["data"], config["data_version"], config["data_title"]))

@@ -7,18 +7,15 @@ import numpy as np
 from resnet_keras.training.recipe import Recipe
 
 
-def learning_rate(
-    recipe: Recipe, iteration: int, warming_up: bool = False, drops: tuple[int, ...] | None = None
-) -> float:
+def learning_rate(recipe: Recipe, iteration: int, warming_up: bool = False) -> float:
     """Rate of the step that takes `iteration` completed iterations to `iteration` + 1 (Sec. 4.2).
 
     Args:
         recipe: The run's recipe.
         iteration: Iterations done before this step, from 0.
         warming_up: Whether the training error has yet to fall below `recipe.warmup_error`.
-        drops: Those there have been, where they are not the recipe's; see `plateaus`.
     """
-    passed = sum(iteration >= drop for drop in (recipe.drops if drops is None else drops))
+    passed = sum(iteration >= drop for drop in recipe.drops)
     rate = recipe.learning_rate * recipe.drop_factor**passed
     return min(rate, recipe.warmup_rate) if warming_up else rate
 
@@ -41,21 +38,3 @@ def warmup_end(recipe: Recipe, depth: int, train_error: np.ndarray) -> int | Non
     means = np.asarray(train_error[: whole * window], np.float64).reshape(whole, window).mean(axis=1)
     below = np.flatnonzero(means < recipe.warmup_error)
     return int(below[0] + 1) * window if len(below) else None
-
-
-def plateaus(recipe: Recipe, looks: list[tuple[int, float]]) -> tuple[int, ...]:
-    """Iterations after which the rate has dropped so far: `recipe.drops`, or where the error came to a plateau.
-
-    Args:
-        recipe: The run's recipe.
-        looks: (iteration, validation error in percent) of every look so far, in order.
-    """
-    if not recipe.plateau:
-        return recipe.drops
-    found, best, without = [], np.inf, 0
-    for iteration, error in looks:
-        best, without = (error, 0) if error < best else (best, without + 1)
-        if without == recipe.plateau:
-            found.append(iteration)
-            without = 0
-    return tuple(found)

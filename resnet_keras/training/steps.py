@@ -36,8 +36,7 @@ def engine(network, optimizer, *held, **options):
         optimizer: A Keras optimizer; built here.
         *held: Arrays to keep on the device: images uint8 [n, h, w, c] and labels int32 [n] for a set in memory.
         **options: `apply`: makes (pictures, labels) of `held` and the plan of one batch; default: `augment.apply`.
-            `micro_batch`: images taken at a time, whose gradients are added up before the step, and over which BN takes
-            its statistics; 0 for the whole batch. `xla`: compile with XLA where that is a choice (TensorFlow).
+            `xla`: compile with XLA where that is a choice (TensorFlow).
             `most`: steps of the longest call that will come, for which JAX compiles once.
             `layout`: spread each batch over the devices of a `keras.distribution.DataParallel`, under which the
             network was made (JAX).
@@ -140,9 +139,9 @@ COMPILERS = {"tensorflow": _tensorflow_compiled, "jax": _jax_compiled}
 class Engine:
     """What the engines share: the interface, and the state by name."""
 
-    def __init__(self, network, optimizer, *held, apply=augment.apply, micro_batch=0, most=1):
+    def __init__(self, network, optimizer, *held, apply=augment.apply, most=1):
         self.network, self.optimizer, self.most = network, optimizer, most
-        self.apply, self.micro_batch = apply, micro_batch
+        self.apply = apply
         self.batch_of_test = 500
         self.load(*held)
 
@@ -182,10 +181,6 @@ class Engine:
             rates: float32 [n], learning rates.
         """
         raise NotImplementedError
-
-    def part(self, plan, number):
-        """The plan of one micro-batch: every m-th place, so that devices share each one."""
-        return plan._make(ops.reshape(field, (self.micro_batch, -1, *field.shape[1:]))[:, number] for field in plan)
 
     def evaluate(self, split) -> tuple[float, float]:
         """Error (percent) and mean cross-entropy of a split, in inference mode."""
@@ -227,36 +222,21 @@ class TensorFlowEngine(Engine):
         return results.stack()
 
     def _step(self, plan, rate):
-        result, gradients = self._accumulated(plan) if self.micro_batch else self._gradients(plan)
+        result, gradients = self._gradients(plan)
         self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         return result
 
-    def _gradients(self, plan, size=None):
-        """Error (percent) and cross-entropy of a batch, and its gradients; as a share of `size` images where given."""
+    def _gradients(self, plan):
+        """Error (percent) and cross-entropy of a batch, and its gradients."""
         import tensorflow as tf
 
         pictures, labels = self.apply(*self.held, plan)
-        size = tf.cast(tf.shape(labels)[0], tf.float32) if size is None else size
+        size = tf.cast(tf.shape(labels)[0], tf.float32)
         with tf.GradientTape() as tape:
             wrong, entropy = losses(self.network(pictures, training=True), labels)
             loss = entropy / size
         return tf.stack([100.0 * wrong / size, loss]), tape.gradient(loss, self.network.trainable_variables)
-
-    def _accumulated(self, plan):
-        """The same of a batch, a micro-batch at a time."""
-        import tensorflow as tf
-
-        images = tf.shape(plan[0])[0]
-
-        def body(number, *sums):
-            result, gradients = self._gradients(self.part(plan, number), tf.cast(images, tf.float32))
-            return (number + 1, *(total + new for total, new in zip(sums, [result, *gradients], strict=True)))
-
-        zeros = [tf.zeros(2), *map(tf.zeros_like, self.network.trainable_variables)]
-        parts = images // self.micro_batch
-        _, result, *gradients = tf.while_loop(lambda n, *_: n < parts, body, (0, *zeros), parallel_iterations=1)
-        return result, gradients
 
     def _test_step(self, images, labels):
         return losses(self.network(images, training=False), labels)
@@ -347,18 +327,17 @@ class JaxEngine(Engine):
 
     def _step(self, values, held, plan, rate):
         trainable, others, slots = values
-        found = self._accumulated if self.micro_batch else self._gradients
-        result, others, gradients = found(trainable, others, held, plan)
+        result, others, gradients = self._gradients(trainable, others, held, plan)
         slots = [rate if index == self.rate_index else slot for index, slot in enumerate(slots)]
         trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
         return (trainable, others, slots), result
 
-    def _gradients(self, trainable, others, held, plan, size=None):
-        """Error and cross-entropy of a batch, BN's new statistics, gradients; as a share of `size` where given."""
+    def _gradients(self, trainable, others, held, plan):
+        """Error (percent) and cross-entropy of a batch, BN's new statistics, and gradients."""
         import jax
 
         pictures, labels = self.apply(*held, plan)
-        size = size or len(labels)
+        size = len(labels)
 
         def loss_of(trainable):
             logits, new = self.network.stateless_call(trainable, others, pictures, training=True)
@@ -367,20 +346,6 @@ class JaxEngine(Engine):
 
         (loss, (wrong, others)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable)
         return jax.numpy.stack([100.0 * wrong / size, loss]), others, gradients
-
-    def _accumulated(self, trainable, others, held, plan):
-        """The same of a batch, a micro-batch at a time."""
-        import jax
-
-        size = len(plan[0])
-
-        def body(number, carry):
-            result, others, sums = carry
-            new, others, gradients = self._gradients(trainable, others, held, self.part(plan, number), size)
-            return result + new, others, [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
-
-        start = (jax.numpy.zeros(2), others, [jax.numpy.zeros_like(weight) for weight in trainable])
-        return jax.lax.fori_loop(0, size // self.micro_batch, body, start)
 
     def test_step(self, images, labels):
         """Sums of errors and cross-entropies of one batch."""

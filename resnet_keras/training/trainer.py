@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 
-from resnet_keras.data import Split
 from resnet_keras.errors import UserError
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import SilentFolder, Store
@@ -18,10 +17,9 @@ from resnet_keras.training.deadline import Deadline
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.run import Run, is_done
-from resnet_keras.training.schedule import learning_rate, plateaus, warmup_end
+from resnet_keras.training.schedule import learning_rate, warmup_end
 
 EXPLODED = 100.0  # times the cross-entropy of guessing: beyond that, a loss has exploded
-PREDICTIONS = 500  # test pictures that are looked at for a constant prediction
 
 
 @parallel.together()
@@ -66,7 +64,7 @@ def train(
     from resnet_keras import data
 
     load_keras()
-    devices = parallel.check_devices(devices, run.recipe.micro_batch or run.recipe.batch_size)
+    devices = parallel.check_devices(devices, run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder = (store or Store()).run(run.name(identity))
     folder = folder if parallel.is_first() else SilentFolder(folder.path)
@@ -149,7 +147,7 @@ class Trainer:
         optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
         self.steps_per_call = min(self.steps_per_call, self.feed.most_steps or self.steps_per_call)
-        options = {"apply": self.feed.apply, "micro_batch": recipe.micro_batch, "xla": device.settings().xla, **spread}
+        options = {"apply": self.feed.apply, "xla": device.settings().xla, **spread}
         options["most"] = self.steps_per_call
         self.engine = engine(self.network, optimizer, *self.feed.held, **options)
 
@@ -253,9 +251,7 @@ class Trainer:
     def _rates(self, steps: int) -> np.ndarray:
         warming_up = self._warming_up()
         iterations = range(self.iteration, self.iteration + steps)
-        looks = [(row["iteration"], row[f"{self.held_out}_error"]) for row in self.rows]
-        drops = plateaus(self.recipe, [(iteration, error) for iteration, error in looks if error is not None])
-        return np.array([learning_rate(self.recipe, i, warming_up, drops) for i in iterations], np.float32)
+        return np.array([learning_rate(self.recipe, i, warming_up) for i in iterations], np.float32)
 
     def _warmup_end(self) -> int | None:
         return warmup_end(self.recipe, self.run.depth, self.trace[: self.iteration, 0])
@@ -349,22 +345,6 @@ class Trainer:
         if len(wild):
             kind = "exploding loss" if np.isfinite(entropy[wild[0]]) else "the loss is not a number"
             return f"{kind} at iteration {wild[0] + 1}"
-        return self._constant_prediction()
-
-    def _constant_prediction(self) -> str | None:
-        """Looked for only where the last error is just what predicting a single class would give."""
-        test = self.dataset.test
-        if not isinstance(test, Split):  # photographs on disk: to look at them again would take too long
-            return None
-        shares = np.bincount(test.labels, minlength=len(self.dataset.classes)) / len(test.labels)
-        last = self._last("test_error")
-        if last is None:
-            return None
-        some = test[:PREDICTIONS]
-        for number in np.flatnonzero(np.isclose(last, 100.0 * (1.0 - shares), atol=1e-4)):
-            error, _ = self.engine.evaluate(Split(some.images, np.full(len(some), number, np.int32)))
-            if error == 0.0:
-                return f"constant prediction: class {number} for every picture"
         return None
 
     def _summarize(self, status: str):

@@ -62,7 +62,7 @@ def test_a_network_of_table_1_learns_32_photographs_by_heart(folder, tmp_path):
 @pytest.fixture(scope="module")
 def run(folder):
     recipe = Recipe(
-        iterations=8, batch_size=8, micro_batch=4, crop=32, drops=(6,), log_interval=2, test_interval=4,
+        iterations=8, batch_size=8, bn_batch=4, crop=32, drops=(6,), log_interval=2, test_interval=4,
         checkpoint_interval=3, steps_per_call=1,
     )  # fmt: skip
     return Run("resnet8", str(folder), recipe)
@@ -87,20 +87,14 @@ def broken_off(run, store, dataset, at):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plateau", [0, 1])
-def test_a_run_goes_on_to_the_same_bits(folder, run, tmp_path, plateau):
-    changes = {"plateau": plateau, "validation": 8 if plateau else 0, "log_interval": 1, "test_interval": 1}
-    run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **changes))
+@pytest.mark.parametrize("validation", [0, 8])
+def test_a_run_goes_on_to_the_same_bits(folder, run, tmp_path, validation):
+    run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, validation=validation))
     dataset = load(str(folder), validation=run.recipe.validation, crop=32)
     unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
     broken_off(run, Store(tmp_path / "broken"), dataset, at=5)
     resumed = train(run, store=Store(tmp_path / "broken"), dataset=dataset)
     assert_same_result(resumed, unbroken)
-    if plateau:
-        errors = list(unbroken.history.validation_error)
-        worse = [place for place, error in enumerate(errors) if error >= min([101, *errors[:place]])]
-        rates = [0.1 * 0.1 ** sum(place < now for place in worse) for now in range(8)]
-        assert list(unbroken.history.learning_rate) == pytest.approx(rates, rel=1e-5) and worse
 
 
 @pytest.mark.slow

@@ -82,21 +82,13 @@ def test_bn_by_groups_fits_the_batch_and_its_default_goes_without_saying():
 
 def test_imagenet_is_the_recipe_of_section_3_4():
     recipe = preset("imagenet")
-    assert (recipe.iterations, recipe.batch_size, recipe.micro_batch) == (600_000, 256, 32)
+    assert (recipe.iterations, recipe.batch_size, recipe.bn_batch) == (600_000, 256, 32)
     assert (recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.crop) == (0.1, 0.9, 1e-4, 224)
     assert len(recipe.drops) == 3 and not recipe.warms_up(152)
     assert scale_of(dataclasses.replace(recipe, precision="bfloat16")) == "imagenet"
 
 
-def test_a_plateau_needs_a_validation_set_and_then_where_it_looks_decides():
-    with pytest.raises(UserError, match="must not depend on the test set"):
-        Recipe(plateau=3)
-    recipe = Recipe(plateau=3, validation=5000)
-    assert recipe.deciding() == {"plateau": 3, "validation": 5000}
-    assert dataclasses.replace(recipe, test_interval=500).deciding()["test_interval"] == 500
-
-
-@pytest.mark.parametrize("changes", [{"micro_batch": 48}, {"micro_batch": -1}, {"crop": 8}, {"crop": 64.0}])
-def test_micro_batches_and_crops_that_do_not_fit_are_refused(changes):
+@pytest.mark.parametrize("changes", [{"bn_batch": 48}, {"bn_batch": -1}, {"crop": 8}, {"crop": 64.0}])
+def test_groups_and_crops_that_do_not_fit_are_refused(changes):
     with pytest.raises(UserError, match=next(iter(changes))):
         Recipe(**changes)

@@ -117,35 +117,3 @@ def test_another_backend_is_refused_in_one_line(monkeypatch, tiny):
     monkeypatch.setattr(keras.config, "backend", lambda: "abacus")
     with pytest.raises(UserError, match="tensorflow and jax, not on 'abacus'"):
         engine(network, SGD(), tiny.train.images, tiny.train.labels)
-
-
-def test_a_step_in_micro_batches_is_the_mean_of_their_gradients(tiny):
-    """Against gradients of each micro-batch on its own, averaged in NumPy, and the paper's rule in NumPy."""
-    from resnet_keras.data.augment import apply
-    from resnet_keras.training.steps import gradients
-
-    network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3))
-    plan, before = draw(3, 0, 1, 32, 300), [keras.ops.convert_to_numpy(v) for v in network.trainable_variables]
-    pictures, labels = (np.array(x) for x in apply(tiny.train.images, tiny.train.labels, plan.at(0)))
-    found = [gradients(network)(pictures[part::4], labels[part::4]) for part in range(4)]
-    mean = [np.mean(each, axis=0) for each in zip(*(each for _, each in found), strict=True)]
-    machine = engine(network, SGD(), tiny.train.images, tiny.train.labels, micro_batch=8)
-    ((error, entropy),) = machine.train(plan, np.array([0.1], np.float32))
-    assert entropy == pytest.approx(np.mean([loss for loss, _ in found]), rel=1e-4)
-    assert 0 < error <= 100 and round(error * 32 / 100, 3).is_integer()
-    for variable, old, gradient in zip(network.trainable_variables, before, mean, strict=True):
-        decay = 1e-4 * old if variable.path.endswith("/kernel") else 0
-        np.testing.assert_allclose(
-            keras.ops.convert_to_numpy(variable) - old, -0.1 * (gradient + decay), rtol=2e-3, atol=2e-5
-        )
-
-
-def test_without_bn_micro_batches_change_nothing_but_the_order_of_sums(tiny):
-    def trained(micro_batch):
-        network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3), batch_norm=False)
-        machine = engine(network, SGD(), tiny.train.images, tiny.train.labels, micro_batch=micro_batch)
-        return machine.train(draw(3, 0, 4, 32, 300), np.full(4, 0.01, np.float32)), machine.state()
-
-    (whole, state), (parts, other) = trained(0), trained(16)
-    np.testing.assert_allclose(parts, whole, rtol=1e-3, atol=1e-4)
-    assert all(np.allclose(value, other[name], rtol=1e-3, atol=1e-5) for name, value in state.items())

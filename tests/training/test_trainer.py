@@ -241,14 +241,6 @@ def test_a_loss_that_is_not_a_number_is_named_with_its_iteration(tiny, fast, tmp
     assert folder.summary["problem"] == "the loss is not a number at iteration 4"
 
 
-def test_a_constant_prediction_is_named_with_its_class(tiny, fast, tmp_path):
-    """Weights that decay to nothing at once leave the biases, which say the same of every picture."""
-    folder = train(fast(learning_rate=1.0, weight_decay=0.999, momentum=0.0), store=Store(tmp_path), dataset=tiny)
-    said = set(np.array(folder.load_network()(tiny.test.images, training=False)).argmax(axis=1))
-    assert folder.status == "finished" and len(said) == 1
-    assert folder.summary["problem"] == f"constant prediction: class {said.pop()} for every picture"
-
-
 def test_the_warm_up_switches_where_the_trace_says(tiny, run, tmp_path, capsys):
     warm = dataclasses.replace(run.recipe, warmup="always", warmup_window=5, warmup_error=60.0, log_interval=5)
     warm = dataclasses.replace(warm, test_interval=45, drops=(44,))
