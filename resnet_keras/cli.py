@@ -12,23 +12,35 @@ import typing
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 import resnet_keras
+from resnet_keras import screens
 from resnet_keras.errors import SomeFailed, UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.report.text import plain
 from resnet_keras.store import Store
-from resnet_keras.training.recipe import PRESETS, Recipe, preset
+from resnet_keras.training.recipe import Recipe, preset
 
+TRY, EXPERIMENT, USE = (Group(name, sort_key=place) for place, name in enumerate(("Try", "Experiment", "Use")))
+DATA, RECIPE, RUN, OUTPUT = (
+    Group(name, sort_key=place) for place, name in enumerate(("Data", "Recipe", "Run", "Output"))
+)
 Scale = Literal[SCALES]
 Precision = Literal["auto", "float32", "bfloat16"]
-DataDir = Annotated[Path | None, Parameter(help="Where data sets lie or are downloaded to; default: data/.")]
-Results = Annotated[
-    Path | None, Parameter(name="--results", help="Results folder; default: $RESNET_KERAS_RESULTS or results/.")
+Data = Annotated[str | None, Parameter(group=DATA)]
+DataDir = Annotated[
+    Path | None, Parameter(group=DATA, help="Where data sets lie or are downloaded to; default: data/.")
 ]
-
+Results = Annotated[
+    Path | None,
+    Parameter(name="--results", group=OUTPUT, help="Results folder; default: $RESNET_KERAS_RESULTS or results/."),
+]
+Force = Annotated[bool, Parameter(group=RUN, help="Repeat runs that are done.")]
+Deterministic = Annotated[
+    bool, Parameter(group=RUN, help="The same bits every time on a GPU too, more slowly; a CPU needs no such option.")
+]
 Weights = Annotated[
     Path | None, Parameter(help="Weights of that network: .safetensors, .keras or .h5, of this package or a peer's.")
 ]
@@ -52,14 +64,30 @@ def devices_asked(kind, tokens):
 
 
 Whole = Annotated[int, Parameter(converter=whole_numbers)]
+EXAMPLES = """\
+Examples
+  resnet-keras predict resnet20-cifar10_jpeg photo.jpg    a bundled network
+  resnet-keras run degradation                            minutes on a CPU
+  resnet-keras train resnet56 --data cifar10              hours on a GPU"""
 WHOLE = {int: Whole, tuple[int, ...]: Annotated[tuple[int, ...], Parameter(converter=whole_numbers)]}
 
 app = App(
     name="resnet-keras",
     version=resnet_keras.__version__,
-    help="Deep Residual Learning for Image Recognition, reproduced in Keras. Errors are in percent.",
+    usage="resnet-keras COMMAND ...; resnet-keras COMMAND --help says more of one",
+    help="Deep Residual Learning for Image Recognition, reproduced in Keras.",
+    help_formatter=screens.Sections(),
+    help_epilogue=EXAMPLES,
+    help_format="plaintext",
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
 )
+for flag in ("--help", "--version"):
+    app[flag].show = False
+
+
+def verb(group: Group, **options):
+    """Add a command to the application, in a group of its help."""
+    return app.command(group=group, help_format="markdown", help_epilogue="", **options)
 
 
 def recipe_options() -> type:
@@ -84,30 +112,33 @@ def recipe_from(scale: str, options) -> Recipe:
     return dataclasses.replace(recipe, **given)
 
 
-@app.command
+@verb(EXPERIMENT, sort_key=3)
 def train(
     network: str,
     /,
     *,
-    data: str | None = None,
+    scale: Annotated[Scale | None, Parameter(group=RECIPE)] = None,
+    recipe: Annotated[RecipeOptions | None, Parameter(name="*", group=RECIPE)] = None,
+    data: Data = None,
     data_dir: DataDir = None,
-    seed: Whole = 0,
-    shortcut: Literal["A", "B", "C", "none"] | None = None,
-    scale: Scale | None = None,
-    devices: Annotated[int | Literal["all"], Parameter(converter=devices_asked)] = 1,
-    force: bool = False,
-    deterministic: bool = False,
+    seed: Annotated[Whole, Parameter(group=RUN)] = 0,
+    shortcut: Annotated[Literal["A", "B", "C", "none"] | None, Parameter(group=RUN)] = None,
+    devices: Annotated[int | Literal["all"], Parameter(converter=devices_asked, group=RUN)] = 1,
+    deterministic: Deterministic = False,
+    force: Force = False,
     results: Results = None,
-    recipe: Annotated[RecipeOptions | None, Parameter(name="*")] = None,
 ):
-    """Train one network; go on where an earlier training of the same stopped. Prints the run's directory last.
+    """Train one network, or go on where its training stopped.
 
-    Options of the recipe that are left out are those of the scale.
+    Prints the run's directory last. Options of the recipe that are left out are those of the scale.
 
     Parameters
     ----------
     network
         Such as resnet56 or plain20; `resnet-keras list` prints all.
+    scale
+        smoke (400 iterations), short (2,000), medium (6,400), paper (64,000) or imagenet (600,000). Default: imagenet
+        for the networks of the paper's Table 1, paper for the others.
     data
         shapes32 (built in), a TFDS name such as cifar10 or imagenet2012, a folder DIR/{train,test}/CLASS/*.png, or a
         tar of one. Default: cifar10, or imagenet2012 at its scale.
@@ -115,15 +146,8 @@ def train(
         Of the initial weights, the order of the images, crops and flips.
     shortcut
         A: zero-padded identity; B: projection where dimensions grow; C: projections everywhere.
-    scale
-        smoke (400 iterations), short (2,000), medium (6,400), paper (64,000) or imagenet (600,000). Default: imagenet
-        for the networks of the paper's Table 1, paper for the others.
     devices
         How many devices share each batch, or all: docs/scaling.md. More than one on JAX (KERAS_BACKEND=jax) only.
-    force
-        Repeat a run that is done.
-    deterministic
-        The same bits every time on a GPU too, more slowly. On a CPU they are the same without it.
     """
     from resnet_keras.training.run import Run
 
@@ -149,7 +173,7 @@ def train(
         print(shown(folder.path))
 
 
-@app.command
+@verb(EXPERIMENT, sort_key=2)
 def run(
     name: str,
     /,
@@ -169,7 +193,7 @@ def run(
     deterministic: bool = False,
     results: Results = None,
 ):
-    """Train what is missing of an experiment, then draw its table and figure.
+    """Train what an experiment lacks, then show its table and figure.
 
     Parameters
     ----------
@@ -314,9 +338,9 @@ def print_report(store: Store, name: str, scale: str, data_title: str) -> None:
         print(f"Figure: {shown(path)}")
 
 
-@app.command
+@verb(EXPERIMENT, sort_key=4)
 def report(*, results: Results = None):
-    """Redraw every table, figure and page from the runs in the results folder, without training anything."""
+    """Redraw all tables, figures and pages from the runs that are here."""
     from resnet_keras import report as reporter
 
     store = Store(results)
@@ -361,7 +385,7 @@ def export_runs(*names_and_file: str, weights: bool = False, checkpoints: bool =
     print(f"{len(packed)} run{'s' * (len(packed) > 1)}: {shown(Path(file))}")
 
 
-@app.command
+@verb(USE)
 def evaluate(
     name: str,
     /,
@@ -373,7 +397,7 @@ def evaluate(
     precise_bn: Whole = 0,
     results: Results = None,
 ):
-    """Test a trained network: top-1 error and, of more than five classes, top-5.
+    """Test a trained network: its top-1 and top-5 errors.
 
     Parameters
     ----------
@@ -403,7 +427,7 @@ def evaluate(
     print(f"{found.name} on {title}, {counted.pictures:,} test images, views {views}{how}: {counted.text()}")
 
 
-@app.command
+@verb(TRY)
 def predict(
     name: str,
     /,
@@ -458,7 +482,7 @@ def predict(
         sys.exit(2)
 
 
-@app.command
+@verb(USE)
 def export(
     name: str,
     /,
@@ -530,9 +554,9 @@ def publish(
     print(shown(write(store, run_name, name, classes, force).path))
 
 
-@app.command
+@verb(TRY)
 def summary(name: str, /, *, shortcut: Literal["A", "B", "C", "none"] | None = None, classes: Whole | None = None):
-    """Print a network stage by stage, as the paper's Table 1 does, with its parameters and multiply-adds.
+    """Show a network as Table 1 does, with parameters and multiply-adds.
 
     Parameters
     ----------
@@ -547,44 +571,74 @@ def summary(name: str, /, *, shortcut: Literal["A", "B", "C", "none"] | None = N
     from resnet_keras.quiet import load_keras
 
     load_keras()
+    from resnet_keras.models.catalogue import assemble
     from resnet_keras.models.complexity import table1
 
-    print(table1(resnet_keras.build(name, shortcut=shortcut, classes=classes)))
+    print(table1(assemble(name, shortcut=shortcut, classes=classes)))
 
 
-@app.command(name="list")
-def list_(*, results: Results = None):
-    """List networks, experiments, and the runs in the results folder."""
-    print("Networks:    " + ", ".join(resnet_keras.names()))
-    print("Experiments:")
-    for chosen in EXPERIMENTS.values():
-        print(f"  {chosen.name:12} {chosen.title} ({chosen.place})")
-    print(f"Scales:      {', '.join(SCALES)} ({', '.join(f'{PRESETS[s].iterations:,}' for s in SCALES)} iterations)")
-    print(f"Published:   {', '.join(plain(folder.name) for folder in Store(results).models()) or 'none'}")
-    runs = Store(results).runs()
-    print(f"Runs:        {len(runs)}")
-    for folder in runs:
-        print(f"  {plain(folder.name):48} {_status(folder)}")
+@verb(EXPERIMENT, name="list", sort_key=1)
+def list_(
+    what: Literal["runs"] | None = None,
+    /,
+    *,
+    scale: Scale | Literal["custom"] | None = None,
+    network: str | None = None,
+    names: bool = False,
+    json: bool = False,
+    results: Results = None,
+):
+    """List networks and experiments; `list runs`: the runs and their errors.
+
+    Parameters
+    ----------
+    what
+        runs: a table of the runs, those that differ in the seed alone in one row.
+    scale
+        Only runs of this scale.
+    network
+        Only runs of this network.
+    names
+        The name of each run, its status, and whether its weights are here, in place of the table.
+    json
+        Print all that is known of each run, as JSON.
+    """
+    store = Store(results)
+    if not (what or scale or network or names or json):
+        screens.show(screens.overview(store))
+        screens.show_next("resnet-keras list runs", "resnet-keras run degradation --dry-run")
+        return
+    if network:
+        architecture(network)  # refuses what is no network's name
+    from resnet_keras.report.runs import frame
+
+    runs = frame(store)
+    problems = runs.attrs["problems"]
+    runs = runs[(runs["scale"] == (scale or runs["scale"])) & (runs["network"] == (network or runs["network"]))]
+    if json:
+        print(runs.to_json(orient="records", indent=2))
+    elif names:
+        screens.show(screens.names_table(runs))
+    elif len(runs):
+        screens.show(*screens.runs_tables(runs))
+    else:
+        screens.show("No such runs here.")
+    for problem in problems:
+        print(f"resnet-keras: {problem}", file=sys.stderr)
+    if not json:
+        screens.show_next("resnet-keras list runs --names", "resnet-keras report")
 
 
-def _status(folder) -> str:
-    """A run's status for people; a folder may have been copied from anywhere."""
-    try:
-        return plain(folder.status)
-    except UserError:
-        return "cannot be read"
-
-
-@app.command
-def doctor():
-    """Print what training would use on this machine (backend, device, precision, XLA, threads), and why."""
+@verb(TRY)
+def doctor(*, results: Results = None):
+    """Say what training would use on this machine, and why."""
     from resnet_keras.quiet import load_keras
 
     load_keras()
     from resnet_keras.training import environment
 
-    for key, value in environment.doctor().items():
-        print(f"{key:13} {value}")
+    screens.show(screens.findings(environment.doctor(), Store(results)))
+    screens.show("You can: make reproduce, or resnet-keras run degradation (minutes).")
 
 
 def shown(path: Path) -> str:
@@ -598,24 +652,33 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
     from resnet_keras.training.interruption import Interrupted
     from resnet_keras.training.parallel import ProcessLost
 
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files, whatever a notebook or a shell has left here
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as `>&-` does
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="replace")  # a name that cannot be shown must not lose a result
     try:
         app(arguments, exit_on_error=False, print_error=False)
-    except (UserError, CycloptsError) as error:
+        sys.stdout.flush()
+    except UserError as error:
         _fail(2, str(error))
+    except CycloptsError as error:
+        files = [word for word in arguments or sys.argv[1:] if word.startswith("-") and Path(word).is_file()]
+        _fail(2, str(error) + (f" The file {files[0]} is meant? Write ./{files[0]}" if files else ""))
     except SomeFailed as error:
         _fail(1, str(error))
     except Interrupted as stop:
         sys.exit(128 + stop.signal)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left: nothing to say, nobody to say it to
+    except BrokenPipeError:  # the reader of our output has left, as `head` does: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except ProcessLost as error:
         print(f"resnet-keras: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # the usual way out would wait for the lost process
     except UnicodeEncodeError:
-        _fail(2, "an argument holds bytes that are no text: give names in UTF-8.")
+        _fail(2, "a name holds bytes that are no UTF-8 text: rename the file or folder.")
     except OSError as error:
         _fail(1, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     sys.exit(0)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import statistics
 import subprocess
 import sys
 
@@ -18,8 +20,7 @@ def call(capsys, *arguments):
     return end.value.code, *capsys.readouterr()
 
 
-VERBS = ["list", "summary", "train", "run", "report", "evaluate", "import", "export-runs", "doctor"]
-VERBS += ["predict", "export", "publish"]
+VERBS = [name for name in cli.app if not name.startswith("-")]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -101,22 +102,65 @@ def test_help_loads_no_backend():
     assert asked.stdout.splitlines()[-1] == "[]"
 
 
-def test_train_then_evaluate_then_nothing_left_to_do(tmp_path):
+@pytest.mark.slow
+def test_train_then_evaluate_then_nothing_left_to_do(capsys, tmp_path):
     """The whole way through, as separate commands, on the built-in data."""
-    common = [sys.executable, "-m", "resnet_keras"]
-    train = [*common, "train", "resnet8", "--data", "shapes32", "--scale", "smoke", "--iterations", "12"]
-    train += ["--batch-size", "32", "--log-interval", "6", "--test-interval", "12", "--results", str(tmp_path)]
-
-    def run(command):
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        assert asked.returncode == 0, asked.stderr
-        assert asked.stderr == ""
-        return asked.stdout
-
-    first = run(train).splitlines()
-    folder = tmp_path / "runs" / first[-1].rsplit("/", 1)[-1]
+    train = ["train", "resnet8", "--data", "shapes32", "--scale", "smoke", "--iterations", "12", "--batch-size", "32"]
+    train += ["--log-interval", "6", "--test-interval", "12", "--precision", "float32", "--results", str(tmp_path)]
+    code, out, err = call(capsys, *train)
+    folder = tmp_path / "runs" / out.splitlines()[-1].rsplit("/", 1)[-1]
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["status"] == "finished" and summary["iterations"] == 12
-    tested = run([*common, "evaluate", folder.name, "--results", str(tmp_path)])
-    assert f"error {summary['test_error']:.2f} %" in tested
-    assert "finished already" in run(train)
+    assert (code, err, summary["status"], summary["iterations"]) == (0, "", "finished", 12)
+    _, out, _ = call(capsys, "evaluate", folder.name, "--results", str(tmp_path))
+    assert f"error {summary['test_error']:.2f} %" in out
+    assert "finished already" in call(capsys, *train)[1]
+    (run,) = json.loads(call(capsys, "list", "runs", "--json", "--results", str(tmp_path))[1])
+    assert (run["run"], run["seed"], run["weights"]) == (folder.name, 0, True)
+
+
+# ------------------------------------------------------------------------------------------ what the screens show
+
+
+def test_help_and_lists_fit_24_lines_of_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for lines, command in ((33, ["--help"]), (20, ["list"]), (10**3, ["list", "runs"]), (10**3, ["train", "--help"])):
+        code, out, _ = call(capsys, *command)
+        assert code == 0 and len(out.splitlines()) <= lines
+        assert max(map(len, out.splitlines())) <= 80 and "\x1b" not in out
+
+
+def test_runs_that_differ_in_the_seed_alone_share_a_row(capsys):
+    """Against the committed runs themselves: five seeds of plain20, whose errors are averaged."""
+    runs = json.loads(call(capsys, "list", "runs", "--json", "--scale", "short", "--network", "plain20")[1])
+    seeds = [r["test_error"] for r in runs if r["precision"] == "float32" and not r["recipe"]]
+    out = call(capsys, "list", "runs", "--scale", "short", "--network", "plain20")[1]
+    mean = f"{sum(seeds) / len(seeds):.2f} ± {statistics.stdev(seeds):.2f}"
+    assert any(line.split()[:2] == ["plain20", str(len(seeds))] and mean in line for line in out.splitlines())
+    assert "resnet" not in out and "medium" not in out
+
+
+# ---------------------------------------------------------------------------------- terminals, pipes and encodings
+
+
+def shell(command: str, **variables):
+    """Run a line of bash in which `resnet-keras` is this package's command."""
+    line = f'resnet-keras() {{ "{sys.executable}" -m resnet_keras "$@"; }}; set -o pipefail; {command}'
+    environment = {**os.environ, **variables}
+    return subprocess.run(["bash", "-c", line], capture_output=True, timeout=300, env=environment)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_output_that_cannot_be_encoded_is_replaced(encoding):
+    shown = shell("resnet-keras list runs --scale short", PYTHONIOENCODING=encoding)
+    assert shown.returncode == 0 and shown.stderr == b"" and b"plain20" in shown.stdout
+
+
+def test_a_closed_or_broken_output_gives_no_traceback():
+    for command in ("resnet-keras list >&-", "resnet-keras list runs --json | head -1", "resnet-keras lost 2>&-"):
+        assert b"Traceback" not in shell(command).stderr
+
+
+def test_a_file_that_looks_like_an_option_gets_a_hint(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.jpg").touch()
+    assert "./-dash.jpg" in call(capsys, "predict", "resnet20-cifar10_jpeg", "-dash.jpg")[2]

@@ -353,9 +353,7 @@ def test_a_damaged_run_does_not_hide_the_others(capsys, home, name):
         (home / "results" / "runs" / run / "summary.json").write_bytes(content)
     with pytest.raises(SystemExit) as end:
         cli.main(["list"])
-    lines = capsys.readouterr().out.splitlines()
-    assert end.value.code == 0 and any(line.split() == ["good", "finished"] for line in lines)
-    assert sum(line.split()[:1] == ["bad"] for line in lines) == 1
+    assert "1 finished, 1 cannot be read" in capsys.readouterr().out and end.value.code == 0
 
 
 # ---- weight files: name -> content ------------------------------------------------------------------------------
