@@ -18,6 +18,7 @@ import resnet_keras
 from resnet_keras import screens
 from resnet_keras.errors import SomeFailed, UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
+from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.report.text import plain
 from resnet_keras.store import Store
@@ -395,6 +396,7 @@ def evaluate(
     data_dir: DataDir = None,
     views: Literal["1", "10", "multiscale"] = "1",
     precise_bn: Whole = 0,
+    classes_as_they_are: bool = False,
     results: Results = None,
 ):
     """Test a trained network: its top-1 and top-5 errors.
@@ -402,83 +404,86 @@ def evaluate(
     Parameters
     ----------
     name
-        A run in results/runs, a published network, or a network such as resnet50 with --weights.
+        A run in results/runs, a bundled network, or a network such as resnet50 with --weights.
     data
-        Another data set of the same classes; default: the run's own.
+        Another data set of the same classes, matched by name; default: the run's own.
     views
-        1: the picture itself, or the centre crop of a photograph. 10: crops of the corners and the centre, and their
+        1: the image itself, or the centre crop of a photograph. 10: crops of the corners and the centre, and their
         mirror images. multiscale: whole photographs at five scales, the classifier applied at every position.
     precise_bn
         Recompute the statistics of BN as plain averages over this many training batches first; nothing on disk changes.
+    classes_as_they_are
+        Take the classes of the data set in their order, whatever their names are.
     """
-    from resnet_keras.inference import trained
+    from resnet_keras.evaluation.accuracy import evaluate as test
+    from resnet_keras.evaluation.predict import find
 
     if precise_bn < 0:
         raise UserError(f"precise_bn={precise_bn}: give a number of training batches, 0 for none.")
-    found = trained.find(name, weights, store=Store(results))
-    from resnet_keras.inference.evaluate import evaluate as test
+    trained = find(name, weights, store=Store(results))
     from resnet_keras.training.progress import Counter
 
-    counter = Counter(found.name)
-    options = {"mode": views, "precise": precise_bn, "progress": counter.update}
-    counted, title = test(found, data, data_dir, **options)
+    counter = Counter(trained.name)
+    options = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are, "progress": counter.update}
+    counted, title = test(trained, data, data_dir, **options)
     counter.done()
     how = f", {precise_bn} batches of precise BN" if precise_bn else ""
-    print(f"{found.name} on {title}, {counted.pictures:,} test images, views {views}{how}: {counted.text()}")
+    print(f"{trained.name} on {title}, {counted.images:,} test images, views {views}{how}: {counted}")
 
 
 @verb(TRY)
 def predict(
     name: str,
     /,
-    *pictures: Path,
+    *images: Path,
     weights: Weights = None,
     classes: Path | None = None,
-    top: Whole = 3,
+    top: Whole | None = None,
     json: bool = False,
     sheet: Path | None = None,
     results: Results = None,
 ):
-    """Say what pictures show: the most probable classes of each. A file that is no picture is named; the others go on.
+    """Classify images: the most probable classes of each.
+
+    A file that cannot be read is named, and the others go on.
 
     Parameters
     ----------
     name
-        A run, a published network such as resnet20-cifar10_jpeg, or a network such as resnet50 with --weights.
-    pictures
-        Files of any size: JPEG, PNG, WebP, GIF, BMP or TIFF.
+        A run, a bundled network such as resnet20-cifar10_jpeg, or a network such as resnet50 with --weights.
+    images
+        Files of any size, JPEG, PNG, WebP, GIF, BMP or TIFF, or folders of them.
     classes
         Text file with the name of a class on each line, where the network has not got them with it.
     top
-        Classes a picture.
+        Classes of each image; default: 3, or all where there are fewer.
     json
         Print JSON in place of the table.
     sheet
-        PNG file to draw all pictures in, with what was said of them.
+        PNG file to draw all images in, each with its classes.
     """
-    from resnet_keras.inference import trained
+    from resnet_keras.evaluation import sheet as sheets
+    from resnet_keras.evaluation.predict import find, image_files
+    from resnet_keras.evaluation.predict import predict as predicted
 
-    if not pictures:
-        raise UserError("no pictures given: resnet-keras predict NAME PICTURE...")
-    if sheet and (sheet.suffix.lower() != ".png" or not sheet.parent.is_dir()):
-        raise UserError(f"{sheet}: give --sheet a file ending in .png, in a folder that is there.")
-    found = trained.find(name, weights, classes, Store(results))
-    from resnet_keras.inference import figures
-    from resnet_keras.inference.predict import predict as look
-    from resnet_keras.inference.predict import table
-
-    predictions = list(look(found, pictures, top))
-    print(
-        jsons.dumps([prediction.as_json() for prediction in predictions], indent=2)
-        if json
-        else "\n".join(table(predictions))
-    )
+    if not images:
+        raise UserError("no images given: resnet-keras predict NAME IMAGE...")
+    files = image_files(images)
     if sheet:
-        figures.save(figures.sheet([each for each in predictions if not each.error]), sheet)
-    bad = [prediction.error for prediction in predictions if prediction.error]
-    for error in bad:
-        print(f"resnet-keras: {error}", file=sys.stderr)
-    if bad:
+        sheets.check(sheet, len(files))
+    width, predictions = max(len(str(file)) for file in files), []
+    for prediction in predicted(find(name, weights, classes, Store(results)), files, top):
+        predictions.append(prediction if sheet else dataclasses.replace(prediction, view=None))
+        if prediction.error:
+            print(f"resnet-keras: {plain(prediction.error)}", file=sys.stderr)
+        elif not json:
+            print(prediction.as_text(width))
+    if json:
+        print(jsons.dumps([prediction.as_json() for prediction in predictions], indent=2))
+    good = [prediction for prediction in predictions if not prediction.error]
+    if sheet and good:
+        write_atomically(sheet, sheets.sheet(good))
+    if len(good) < len(predictions):
         sys.exit(2)
 
 
@@ -494,30 +499,29 @@ def export(
     force: bool = False,
     results: Results = None,
 ):
-    """Write a trained network as a file that runs without this package, checked against the network's own output.
+    """Write a trained network as a file for other software.
 
-    It takes uint8 pictures [batch, height, width, 3], raw RGB, and gives float32 logits. FILE.json names the classes.
+    The file is checked against the network's own output. It takes uint8 images [batch, height, width, 3], raw RGB, and
+    gives float32 logits. FILE.json names the classes.
 
     Parameters
     ----------
     name
-        A run, a published network, or a network such as resnet50 with --weights.
+        A run, a bundled network, or a network such as resnet50 with --weights.
     format
-        keras, savedmodel (a folder), onnx or litert (.tflite).
+        savedmodel (a folder), onnx or litert (.tflite) run without this package; keras needs it to be read.
     classes
         Text file with the name of a class on each line, where the network has not got them with it.
     output
         The file, or folder, to write; default: NAME with the format's ending, here.
     force
-        Replace what is there.
+        Replace an earlier export.
     """
-    from resnet_keras.inference import export as exporter
-    from resnet_keras.inference import trained
+    from resnet_keras.evaluation import export as exporter
+    from resnet_keras.evaluation.predict import find
 
-    exporter.check(format)
     exporter.destination(name, format, output, force)
-    found = trained.find(name, weights, classes, Store(results))
-    print(shown(exporter.export(found, format, output, force)))
+    print(shown(exporter.export(find(name, weights, classes, Store(results)), format, output, force)))
 
 
 @app.command

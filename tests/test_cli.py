@@ -66,7 +66,7 @@ MISTAKES = {
     ("evaluate", "resnet50"): "--weights FILE",
     ("evaluate", "resnet50", "--views", "11"): "multiscale",
     ("evaluate", "nothing", "--precise-bn", "-1"): "precise_bn=-1",
-    ("predict", "nothing"): "no pictures given",
+    ("predict", "nothing"): "no images given",
     ("export", "nothing", "--format", "tflite"): "litert",
     ("export", "nothing", "--format", "onnx", "--output", "a.txt"): ".onnx",
     ("publish", "nothing"): "resnet-keras list",

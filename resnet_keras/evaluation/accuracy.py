@@ -1,30 +1,22 @@
-"""Errors of a trained network on a split."""
+"""The error of a trained network on the test images of a data set, counted batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
-BATCH = 500
+from resnet_keras import data as datasets
+from resnet_keras.errors import UserError
 
-
-def logits(network, images: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
-    """Logits of pictures, in inference mode.
-
-    Args:
-        network: A network that takes raw pixels.
-        images: uint8 [n, h, w, c].
-        batch_size: Pictures a call.
-
-    Returns:
-        float32 [n, classes].
-    """
-    return network.predict(images, batch_size=batch_size, verbose=0)
+TOPS = (1, 5)  # the paper's top-1 and top-5 error
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """Probabilities of logits [..., classes], float64, so that no two of a picture's differ less than its logits."""
+    """Probabilities of logits [..., classes], float64, so that no two of an image's differ less than its logits."""
     shifted = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
@@ -34,39 +26,31 @@ def top_error(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
 
     Args:
         scores: [n, classes], logits or probabilities.
-        labels: Whole numbers [n].
+        labels: Integers [n].
         k: 1 or 5 in the paper.
     """
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     return float(100.0 * np.mean(~(best == labels[:, None]).any(axis=1)))
 
 
-def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean cross-entropy (nats) of logits [n, classes]."""
-    shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(shifted).sum(axis=1))
-    return float(np.mean(log_sums - shifted[np.arange(len(labels)), labels]))
-
-
-def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How often each class (rows) was taken for each (columns): whole numbers [classes, classes]."""
-    counts = np.zeros((probabilities.shape[1],) * 2, int)
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
-    return counts
-
-
+@dataclass
 class Tally:
-    """Errors of a stream of pictures, kept as counts: its memory does not grow with the pictures."""
+    """Errors of a stream of images, kept as counts: its memory does not grow with the images.
 
-    def __init__(self):
-        """Nothing counted yet."""
-        self.pictures, self.wrong, self.entropy = 0, {}, 0.0
+    Attributes:
+        images: How many were counted.
+        wrong: k -> how many were wrong by their k highest scores.
+        entropy: Sum of their cross-entropies in nats.
+    """
+
+    images: int = 0
+    wrong: dict[int, int] = field(default_factory=dict)
+    entropy: float = 0.0
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        """Count some pictures: probabilities [b, classes] and labels [b]."""
-        labels = np.asarray(labels)
-        self.pictures += len(labels)
-        for k in (1, 5):
+        """Count a batch: probabilities [b, classes] and labels [b]."""
+        self.images += len(labels)
+        for k in TOPS:
             if k < probabilities.shape[1]:
                 wrong = round(top_error(probabilities, labels, k) * len(labels) / 100.0)
                 self.wrong[k] = self.wrong.get(k, 0) + wrong
@@ -75,26 +59,113 @@ class Tally:
 
     def error(self, k: int = 1) -> float | None:
         """Top-k error in percent; None where there are no more than k classes."""
-        return 100.0 * self.wrong[k] / self.pictures if k in self.wrong else None
+        return 100.0 * self.wrong[k] / self.images if k in self.wrong else None
 
-    @property
-    def cross_entropy(self) -> float:
-        """Mean cross-entropy in nats, of the averaged probabilities."""
-        return self.entropy / self.pictures
-
-    def text(self) -> str:
-        """The numbers for people: "top-1 error 24.70 %, top-5 error 7.80 %, cross-entropy 0.9800"."""
-        top5 = self.error(5)
-        words = [f"error {self.error(1):.2f} %"] if top5 is None else []
-        words += [] if top5 is None else [f"top-1 error {self.error(1):.2f} %", f"top-5 error {top5:.2f} %"]
-        return ", ".join([*words, f"cross-entropy {self.cross_entropy:.4f}"])
+    def __str__(self) -> str:
+        """The numbers in a line: "top-1 error 24.70 %, top-5 error 7.80 %, cross-entropy 0.9800"."""
+        errors = [f"top-{k} error {self.error(k):.2f} %" for k in TOPS if k in self.wrong]
+        errors = errors if len(errors) > 1 else [f"error {self.error():.2f} %"]
+        return ", ".join([*errors, f"cross-entropy {self.entropy / self.images:.4f}"])
 
 
 def tally(batches: Iterable[tuple[np.ndarray, np.ndarray]], progress=None) -> Tally:
-    """Count a stream of (probabilities [b, classes], labels [b]); `progress` is called with the count after each."""
+    """Count a stream of (probabilities [b, classes], labels [b]); `progress` is called with the tally after each."""
     counted = Tally()
     for probabilities, labels in batches:
         counted.add(probabilities, labels)
         if progress:
             progress(counted)
     return counted
+
+
+def evaluate(
+    trained,
+    data: str | None = None,
+    data_dir=None,
+    *,
+    mode: str = "1",
+    precise: int = 0,
+    by_order: bool = False,
+    progress: Callable[[Tally, int], None] | None = None,
+) -> tuple[Tally, str]:
+    """Test a network.
+
+    Args:
+        trained: See `resnet_keras.evaluation.predict.find`.
+        data: What `resnet_keras.data.load` takes; default: the data set that the network was trained on.
+        data_dir: See `resnet_keras.data.load`.
+        mode: "1", "10" or "multiscale"; see `resnet_keras.evaluation.views`.
+        precise: Training batches to recompute the statistics of BN over, in memory alone; 0: leave them.
+        by_order: Take the classes of another data set by their order, whatever their names are.
+        progress: Called with the tally so far and how many images there are in all.
+
+    Returns:
+        The tally, and the title of the data set.
+
+    Raises:
+        UserError: The data, the views and the network do not fit one another.
+    """
+    from resnet_keras.evaluation import precise_bn
+    from resnet_keras.evaluation.views import check, evaluated
+
+    check(trained.network.name, mode)
+    dataset = _dataset(trained, data, data_dir)
+    logits = _logits_of(trained, dataset, by_order)
+    if precise:
+        config = trained.folder.config if trained.folder else {}
+        with contextlib.closing(precise_bn.training_batches(dataset, config)) as batches:
+            precise_bn.recompute(trained.network, itertools.islice(batches, precise))
+    split, total = dataset.test, len(dataset.test)
+    # The views of the split itself are the network's where both are of one kind, crops or images as they are.
+    view = None if hasattr(split, "each") == trained.cropped else trained.view
+    scores = ((scores, logits[labels]) for scores, labels in evaluated(trained.network, split, mode, view))
+    return tally(scores, progress and (lambda so_far: progress(so_far, total))), dataset.identity.title
+
+
+def _dataset(trained, data: str | None, data_dir):
+    """The data set of this name or, without one, that which the network was trained on."""
+    # The central crop of a photograph is as large as the network's own images.
+    if data:
+        return datasets.load(data, data_dir, crop=trained.input_shape[0])
+    config = trained.folder.config if trained.folder else {}
+    source = config.get("source") or config.get("data")  # older runs have kept the name alone
+    if not source:
+        raise UserError(f"{trained.name} was not trained here: say with --data what to test it on.")
+    elsewhere = "say with --data where its images are, or what else to test on."
+    try:
+        dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
+    except UserError as error:
+        raise UserError(f"the data of {trained.name}, {source}, cannot be read now: {elsewhere} ({error})") from None
+    if not _is_own(trained, dataset):
+        raise UserError(
+            f"{source} is not what {trained.name} was trained on: that was {config['data_title']}, version "
+            f"{config['data_version']}, and this is version {dataset.identity.version}; {elsewhere}"
+        )
+    return dataset
+
+
+def _is_own(trained, dataset) -> bool:
+    config, identity = trained.folder.config if trained.folder else {}, dataset.identity
+    return (config.get("data"), config.get("data_version")) == (identity.name, identity.version)
+
+
+def _logits_of(trained, dataset, by_order: bool) -> np.ndarray:
+    """The number of the logit of each class of a data set that fits the network."""
+    network, title = trained.network, dataset.identity.title
+    own, others = trained.classes, tuple(dataset.classes)
+    if len(own) != len(others):
+        raise UserError(
+            f"{trained.name} has {len(own)} classes, {title} has {len(others)}: test it on data of its own classes."
+        )
+    if None not in network.arguments["input_shape"] and tuple(dataset.shape) != trained.input_shape:
+        sizes = ["x".join(map(str, shape)) for shape in (trained.input_shape, dataset.shape)]
+        raise UserError(f"{trained.name} takes images of {sizes[0]}, those of {title} are {sizes[1]}.")
+    if by_order or own == others or _is_own(trained, dataset):
+        return np.arange(len(own))
+    if len(set(own)) == len(own) and set(own) == set(others):
+        return np.array([own.index(name) for name in others])
+    strange, missing = (", ".join(sorted(set(a) - set(b))[:3]) for a, b in ((others, own), (own, others)))
+    raise UserError(
+        f"{title} has classes that {trained.name} does not know ({strange}) and lacks others ({missing}): name them "
+        "alike, or add --classes-as-they-are to take both in their order."
+    )

@@ -5,28 +5,30 @@ The authors did so after training. A moving average knows the last ten batches o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from keras import ops
 
 from resnet_keras.errors import UserError
 from resnet_keras.models.normalization import BatchNormalization
+from resnet_keras.training.steps import compiled
+
+# Batches for weights that come without a recipe: the paper's 32 images of a device.
+ELSEWHERE = {"batch_size": 32, "augment": True}
 
 
-def recompute(network, batches: Iterable[np.ndarray]) -> int:
+def recompute(network, batches: Iterable[np.ndarray]) -> None:
     """Replace the network's moving statistics, in memory alone, by plain averages over these batches.
 
     Each batch goes through the network as in training, every layer normalised with the batch's own statistics. A
-    layer's mean and (biased) variance are then the averages of its batches' means and variances, each batch counting
-    the same.
+    layer's mean and (biased) variance are then the averages of its batches' means and variances.
 
     Args:
         network: A network with BN.
-        batches: Training pictures, uint8 [b, h, w, c] each, of one size.
-
-    Returns:
-        How many batches there were.
+        batches: Training images, uint8 [b, h, w, c] each, of one size.
 
     Raises:
         UserError: The network has no BN, or there are no batches.
@@ -35,42 +37,51 @@ def recompute(network, batches: Iterable[np.ndarray]) -> int:
     if not layers:
         raise UserError(f"{network.name} has no batch normalization: there are no statistics to recompute.")
     variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
-    sums, count = [np.zeros(tuple(variable.shape)) for variable in variables], 0
-    for found in _statistics(network, layers, variables, batches):
-        sums = [total + statistic for total, statistic in zip(sums, found, strict=True)]
-        count += 1
+    sums, count = [np.zeros(variable.shape) for variable in variables], 0
+    with batch_statistics_alone(layers):
+        places = {id(variable): place for place, variable in enumerate(network.non_trainable_variables)}
+
+        @compiled
+        def statistics(weights, others, images):
+            _, new = network.stateless_call(weights, others, images, training=True)
+            return [new[places[id(variable)]] for variable in variables]
+
+        groups = (network.trainable_variables, network.non_trainable_variables)
+        values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
+        for images in batches:
+            count += 1
+            new = statistics(*values, ops.convert_to_tensor(images))
+            sums = [total + np.asarray(each, np.float64) for total, each in zip(sums, new, strict=True)]
     if not count:
         raise UserError("precise BN over 0 batches: give 1 or more.")
     for variable, total in zip(variables, sums, strict=True):
         variable.assign((total / count).astype("float32"))
-    return count
 
 
-def _statistics(network, layers, variables, batches):
-    """The batch statistics behind `variables`, for each batch.
-
-    With a momentum of 0 the moving average *is* the last batch's statistic; a stateless call hands it out and leaves
-    the network as it is.
-    """
-    from resnet_keras.training.steps import compiled
-
-    kept = [layer.momentum for layer in layers]
-    places = {id(variable): place for place, variable in enumerate(network.non_trainable_variables)}
-    wanted = [places[id(variable)] for variable in variables]
-
-    def step(weights, others, pictures):
-        _, new = network.stateless_call(weights, others, pictures, training=True)
-        return [new[place] for place in wanted]
-
-    step = compiled(step)
-    groups = (network.trainable_variables, network.non_trainable_variables)
-    values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
+@contextlib.contextmanager
+def batch_statistics_alone(layers: list) -> Iterator[None]:
+    """With a momentum of 0 the moving average *is* the last batch's statistic."""
+    momenta = [layer.momentum for layer in layers]
     try:
         for layer in layers:
             layer.momentum = 0.0
-        for pictures in batches:
-            found = step(*values, ops.convert_to_tensor(pictures))
-            yield [np.asarray(ops.convert_to_numpy(statistic), np.float64) for statistic in found]
+        yield
     finally:
-        for layer, momentum in zip(layers, kept, strict=True):
+        for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+def training_batches(dataset, config: dict) -> Iterator:
+    """Endless batches of training images [b, h, w, c], drawn and augmented as a run's recipe says.
+
+    Args:
+        dataset: A data set, in memory or of photographs.
+        config: The run's configuration; empty for weights from elsewhere. A batch is what BN saw together.
+    """
+    recipe = config.get("recipe", ELSEWHERE)
+    size = recipe.get("bn_batch") or recipe["batch_size"]
+    with contextlib.closing(dataset.feed(config.get("seed", 0), size, recipe["augment"])) as feed:
+        arrays = [ops.convert_to_tensor(array) for array in feed.held]
+        for iteration in itertools.count():
+            plan = feed.take(iteration, 1)
+            yield feed.apply(*arrays, plan._make(field[0] for field in plan))[0]

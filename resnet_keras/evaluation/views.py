@@ -1,7 +1,7 @@
-"""The paper's three ways of testing an ImageNet network (Sec. 3.4): one view, 10 crops, and whole pictures at scales.
+"""The paper's three ways of testing an ImageNet network (Sec. 3.4): one view, 10 crops, whole photographs at scales.
 
-Each averages the *softmax scores* of a picture's views. Photographs come and go as a stream: what is held is a few
-batches, however many there are. A CIFAR picture has one view, itself (Sec. 4.2).
+Each averages the *softmax scores* of an image's views. Photographs come as a stream: a few batches are in memory,
+however many there are. A CIFAR image has one view, itself (Sec. 4.2).
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from keras import ops
 from resnet_keras.data import views
 from resnet_keras.data.photographs import opened
 from resnet_keras.errors import UserError
-from resnet_keras.evaluation.accuracy import BATCH, softmax
+from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
+
+SINGLE = "1"  # the image itself, or the central crop of a photograph
+BATCH = 500  # images a call
 
 
 class Mode(NamedTuple):
     """A way of testing on several views of a photograph.
 
     Attributes:
-        prepare: a Pillow picture -> its views, uint8.
-        scorer: a network -> a function of the prepared pictures of a batch, to probabilities [b, classes].
-        batch: pictures a call.
+        prepare: a Pillow image -> its views, uint8.
+        scorer: a network -> a function of the prepared images of a batch, to probabilities [b, classes].
+        batch: photographs a call.
     """
 
     prepare: Callable[[Any], Any]
@@ -36,24 +39,24 @@ class Mode(NamedTuple):
 
 
 def _crops(network) -> Callable[[list], np.ndarray]:
-    """Scores of pictures that are given as crops of one size, [views, h, w, 3] each."""
+    """Scores of photographs, each as crops of one size, [views, h, w, 3]."""
 
     def scores(prepared: list) -> np.ndarray:
-        found = softmax(network.predict_on_batch(np.concatenate(prepared)))
-        return found.reshape(len(prepared), -1, found.shape[-1]).mean(axis=1)
+        each = softmax(network.predict_on_batch(np.concatenate(prepared)))
+        return each.reshape(len(prepared), -1, each.shape[-1]).mean(axis=1)
 
     return scores
 
 
 def _scales(network) -> Callable[[list], np.ndarray]:
-    """Scores of whole pictures, each a list of uint8 [h, w, 3], by the fully convolutional form of the network."""
+    """Scores of whole photographs, each a list of uint8 [h, w, 3], by the fully convolutional form of the network."""
     maps = ScoreMap(network)
 
-    def of(picture: list[np.ndarray]) -> np.ndarray:
-        pairs = [np.stack([scaled, scaled[:, ::-1]]) for scaled in picture]
+    def scores(photograph: list[np.ndarray]) -> np.ndarray:
+        pairs = [np.stack([scaled, scaled[:, ::-1]]) for scaled in photograph]
         return np.mean([softmax(maps.predict_on_batch(pair)).mean(axis=0) for pair in pairs], axis=0)
 
-    return lambda prepared: np.stack([of(picture) for picture in prepared])
+    return lambda prepared: np.stack([scores(photograph) for photograph in prepared])
 
 
 class ScoreMap(keras.Model):
@@ -68,24 +71,23 @@ class ScoreMap(keras.Model):
         """`network`: of ImageNet or VGG, with its top. Nothing is copied: the weights are the network's."""
         super().__init__(autocast=False)
         self.network, self.built = network, True
-        # Pictures come in all sizes. TensorFlow compiles for sizes unknown; JAX would compile for each one anew.
+        # Photographs come in all sizes. TensorFlow compiles for unknown sizes; JAX would compile for each one anew.
         self.compile(run_eagerly=keras.config.backend() != "tensorflow", jit_compile=False)
 
-    def call(self, pictures):
+    def call(self, images):
         """Logits, averaged over the positions."""
-        return ops.mean(self.positions(pictures), axis=(1, 2))
+        return ops.mean(self.positions(images), axis=(1, 2))
 
-    def positions(self, pictures):
+    def positions(self, images):
         """Logits at every position, float32 [b, h', w', classes]."""
-        x = self.network.mean(pictures)
-        for layers in self.network.stages.values():
-            for layer in layers:
-                x = layer(x, training=False)
+        x = self.network.mean(images)
+        for layer in itertools.chain(*self.network.stages.values()):
+            x = layer(x, training=False)
         for layer in self.network.top:
             if isinstance(layer, keras.layers.Dense):
                 x = self._convolved(layer, x)
             elif isinstance(layer, keras.layers.MaxPooling2D):
-                x = layer(x)  # VGG's last; what else stands here (pooling, flattening, dropout) has no part in a map
+                x = layer(x)  # VGG's last; the other layers here (pooling, flattening, dropout) have no part in a map
         return ops.cast(x, "float32")
 
     def _convolved(self, dense, x):
@@ -99,7 +101,6 @@ class ScoreMap(keras.Model):
 
 
 MODES = {"10": Mode(views.ten_crop, _crops, 8), "multiscale": Mode(views.scales, _scales, 1)}
-SINGLE = "1"  # the picture itself, or the central crop of a photograph
 
 
 def check(network_name: str, mode: str) -> None:
@@ -112,18 +113,19 @@ def check(network_name: str, mode: str) -> None:
         raise UserError(f"views={mode!r}: use one of {SINGLE}, {', '.join(MODES)}.")
     if mode != SINGLE and architecture(network_name).family == "cifar":
         raise UserError(
-            f"{network_name} is tested on the single original picture (Sec. 4.2), views=1; 10 and multiscale are for "
+            f"{network_name} is tested on the single original image (Sec. 4.2), views=1; 10 and multiscale are for "
             "ImageNet networks."
         )
 
 
-def evaluated(network, split, mode: str = SINGLE) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Probabilities of a split, averaged over the views of each picture.
+def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Probabilities of a split, averaged over the views of each image.
 
     Args:
         network: Any network for the single view, one of ImageNet or VGG for the others.
         split: Of a data set, in memory or of photographs; those are read as they are needed.
         mode: `SINGLE` or a key of `MODES`.
+        view: What the network is shown of an image, for the single view; default: the split's own.
 
     Yields:
         Probabilities float64 [b, classes] and labels [b], batch by batch, in the order of the split.
@@ -133,13 +135,23 @@ def evaluated(network, split, mode: str = SINGLE) -> Iterator[tuple[np.ndarray, 
     """
     check(network.name, mode)
     if mode == SINGLE:
-        for images, labels in split.batches(BATCH):
+        for images, labels in _viewed(split, view) if view else split.batches(BATCH):
             yield softmax(network.predict_on_batch(images)), labels
         return
     if not hasattr(split, "each"):
-        raise UserError(f"views={mode} are views of photographs; pictures of one size are tested as they are, views=1.")
-    chosen = MODES[mode]
-    score = chosen.scorer(network)
-    ready = split.each(lambda found: (chosen.prepare(opened(found.source, found.where)), found.label))
-    while batch := list(itertools.islice(ready, chosen.batch)):
-        yield score([shown for shown, _ in batch]), np.array([label for _, label in batch])
+        raise UserError(f"views={mode} are views of photographs; images of one size are tested as they are, views=1.")
+    prepare, scorer, size = MODES[mode]
+    score = scorer(network)
+    ready = split.each(lambda photo: (prepare(opened(photo.source, photo.where)), photo.label))
+    while batch := list(itertools.islice(ready, size)):
+        yield score([views for views, _ in batch]), np.array([label for _, label in batch])
+
+
+def _viewed(split, view: Callable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A split in batches, `view` of each of its images."""
+    if hasattr(split, "each"):
+        ready = split.each(lambda photo: (view(opened(photo.source, photo.where)), photo.label))
+    else:
+        ready = ((view(image), label) for image, label in zip(split.images, split.labels, strict=True))
+    while batch := list(itertools.islice(ready, BATCH)):
+        yield tuple(map(np.array, zip(*batch, strict=True)))

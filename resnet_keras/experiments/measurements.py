@@ -43,7 +43,7 @@ class Measurement:
 
 def responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Standard deviation of each 3x3 layer's response to the first training images, without augmentation."""
-    from resnet_keras.evaluation.diagnostics import responses
+    from resnet_keras.evaluation.inside import responses
 
     images = dataset.train.images[:RESPONSE_IMAGES]
     return [{**row, "images": len(images)} for row in responses(folder.load_network(), images)]
@@ -51,7 +51,7 @@ def responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
 
 def lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Error on the first test images with one block left out or two swapped."""
-    from resnet_keras.evaluation.lesion import lesions
+    from resnet_keras.evaluation.inside import lesions
 
     test = dataset.test[: LESION_IMAGES.get(folder.config.get("scale"), LESION_IMAGES["short"])]
     found = lesions(folder.load_network(), test.images, test.labels)
@@ -64,31 +64,31 @@ def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     For the early ones the run's first iterations are trained again: a run is a function of its seed, so that
     they are the same. A run that diverges is followed up to there.
     """
-    from resnet_keras.evaluation.diagnostics import GradientNorms
+    from resnet_keras.evaluation.inside import gradient_norms
     from resnet_keras.training.trainer import Trainer
 
     count = min(GRADIENT_IMAGES, len(dataset.train) // GRADIENT_BATCHES * GRADIENT_BATCHES)
     batches = (dataset.train.images[:count], dataset.train.labels[:count], GRADIENT_BATCHES)
     rows = []
 
-    def look(norms: GradientNorms, iteration: int) -> bool:
-        """Add what there is now; whether it is finite."""
-        now = norms.rows()
+    def look(measure: Callable[[], list[dict]], iteration: int) -> bool:
+        """Add the norms as they are now; whether they are finite."""
+        now = measure()
         finite = all(np.isfinite(row["gradient_norm"]) for row in now)
         rows.extend({"iteration": iteration, **row, "images": count} for row in now if finite)
         return finite
 
     with tempfile.TemporaryDirectory() as elsewhere:
         trainer = Trainer(_unseen(run), RunFolder(elsewhere), dataset, run.title)
-        norms = GradientNorms(trainer.network, *batches)
+        measure = gradient_norms(trainer.network, *batches)
         for iteration in EARLY:
             if iteration >= run.recipe.iterations:
                 break
             trainer.advance(iteration)
-            if not look(norms, iteration):
+            if not look(measure, iteration):
                 break
     if folder.network_file.is_file():
-        look(GradientNorms(folder.load_network(), *batches), run.recipe.iterations)
+        look(gradient_norms(folder.load_network(), *batches), run.recipe.iterations)
     return rows
 
 
@@ -102,7 +102,7 @@ def views(run: Run, folder: RunFolder, dataset) -> list[dict]:
         counted = tally(evaluated(network, dataset.test, mode))
         top5 = counted.error(5)
         numbers = {"top1_error": counted.error(1), **({} if top5 is None else {"top5_error": top5})}
-        rows.append({"views": mode, **numbers, "images": counted.pictures})
+        rows.append({"views": mode, **numbers, "images": counted.images})
     return rows
 
 

@@ -93,11 +93,11 @@ class Counter:
         self.began = time.perf_counter()
 
     def update(self, counted, total: int) -> None:
-        """After a batch: `counted` of `resnet_keras.evaluation.accuracy.Tally`, `total` pictures in all."""
+        """After a batch: `counted` of `resnet_keras.evaluation.accuracy.Tally`, `total` images in all."""
         if self.stream.isatty():
-            each = (time.perf_counter() - self.began) / counted.pictures
-            left = duration(each * (total - counted.pictures))
-            place = f"{counted.pictures:,} of {total:,} pictures"
+            each = (time.perf_counter() - self.began) / counted.images
+            left = duration(each * (total - counted.images))
+            place = f"{counted.images:,} of {total:,} images"
             self.stream.write(f"\r\x1b[K{self.label}  {place}  error {counted.error():.2f} %  {left} left")
             self.stream.flush()
 

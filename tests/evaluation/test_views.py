@@ -2,18 +2,17 @@
 
 import io
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-keras = pytest.importorskip("keras")
-
-from resnet_keras import build  # noqa: E402
-from resnet_keras.data import Split  # noqa: E402
-from resnet_keras.data.encoded import Photograph  # noqa: E402
-from resnet_keras.data.imagenet import Photographs, workers  # noqa: E402
-from resnet_keras.errors import UserError  # noqa: E402
-from resnet_keras.evaluation import views  # noqa: E402
+from resnet_keras import build
+from resnet_keras.data import Split
+from resnet_keras.data.encoded import Photograph
+from resnet_keras.data.imagenet import Photographs, workers
+from resnet_keras.errors import UserError
+from resnet_keras.evaluation import views
 
 
 def png(seed, height=300, width=451):

@@ -96,11 +96,11 @@ def test_a_hostile_network_runs_no_code(tmp_path, monkeypatch, name):
 
 def network_readers(path):
     """Every way into the package for a .keras file that somebody else has made."""
-    from resnet_keras.inference import trained
+    from resnet_keras.evaluation import predict
     from resnet_keras.models import weights
 
     folder = RunFolder(path.parent)
-    return folder.load_network, lambda: weights.load(path), lambda: trained._from_file("resnet20", path)
+    return folder.load_network, lambda: weights.load(path), lambda: predict._from_file("resnet20", path)
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ keras = pytest.importorskip("keras")
 
 from resnet_keras import cli, paths  # noqa: E402
 from resnet_keras.errors import UserError  # noqa: E402
+from resnet_keras.evaluation.predict import find  # noqa: E402
 from resnet_keras.inference.publish import publish, short_name  # noqa: E402
-from resnet_keras.inference.trained import find  # noqa: E402
 from resnet_keras.store import Store  # noqa: E402
 
 

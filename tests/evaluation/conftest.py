@@ -1,31 +1,10 @@
-"""A run trained for a moment, and pictures of every kind."""
+"""A photograph as files of every kind."""
 
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
-
-
-@pytest.fixture(scope="session")
-def trained_store(tiny, tmp_path_factory):
-    """A results folder with one finished run on the `tiny` set."""
-    pytest.importorskip("keras")
-    from resnet_keras.store import Store
-    from resnet_keras.training.recipe import Recipe
-    from resnet_keras.training.run import Run
-    from resnet_keras.training.trainer import train
-
-    store = Store(tmp_path_factory.mktemp("results"))
-    recipe = Recipe(iterations=8, batch_size=32, drops=(6,), log_interval=4, test_interval=8, precision="bfloat16")
-    train(Run("resnet8", "tiny", recipe), store=store, dataset=tiny)
-    return store
-
-
-@pytest.fixture(scope="session")
-def run_name(trained_store):
-    (folder,) = trained_store.runs()
-    return folder.name
 
 
 @pytest.fixture(scope="session")

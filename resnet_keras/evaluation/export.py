@@ -1,0 +1,134 @@
+"""A trained network as a file for other software, checked against the network before it takes its name.
+
+Input: ``pictures``, uint8 [batch, height, width, 3], raw RGB, any batch. Output: float32 logits [batch, classes].
+FILE.json beside it says what the network is, its classes, and the digests by which a later export knows its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from resnet_keras.errors import UserError, first_line
+from resnet_keras.files import write_json
+from resnet_keras.quiet import held_back
+
+FORMATS = {"keras": ".keras", "savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}  # format -> ending of its file
+KERAS_NAMES = {"savedmodel": "tf_saved_model"}
+PACKAGES = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}  # beside TensorFlow
+TOLERANCE = 1e-3  # of the largest logit: other libraries add up in another order
+
+
+def export(trained, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
+    """Write a trained network (see `predict.find`) in a format of `FORMATS`, all but ``keras`` in float32; its path.
+
+    Raises:
+        UserError: See `destination`; or the format cannot be written here, or the file gives other logits than the
+            network on random images. Then no file is made.
+    """
+    target = destination(trained.name, form, target, replace)
+    network = trained.network if form == "keras" else _in_float32(trained.network)
+    images = np.random.default_rng(0).integers(0, 256, (3, *trained.input_shape)).astype(np.uint8)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-", suffix=".tmp") as folder:
+        part = Path(folder) / f"network{FORMATS[form]}"
+        try:
+            with held_back():
+                _write(network, form, part, trained.input_shape)
+                logits, read = (np.array(of(images), np.float64) for of in (network, _reader(form, part)))
+                difference = float(np.abs(read.reshape(logits.shape) - logits).max() / np.abs(logits).max())
+        except Exception as error:  # the converters raise many kinds
+            raise UserError(f"{form} cannot be written here ({first_line(error)}): try another format.") from error
+        if not difference <= TOLERANCE:  # nor where it is not a number
+            raise UserError(
+                f"the {form} file gives other logits, by {difference:.1e} of the largest: try another format."
+            )
+        if target.exists():
+            os.replace(target, Path(folder) / "former")
+        os.replace(part, target)
+    about = {"network": network.name, "made_from": trained.name, "format": form, "classes": list(trained.classes)}
+    about |= {"input_shape": list(trained.input_shape), "largest_difference": difference, "sha256": _digests(target)}
+    write_json(Path(f"{target}.json"), about)
+    return target
+
+
+def destination(name: str, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
+    """Where a network's file goes: `target`, or by default the network's name with the format's ending, here.
+
+    Raises:
+        UserError: A package is missing, the name is none for this format, or something is in the way that is not
+            as an earlier export made it, or that `replace` does not allow to replace.
+    """
+    missing = [package for package in PACKAGES.get(form, ()) if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(f"the format {form} needs {' and '.join(missing)}: pip install 'resnet-keras[export]'.")
+    path = Path(target or f"{name}{FORMATS[form]}")
+    about = Path(f"{path}.json")
+    if path.name in ("", "..") or not path.name.endswith(FORMATS[form]) or not path.parent.is_dir():
+        raise UserError(f"--output {path}: give a name in a folder that exists, such as {name}{FORMATS[form]}.")
+    if path.is_symlink() or about.is_symlink() or ((path.exists() or about.exists()) and not _is_export(path, about)):
+        raise UserError(f"{path} or {about.name} exists, and no export made it: move it, or give another --output.")
+    if path.exists() and not replace:
+        raise UserError(f"{path} is there already: add --force to replace it, or give another --output.")
+    return path
+
+
+def _is_export(path: Path, about: Path) -> bool:
+    """Whether what lies at a path, if anything, is just what an earlier export made."""
+    try:
+        made = json.loads(about.read_text(encoding="utf-8"))["sha256"]
+        return not path.exists() or made == _digests(path)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """SHA-256 of a file, or of each file in a folder, by its path from there."""
+    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if not each.is_dir())
+    return {each.relative_to(path).as_posix(): hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
+
+
+def _in_float32(network):
+    """The network itself where it is float32 throughout, else a copy that is."""
+    if network.dtype_policy.name == "float32":
+        return network
+    copy = type(network).from_config({**network.get_config(), "dtype": "float32"})
+    copy.build()
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _write(network, form: str, path: Path, shape: tuple[int, int, int]) -> None:
+    if form == "keras":
+        return network.save(path)
+    import keras
+
+    from resnet_keras.models.repeat import unrolled
+
+    signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8", name="pictures")]
+    with unrolled():  # the converters do not know our loops over equal blocks
+        network.export(path, format=KERAS_NAMES.get(form, form), verbose=False, input_signature=signature)
+
+
+def _reader(form: str, path: Path):
+    """The file in its own library, as a function from images to logits."""
+    if form == "keras":
+        import keras
+
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return lambda images: session.run(None, {"pictures": images})[0]
+    import tensorflow as tf
+
+    if form == "savedmodel":
+        return tf.saved_model.load(str(path)).serve
+    runner = tf.lite.Interpreter(model_path=str(path)).get_signature_runner()
+    return lambda images: next(iter(runner(pictures=images).values()))

@@ -1,0 +1,165 @@
+"""Inside a network: responses of its layers (Fig. 7), norms of its gradients, and lesions of its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from keras import ops
+
+from resnet_keras.evaluation.accuracy import top_error
+from resnet_keras.models.blocks import Block
+from resnet_keras.models.layers import Conv2D
+from resnet_keras.training.steps import gradients
+
+BATCH = 250  # images a call
+
+
+def responses(network, images: np.ndarray) -> list[dict]:
+    """Standard deviation of every 3x3 layer's response: after BN, before the ReLU or the addition (Fig. 7).
+
+    In inference mode, over all images, positions and channels of a layer. The paper leaves open which images it
+    took, and whether it pooled the channels.
+
+    Args:
+        network: A plain or residual network, with BN or without.
+        images: uint8 [n, h, w, c].
+
+    Returns:
+        A row a layer, in the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
+    """
+    moments: dict[str, np.ndarray] = {}
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        for place, response in layer_responses(network, batch):
+            response = ops.cast(response, "float32")
+            mean, variance = float(ops.mean(response)), float(ops.var(response))
+            moments[place] = moments.get(place, 0.0) + len(batch) * np.array([mean, variance + mean**2])
+    rows = []
+    for number, (place, sums) in enumerate(moments.items(), start=1):
+        mean, square = sums / len(images)
+        rows.append({"layer": number, "place": place, "std": float(np.sqrt(square - mean**2))})
+    return rows
+
+
+def layer_responses(network, x) -> Iterator[tuple[str, object]]:
+    """(place, response [b, h, w, c]) of every 3x3 layer of a plain or residual network, for raw pixels x."""
+    layers = network.chain()
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Block):
+            yield from _inside(layer, x)
+        elif _is_3x3(layer):
+            yield layer.name, layers[index + 1](layer(x), training=False)  # its BN
+        x = layer(x, training=False)
+
+
+def _inside(block: Block, x):
+    for conv, bn in zip(block.convs, block.bns, strict=True):
+        x = bn(conv(x), training=False)
+        if _is_3x3(conv):
+            yield f"{block.name}/{conv.name}", x
+        x = ops.relu(x)
+
+
+def _is_3x3(layer) -> bool:
+    return isinstance(layer, Conv2D) and layer.kernel_size == (3, 3)
+
+
+def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:
+    """A function that measures the gradients that a training step would see, at any time of the network's training.
+
+    For each kernel the L2 norm of the gradient of the cross-entropy (without weight decay), as a mean over a few
+    batches that stay the same, BN as in training.
+
+    Args:
+        network: A built network.
+        images: uint8 [n, h, w, c], without augmentation.
+        labels: int32 [n].
+        batches: How many equal batches the images make.
+
+    Returns:
+        The function. It returns a row a kernel, in the order of the data: layer (from 1), place (such as
+        ``stage2_block1/conv2``), gradient_norm, weight_norm, and cross_entropy, which is the same in all rows.
+    """
+    loss_and_gradients = gradients(network)
+    parts = list(zip(np.split(images, batches), np.split(labels, batches), strict=True))
+
+    def measure() -> list[dict]:
+        results = [loss_and_gradients(*part) for part in parts]
+        entropy = float(np.mean([loss for loss, _ in results]))
+        rows = []
+        for index, variable in enumerate(network.trainable_variables):
+            _, _, path = variable.path.partition("/")
+            if path.endswith("/kernel"):
+                row = {"layer": len(rows) + 1, "place": path.removesuffix("/kernel")}
+                row["gradient_norm"] = float(np.mean([l2_norm(each[index]) for _, each in results]))
+                rows.append({**row, "weight_norm": l2_norm(variable), "cross_entropy": entropy})
+        return rows
+
+    return measure
+
+
+def l2_norm(values) -> float:
+    """L2 norm of all elements of an array or variable."""
+    return float(np.linalg.norm(np.asarray(ops.convert_to_numpy(values), np.float64)))
+
+
+def lesions(network, images: np.ndarray, labels: np.ndarray) -> list[dict]:
+    """Test error of the intact network and with one block left out or two neighbours swapped, nothing retrained.
+
+    After Veit, Wilber and Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", 2016.
+
+    Args:
+        network: A trained plain or residual network.
+        images: uint8 [n, h, w, c].
+        labels: int32 [n].
+
+    Returns:
+        Rows of lesion ("none", "delete" or "swap"), block (its number from 1; the first of the two of a swap),
+        place (its name), grows (whether it changes the map's size) and error in percent.
+    """
+    intact = {"lesion": "none", "block": 0, "place": "", "grows": False}
+    cases = [(intact, network.chain()), *lesioned(network)]
+    return [{**case, "error": top_error(logits(chain, images), labels)} for case, chain in cases]
+
+
+def lesioned(network) -> Iterator[tuple[dict, list]]:
+    """(what `lesions` says of it, the network's layers with it) of every lesion: deletions first, then swaps."""
+    chain = network.chain()
+    places = [index for index, layer in enumerate(chain) if isinstance(layer, Block)]
+    cases = [
+        {"block": number, "place": chain[place].name, "grows": not chain[place].keeps_shape}
+        for number, place in enumerate(places, start=1)
+    ]
+    for case, place in zip(cases, places, strict=True):
+        yield {"lesion": "delete", **case}, without(chain, place)
+    for case, following, place in zip(cases, cases[1:], places, strict=False):
+        if not case["grows"] and not following["grows"]:
+            yield {"lesion": "swap", **case}, swapped(chain, place)
+
+
+def without(chain: list, place: int) -> list:
+    """The layers without a block's convolutions: its shortcut alone, or nothing where it keeps the shape.
+
+    A plain block that changes the shape is replaced by option A's shortcut: every second pixel, and zeros for
+    the new channels.
+    """
+    block = chain[place]
+    shortcut = lambda x, training=False: ops.relu(block.carried(x, training))  # noqa: E731
+    return [*chain[:place], shortcut, *chain[place + 1 :]]
+
+
+def swapped(chain: list, place: int) -> list:
+    """The layers with the block at `place` and the next one in each other's place."""
+    return [*chain[:place], chain[place + 1], chain[place], *chain[place + 2 :]]
+
+
+def logits(chain: list, images: np.ndarray) -> np.ndarray:
+    """Logits [n, classes] of layers applied one after the other, in inference mode."""
+    parts = []
+    for start in range(0, len(images), BATCH):
+        x = images[start : start + BATCH]
+        for layer in chain:
+            x = layer(x, training=False)
+        parts.append(ops.convert_to_numpy(x))
+    return np.concatenate(parts)

@@ -1,0 +1,253 @@
+"""A trained network by name, and what it says of a user's own images."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_keras.data import photographs, views
+from resnet_keras.data.imagenet import MEAN
+from resnet_keras.data.pictures import is_picture
+from resnet_keras.errors import UserError, first_line
+from resnet_keras.evaluation.accuracy import softmax
+from resnet_keras.models.catalogue import architecture
+from resnet_keras.store import RunFolder, Store
+from resnet_keras.untrusted import refuse_bombs
+
+BATCH = 32  # images in memory at a time
+TOP = 3  # classes of each image, where the network has as many
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network and what its numbers mean.
+
+    Attributes:
+        name: the run's, the bundled network's, or the catalogue's.
+        network: takes raw pixels, gives logits.
+        classes: a name for each logit; "class 17" where none is known.
+        folder: the files of its run; None for weights from elsewhere.
+    """
+
+    name: str
+    network: Any
+    classes: tuple[str, ...]
+    folder: RunFolder | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels it was made for, in pixels; 224 where it was made for any size."""
+        height, width, channels = self.network.arguments["input_shape"]
+        return (height or views.CROP, width or views.CROP, channels)
+
+    @property
+    def cropped(self) -> bool:
+        """Whether it was trained on crops of photographs, which the mean tells: photographs have one mean colour."""
+        if not self.folder and architecture(self.network.name).family != "cifar":
+            return True
+        return np.allclose(self.network.mean.mean, MEAN) if self.input_shape[2] == 3 else False
+
+    def view(self, image) -> np.ndarray:
+        """The single view that the network is shown of an image, uint8 [h, w, c]; see `data.views.test_view`."""
+        from PIL import Image
+
+        view = views.test_view(image, self.input_shape, self.cropped)
+        if self.input_shape[2] == 1 and view.ndim == 3:
+            view = np.array(Image.fromarray(view).convert("L"))[..., None]
+        return view
+
+
+def find(name: str, weights: Path | None = None, classes: Path | None = None, store: Store | None = None) -> Trained:
+    """Load the trained network of this name. What can be refused is refused before Keras is loaded.
+
+    Args:
+        name: A run's or a bundled network's, or with `weights` a network of the catalogue.
+        weights: A file: `.keras` of this package, or what `resnet_keras.models.weights.load` reads.
+        classes: A text file with the name of a class on each line, in the order of the logits.
+        store: Default: the default results folder.
+
+    Raises:
+        UserError: There is no such network or file, or they do not fit one another.
+    """
+    store = store or Store()
+    given = _class_names(classes) if classes else None
+    folder = None if weights else _folder(name, store)
+    if weights:
+        architecture(name)  # refuses what is no network's name, such as a run's
+        if not Path(weights).is_file():
+            raise UserError(f"there is no file {weights}: give --weights the path of a .safetensors, .keras or .h5.")
+    elif not folder.network_file.is_file():
+        raise UserError(
+            f"{name} has no network.keras here: train it again with --force, copy the file in, or take a bundled "
+            f"network ({_bundled(store)})."
+        )
+    from resnet_keras.quiet import load_keras
+
+    load_keras()
+    network = _from_file(name, Path(weights)) if weights else folder.load_network()
+    if not network.arguments["include_top"]:
+        raise UserError(f"these weights of {network.name} have no classifier: give those of the complete network.")
+    logits = network.arguments["classes"]
+    known = given or (folder.classes if folder else None) or tuple(f"class {number}" for number in range(logits))
+    if len(known) != logits:
+        raise UserError(
+            f"{classes or name} names {len(known)} classes, {network.name} has {logits} logits: one a line."
+        )
+    return Trained(name, network, known, folder)
+
+
+def _folder(name: str, store: Store) -> RunFolder:
+    """The folder of a run or bundled network, or a line that says what was probably meant."""
+    try:
+        return store.find(name)
+    except UserError:
+        if _is_architecture(name):
+            raise UserError(
+                f"{name} alone is an untrained network: add --weights FILE, or name a run or a bundled network "
+                f"({_bundled(store)})."
+            ) from None
+        near = difflib.get_close_matches(name, [f.name for f in [*store.models(), *store.runs()]], n=2, cutoff=0.6)
+        if near and name not in near:  # else the folder exists, and cannot be read
+            raise UserError(f"no run or bundled network {name!r}: did you mean {' or '.join(near)}?") from None
+        raise
+
+
+def _is_architecture(name: str) -> bool:
+    try:
+        return bool(architecture(name))
+    except UserError:
+        return False
+
+
+def _bundled(store: Store) -> str:
+    return ", ".join(folder.name for folder in store.models()[:3]) or "`resnet-keras list` prints them"
+
+
+def _from_file(name: str, path: Path):
+    """The network in a `.keras` file of this package, or made of a peer's weights."""
+    from resnet_keras.models import weights
+
+    if path.suffix != ".keras":
+        return weights.load(path, name)
+    import keras
+
+    try:
+        refuse_bombs(path)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it a complete .keras file?") from error
+    if not hasattr(model, "parts"):
+        return weights.load(model, name)
+    if model.name != name:
+        raise UserError(f"{path.name} holds {model.name}, not {name}: give its own name.")
+    return model
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UserError(
+            f"{path} cannot be read ({reason}): give a text file with a class's name on each line."
+        ) from None
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the network says of one image, or why it can say nothing.
+
+    Attributes:
+        picture: the path of its file.
+        view: uint8 [h, w, c], what the network saw; None for a bad file.
+        top: (number of the class, its name, its probability from 0 to 1), the most probable first.
+        error: one line that names the file and what is wrong with it; None for a good one.
+    """
+
+    picture: str
+    view: np.ndarray | None = None
+    top: tuple[tuple[int, str, float], ...] = ()
+    error: str | None = None
+
+    def as_json(self) -> dict:
+        """The same as JSON can hold it, without the view."""
+        if self.error:
+            return {"picture": self.picture, "error": self.error}
+        rows = [{"class": name, "index": index, "probability": round(share, 6)} for index, name, share in self.top]
+        return {"picture": self.picture, "predictions": rows}
+
+    def as_text(self, width: int) -> str:
+        """Lines of a table: the file's path in a column of `width` characters, probabilities, classes."""
+        paths = itertools.chain([self.picture], itertools.repeat(""))
+        rows = zip(paths, self.top, strict=False)
+        return "\n".join(f"{path:{width}}  {100 * share:5.1f} %  {name}" for path, (_, name, share) in rows)
+
+
+def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
+    """The files that are meant: a folder stands for its own images, by name, hidden ones left out.
+
+    Raises:
+        UserError: A folder holds no images, or there is no file at all.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        inside = sorted(each for each in path.iterdir() if is_picture(each.name)) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"the folder {path} holds no images itself: name a file, or a folder with images in it.")
+        files += inside
+    if not any(file.exists() for file in files):
+        raise UserError(f"there is no file {files[0]}: give paths of images." if files else "no images given.")
+    return files
+
+
+def predict(trained: Trained, files: Iterable[str | os.PathLike], top: int | None = None) -> Iterator[Prediction]:
+    """Predictions of image files in their order; of a file that cannot be read an `error`, and the others go on.
+
+    Args:
+        trained: See `find`.
+        files: Paths of files of any size and any mode that Pillow knows.
+        top: How many classes of each; default: 3, or all where there are fewer.
+
+    Raises:
+        UserError: `top` is not between 1 and the number of classes.
+    """
+    classes = len(trained.classes)
+    top = min(TOP, classes) if top is None else top
+    if not 1 <= top <= classes:
+        raise UserError(f"top={top}: {trained.name} has {classes} classes, give 1 to {classes}.")
+    files = map(os.fspath, files)
+    batches = iter(lambda: list(itertools.islice(files, BATCH)), [])
+    return itertools.chain.from_iterable(_predicted(trained, batch, top) for batch in batches)
+
+
+def _predicted(trained: Trained, files: list[str], top: int) -> list[Prediction]:
+    read = [_view(trained, file) for file in files]
+    seen = [view for view in read if isinstance(view, np.ndarray)]
+    scores = iter(softmax(trained.network.predict_on_batch(np.stack(seen))) if seen else ())
+    return [
+        Prediction(file, view, _best(trained, next(scores), top))
+        if isinstance(view, np.ndarray)
+        else Prediction(file, error=view)
+        for file, view in zip(files, read, strict=True)
+    ]
+
+
+def _view(trained: Trained, file: str) -> np.ndarray | str:
+    """What the network is shown of a file, or what is wrong with it."""
+    try:
+        return trained.view(photographs.opened(file, upright=True))
+    except UserError as error:
+        return " ".join(str(error).split())
+
+
+def _best(trained: Trained, scores: np.ndarray, top: int) -> tuple[tuple[int, str, float], ...]:
+    order = np.argsort(-scores, kind="stable")[:top]
+    return tuple((int(index), trained.classes[index], float(scores[index])) for index in order)

@@ -1,0 +1,145 @@
+"""A contact sheet of predictions; and six drawings made here, to show a CIFAR-10 network without any data set at hand.
+
+The drawings are toys: flat colours and few corners, unlike any photograph that a network has learnt from.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+from resnet_keras.errors import UserError
+
+MOST = 200  # images on a sheet
+COLUMNS = 7
+INK, BAR = "#333333", "#0072B2"
+# For the signs of Chinese, Japanese and Korean: the first of these that the system has.
+CJK = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "WenQuanYi Zen Hei")
+
+
+def check(path: Path, count: int) -> None:
+    """Refuse a sheet of `count` images at a path where none can be written.
+
+    Raises:
+        UserError: The name does not end in .png, its folder does not exist, or the images are too many.
+    """
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise UserError(f"{path}: give --sheet a file ending in .png, in a folder that exists.")
+    if count > MOST:
+        raise UserError(f"a sheet of {count} images: it takes at most {MOST}.")
+
+
+def sheet(predictions: list) -> bytes:
+    """A PNG of each image as the network saw it, its file's name, and its most probable classes as bars.
+
+    Args:
+        predictions: `resnet_keras.evaluation.predict.Prediction` of images that could be read, at least one.
+    """
+    import matplotlib.figure
+    import matplotlib.font_manager
+    import matplotlib.style
+
+    columns = min(COLUMNS, len(predictions))
+    rows, ranks = -(-len(predictions) // columns), max(len(each.top) for each in predictions)
+    image, bars = 1.6, 0.2 * ranks + 0.05  # inches
+    fonts = [font for font in CJK if font in matplotlib.font_manager.get_font_names()][:1]
+    style = {"font.family": ["DejaVu Sans", *fonts], "font.size": 8, "text.color": INK, "text.parse_math": False}
+    file = io.BytesIO()
+    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure = matplotlib.figure.Figure((2.0 * columns, rows * (image + bars + 0.5)), layout="constrained")
+        cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[image, bars] * rows)
+        for axis in cells.flat:
+            axis.set_axis_off()
+        for number, prediction in enumerate(predictions):
+            row, column = divmod(number, columns)
+            view = prediction.view
+            cells[2 * row, column].imshow(view, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            cells[2 * row, column].set_title(_short(Path(prediction.picture).stem, 24), fontsize=8)
+            _draw_bars(cells[2 * row + 1, column], prediction.top, ranks)
+        figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _draw_bars(axis, top, ranks: int) -> None:
+    for rank, (_, name, share) in enumerate(top):
+        axis.text(0.0, rank, _short(name, 14), va="center", weight="normal" if rank else "bold")
+        axis.barh(rank, 0.3 * share, left=0.52, height=0.7, color=BAR, alpha=0.35 if rank else 0.7)
+        axis.text(1.0, rank, f"{100 * share:.0f} %", va="center", ha="right")
+    axis.set_xlim(0, 1)
+    axis.set_ylim(ranks - 0.5, -0.5)
+
+
+def _short(text: str, most: int) -> str:
+    text = text.encode("utf-8", "replace").decode()  # the name of a file may be no text
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+# Class of CIFAR-10 -> background, then (form, corners in hundredths of the side, colour) from back to front.
+SKY, BLACK, WHITE, GLASS = "#9cc4e8", "#161616", "#f0eee8", "#24303a"
+DRAWINGS = {
+    "ship": (
+        SKY,
+        ("rectangle", (0, 62, 100, 100), "#24527a"),
+        ("polygon", (8, 55, 92, 55, 80, 74, 20, 74), "#c22a22"),
+        ("rectangle", (30, 38, 68, 55), WHITE),
+        ("rectangle", (42, 22, 52, 38), GLASS),
+    ),
+    "airplane": (
+        SKY,
+        ("ellipse", (8, 42, 92, 58), WHITE),
+        ("polygon", (40, 50, 58, 50, 34, 88, 24, 88), "#c3c9cf"),
+        ("polygon", (44, 46, 58, 46, 40, 18, 32, 18), "#d3d8dd"),
+        ("polygon", (80, 46, 92, 48, 96, 24, 88, 24), "#c22a22"),
+    ),
+    "automobile": (
+        "#77716b",
+        ("rectangle", (0, 0, 100, 50), SKY),
+        ("rectangle", (8, 48, 92, 70), "#c22a22"),
+        ("polygon", (26, 48, 36, 30, 68, 30, 78, 48), "#c22a22"),
+        ("polygon", (32, 47, 39, 34, 65, 34, 72, 47), GLASS),
+        ("ellipse", (18, 60, 38, 80), BLACK),
+        ("ellipse", (62, 60, 82, 80), BLACK),
+    ),
+    "truck": (
+        "#77716b",
+        ("rectangle", (0, 0, 100, 45), SKY),
+        ("rectangle", (4, 22, 62, 70), WHITE),
+        ("rectangle", (64, 36, 94, 70), "#2a5caa"),
+        ("rectangle", (74, 40, 92, 54), GLASS),
+        ("ellipse", (12, 62, 30, 80), BLACK),
+        ("ellipse", (68, 62, 86, 80), BLACK),
+    ),
+    "frog": (
+        "#5b8c3e",
+        ("ellipse", (16, 40, 84, 90), "#3f6b1f"),
+        ("ellipse", (24, 22, 46, 46), "#3f6b1f"),
+        ("ellipse", (54, 22, 76, 46), "#3f6b1f"),
+        ("ellipse", (30, 28, 41, 40), "#e9d24a"),
+        ("ellipse", (59, 28, 70, 40), "#e9d24a"),
+        ("ellipse", (34, 32, 38, 37), BLACK),
+        ("ellipse", (63, 32, 67, 37), BLACK),
+    ),
+    "bird": (
+        SKY,
+        ("ellipse", (28, 36, 78, 70), "#7a4a2a"),
+        ("ellipse", (16, 26, 42, 50), "#7a4a2a"),
+        ("polygon", (18, 36, 18, 42, 6, 40), "#e0a020"),
+        ("polygon", (72, 48, 96, 40, 92, 58), "#5e3820"),
+        ("polygon", (44, 46, 74, 50, 54, 62), "#5e3820"),
+        ("ellipse", (23, 33, 28, 38), BLACK),
+    ),
+}
+
+
+def draw(name: str, side: int = 400):
+    """One of `DRAWINGS` as a Pillow image of mode RGB, `side` pixels high and wide."""
+    from PIL import Image, ImageDraw
+
+    background, *parts = DRAWINGS[name]
+    image = Image.new("RGB", (side, side), background)
+    pen = ImageDraw.Draw(image)
+    for form, corners, colour in parts:
+        getattr(pen, form)([side * place // 100 for place in corners], fill=colour)
+    return image

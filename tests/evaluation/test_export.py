@@ -1,0 +1,138 @@
+"""Exported files against the network, read by other software; and files that an export must not touch."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from resnet_keras import build
+from resnet_keras.errors import UserError
+from resnet_keras.evaluation import export as module
+from resnet_keras.evaluation.export import FORMATS, destination, export
+from resnet_keras.evaluation.predict import Trained, find
+from resnet_keras.models import repeat
+from tests.models.reference import array
+
+
+@pytest.fixture(scope="module")
+def trained(trained_store, run_name):
+    """A network trained in bfloat16."""
+    return find(run_name, store=trained_store)
+
+
+def reader(form, path):
+    """The file in other software than this package, as a function of images."""
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path))
+        (entry,) = session.get_inputs()
+        assert (entry.name, entry.type, entry.shape[1:]) == ("pictures", "tensor(uint8)", [8, 8, 3])
+        return lambda images: session.run(None, {"pictures": images})[0]
+    if form == "keras":
+        return keras.saving.load_model(path)
+    import tensorflow as tf
+
+    if form == "litert":
+        runner = tf.lite.Interpreter(str(path)).get_signature_runner()
+        return lambda images: next(iter(runner(pictures=images).values()))
+    loaded = tf.saved_model.load(str(path))
+    return lambda images: loaded.signatures["serving_default"](pictures=tf.constant(images))["output_0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMATS)
+def test_other_software_gets_the_networks_logits(trained, form, tmp_path, tiny):
+    for package in module.PACKAGES.get(form, ()):
+        pytest.importorskip(package)
+    path = export(trained, form, tmp_path / f"net{FORMATS[form]}")
+    exact = trained.network
+    if form != "keras":
+        exact = build("resnet8", classes=4, input_shape=(8, 8, 3))  # float32, as the other formats are
+        exact.set_weights(trained.network.get_weights())
+    exact = array(exact(tiny.test.images[:5]))
+    np.testing.assert_allclose(array(reader(form, path)(tiny.test.images[:5])), exact, atol=1e-3 * np.abs(exact).max())
+    about = json.loads((tmp_path / f"{path.name}.json").read_text())
+    assert about["classes"] == ["a", "b", "c", "d"] and about["input_shape"] == [8, 8, 3]
+    assert 0 <= about["largest_difference"] < 1e-3
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, f"{path.name}.json"])
+    with pytest.raises(UserError, match="--force"):
+        export(trained, form, path)
+    export(trained, form, path, replace=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, f"{path.name}.json"])
+
+
+@pytest.mark.slow
+def test_a_stage_that_runs_as_a_loop_is_written_block_by_block(monkeypatch, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(repeat, "MANY", 2)
+    trained = Trained("deep", build("resnet20", classes=3, input_shape=(8, 8, 3)), ("a", "b", "c"))
+    kinds = [node.op_type for node in onnx.load(export(trained, "onnx", tmp_path / "deep.onnx")).graph.node]
+    assert "Loop" not in kinds and kinds.count("Conv") == 19
+
+
+def test_a_file_that_computes_something_else_is_not_kept(trained, monkeypatch, tmp_path):
+    read = module._reader
+    monkeypatch.setattr(module, "_reader", lambda *where: lambda images: 1.01 * array(read(*where)(images)))
+    with pytest.raises(UserError, match="other logits"):
+        export(trained, "keras", tmp_path / "net.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def contents(folder):
+    return {str(each.relative_to(folder)): each.is_file() and each.read_bytes() for each in sorted(folder.rglob("*"))}
+
+
+def test_nothing_is_replaced_but_an_earlier_export(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "other.txt").write_text("somebody's")
+    (tmp_path / "mine.keras").write_text("mine")
+    (tmp_path / "package.json").write_text('{"name": "mine"}')
+    (tmp_path / "link").symlink_to(tmp_path / "models")
+    (tmp_path / "link.keras").symlink_to(tmp_path / "gone")
+    before = contents(tmp_path)
+    for form, target in (
+        ("savedmodel", "models"), ("savedmodel", "link"), ("savedmodel", "."), ("savedmodel", "models/.."),
+        ("savedmodel", "package"), ("keras", "mine.keras"), ("keras", "link.keras"), ("keras", "models"),
+        ("keras", "a.onnx"), ("onnx", "gone/a.onnx"),
+    ):  # fmt: skip
+        with pytest.raises(UserError) as refused:
+            destination("net", form, target, replace=True)
+        assert "\n" not in str(refused.value)
+    assert contents(tmp_path) == before
+    path = export(trained, "keras", "net.keras")
+    with pytest.raises(UserError, match="--force"):
+        export(trained, "keras", path)
+    assert export(trained, "keras", path, replace=True) == path
+    path.write_bytes(path.read_bytes() + b"changed")
+    with pytest.raises(UserError, match="no export made it"):
+        export(trained, "keras", path, replace=True)
+
+
+def test_a_folder_with_somebodys_file_in_it_is_kept(tmp_path):
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_text("ours")
+    (tmp_path / "net.json").write_text(json.dumps({"sha256": module._digests(folder)}))
+    assert destination("net", "savedmodel", folder, replace=True) == folder
+    (folder / "notes.txt").write_text("somebody's")
+    with pytest.raises(UserError, match="no export made it"):
+        destination("net", "savedmodel", folder, replace=True)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(module.PACKAGES, "onnx", ("no_such_package",))
+    with pytest.raises(UserError, match=r"needs no_such_package: pip install 'resnet-keras\[export\]'"):
+        destination("net", "onnx")
+
+
+def test_a_format_that_fails_says_so_in_a_line(trained, monkeypatch, tmp_path):
+    def fails(*_):
+        raise ValueError("only with the TensorFlow backend\nand more")
+
+    monkeypatch.setattr(module, "_write", fails)
+    with pytest.raises(UserError, match=r"litert cannot be written here \(only with the TensorFlow backend\)"):
+        export(trained, "litert", tmp_path / "a.tflite")
+    assert not list(tmp_path.iterdir())

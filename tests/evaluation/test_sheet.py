@@ -1,0 +1,35 @@
+"""Drawings, all unlike, of classes that CIFAR-10 has; sheets with names that could be taken for mathematics."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from resnet_keras.evaluation.predict import Prediction
+from resnet_keras.evaluation.sheet import DRAWINGS, draw, sheet
+
+CIFAR = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
+
+
+def test_every_drawing_is_an_image_of_its_own():
+    assert set(DRAWINGS) <= CIFAR
+    images = {name: np.asarray(draw(name)) for name in DRAWINGS}
+    assert {image.shape for image in images.values()} == {(400, 400, 3)}
+    assert len({image.tobytes() for image in images.values()}) == len(DRAWINGS)
+    for name, image in images.items():
+        used = {part[2] for part in DRAWINGS[name][1:]} | {DRAWINGS[name][0]}
+        assert len(np.unique(image.reshape(-1, 3), axis=0)) == len(used), name  # nothing is hidden or outside
+
+
+def test_names_are_text_and_no_mathematics_and_missing_glyphs_are_no_warning():
+    view = np.zeros((8, 8, 3), np.uint8)
+    names = ["$", "$x^{", "a_b$c$", "猫 고양이 🐈", "\udce9", "x" * 300, "&<b>"]
+    predictions = [Prediction(f"{name}.png", view, ((0, name, 0.7), (1, "b", 0.3))) for name in names]
+    predictions.append(Prediction("grey.png", view[..., :1], ((0, "a", 1.0),)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        png = sheet(predictions)
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.width > image.height > 300
+    assert sheet(predictions) == png
