@@ -129,6 +129,7 @@ def _reader(form: str, path: Path):
     import tensorflow as tf
 
     if form == "savedmodel":
-        return tf.saved_model.load(str(path)).serve
+        loaded = tf.saved_model.load(str(path))  # which has to live as long as its function
+        return lambda images: loaded.serve(images)
     runner = tf.lite.Interpreter(model_path=str(path)).get_signature_runner()
     return lambda images: next(iter(runner(pictures=images).values()))
