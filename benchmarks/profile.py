@@ -90,9 +90,11 @@ def _kind(operation: str) -> str:
 
 def floor_rows(network: str, batch: int, size: int, rounds: int) -> list[dict]:
     """Measured rates of matrix products and convolutions, and the step's arithmetic at each rate."""
-    from resnet_keras.experiments.cost import multiply_adds
+    from resnet_keras.models.complexity import complexity
 
-    arithmetic = 6e-9 * batch * multiply_adds(network)  # GFLOP: two a multiply-add; backward takes twice the forward
+    arithmetic = (
+        6e-9 * batch * complexity(network)["multiply_adds"].sum()
+    )  # GFLOP: two a multiply-add; backward takes twice the forward
     rows = []
     for precision in ("bfloat16", "float32"):
         rates = {f"matmul of {size}": matmul_rate(size, precision, rounds)}

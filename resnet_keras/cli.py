@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json as jsons
-import math
 import os
 import re
 import sys
@@ -184,7 +183,6 @@ def run(
     data_dir: DataDir = None,
     seeds: Whole = 1,
     precision: Precision = "auto",
-    budget: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     only: str | None = None,
     on: str | None = None,
     gpus_per_run: Annotated[float | None, Parameter(allow_leading_hyphen=True)] = None,
@@ -199,8 +197,8 @@ def run(
     Parameters
     ----------
     name
-        Such as degradation; `resnet-keras list` prints all. `all` takes every experiment, in an order of worth: one
-        seed of everything first, and in it what decides a claim of the paper, cheap before dear.
+        Such as degradation; `resnet-keras list` prints all. `all` takes every experiment of the scale, one after the
+        other.
     scale
         smoke (minutes on two cores), short (2,000 iterations: hours on two cores, minutes on a GPU), medium (6,400, a
         tenth of the paper's) or paper (64,000); imagenet (600,000) for the experiments on ImageNet. Default: smoke,
@@ -211,52 +209,50 @@ def run(
         How many seeds, from 0.
     precision
         auto: that of runs already there, else the faster one of the device.
-    budget
-        A time such as 25m, 90s or 1h30m: stop by then with everything saved. The same command goes on.
     only
         K/N: the K-th of N shares of the runs, as in a job array; draws no table.
     on
-        ray: each run is a task of a Ray cluster, which is started on this machine; ray:HOST:PORT or ray:auto: of one
-        that is there. See docs/scaling.md.
+        ray starts Ray on this machine, ray:HOST:PORT joins a cluster: runs go side by side. See docs/scaling.md.
     gpus_per_run
         GPUs that each run asks of the cluster: 1, or a fraction to share one. Default: 1 where it has any.
     cpus_per_run
         CPUs that each run asks of the cluster, and threads of a training on a CPU. Default: 1.
     dry_run
-        Only list the runs and the estimated time.
+        Only list the runs, with their status and the estimated time.
     force
         Repeat runs that are done.
     deterministic
         The same bits every time on a GPU too, more slowly. On a CPU they are the same without it.
     """
-    from resnet_keras.experiments import runner
+    from resnet_keras import report as reporter
+    from resnet_keras.experiments import cluster, runner
 
     scale = scale or ("smoke" if name == "all" else next(iter(experiment(name).networks)))
-    if on is not None and (dry_run or name == "all" or budget is not None):
-        raise UserError("--on goes with one experiment, and without --budget and --dry-run: leave one of them out.")
-    engine = runner.engine_for(on, gpus_per_run, cpus_per_run, deterministic)
-    if deterministic and on is None:
-        load_keras_as(deterministic)
-    if name == "all" or budget is not None:
-        if force or only:
-            raise UserError("--force and --only go with one experiment and without --budget: leave them out.")
-        there = [chosen for chosen in EXPERIMENTS.values() if scale in chosen.networks]
-        chosen = there if name == "all" else [experiment(name)]
-        asked = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
-        run_by_worth(chosen, budget, dry_run, Store(results), asked)
-        return
+    chosen = [each for each in EXPERIMENTS.values() if scale in each.networks] if name == "all" else [experiment(name)]
+    cluster.check(on, gpus_per_run, cpus_per_run)
     runner.share([], only)  # refuses a mistake before anything slow begins
-    store, options = Store(results), {"data": data, "data_dir": data_dir, "seeds": seeds, "precision": precision}
+    if name == "all" and (force or only):
+        raise UserError("--force and --only go with one experiment: leave them out.")
+    if deterministic:
+        load_keras_as(deterministic)
+    store, options = Store(results), {"data": data, "data_dir": data_dir, "seeds": seeds}
+    precisions = {each.name: "auto" if name == "all" and each.precisions else precision for each in chosen}
     if dry_run:
-        runs, identity = runner.plan(experiment(name), scale, **options, store=store)
-        print_plan(runner.share(runs, only), identity, store)
+        plans = [runner.plan(each, scale, **options, precision=precisions[each.name], store=store) for each in chosen]
+        runs = list(dict.fromkeys(planned for runs, _ in plans for planned in runs))
+        screens.show(runner.timetable(runner.share(runs, only), plans[0][1], store))
         return
-    with engine:
-        _, identity = runner.run(name, scale=scale, **options, force=force, store=store, only=only, engine=engine)
-    if only:
+    options |= {"scale": scale, "force": force, "store": store, "only": only}
+    if on is not None:
+        options["cluster"] = {"on": on, "gpus": gpus_per_run, "cpus": cpus_per_run}
+    for each in chosen:
+        _, identity = runner.run(each.name, precision=precisions[each.name], **options)
+    if name == "all":
+        print(f"Tables and figures: {shown(reporter.build(store)[-1])}")
+    elif only:
         print(f"Share {only} is done; the same command without --only draws the table.")
-        return
-    print_report(store, name, scale, identity.title)
+    else:
+        print_report(store, name, scale, identity.title)
 
 
 def load_keras_as(deterministic: bool) -> None:
@@ -269,62 +265,6 @@ def load_keras_as(deterministic: bool) -> None:
         from resnet_keras.quiet import load_keras
 
         load_keras()
-
-
-def run_by_worth(experiments, budget: str | None, dry_run: bool, store: Store, asked: dict) -> None:
-    """Spend a budget, or all the time it takes, on the missing runs of some experiments."""
-    from resnet_keras import report
-    from resnet_keras.experiments import budget as budgets
-    from resnet_keras.quiet import load_keras
-    from resnet_keras.report.claims import deciding_runs
-    from resnet_keras.training.deadline import Deadline
-
-    end = Deadline(math.inf if budget is None else budgets.seconds_of(budget))
-    load_keras()
-    plan = budgets.plan(experiments, **asked, deciding=deciding_runs, store=store)
-    left = plan.estimates()
-    print(budgets.told(plan, left, end.left), flush=True)
-    if dry_run or not left:
-        return
-    left = budgets.spend(plan, end, asked["data_dir"])
-    print(f"\n{budgets.told(plan, left)}")
-    if budget is None:
-        print(f"Tables and figures: {shown(report.build(store)[-1])}")
-    else:
-        print("The same command goes on; `resnet-keras report` draws tables and figures of what is there.")
-
-
-def print_plan(runs, identity, store) -> None:
-    """The runs of an experiment, which are done, and what the others will take."""
-    from resnet_keras.experiments import runner
-    from resnet_keras.quiet import load_keras
-
-    load_keras()
-    from resnet_keras.training import device
-    from resnet_keras.training.progress import duration
-
-    left = 0.0
-    for planned, seconds in zip(runs, runner.estimates(runs, store, device.name()), strict=True):
-        folder = store.run(planned.name(identity))
-        left += 0.0 if folder.done else seconds
-        print(f"{folder.name:48}  {folder.status:12} {'' if folder.done else duration(seconds)}".rstrip())
-    print(f"About {duration(left)} of training on {device.name()}.")
-
-
-@app.command
-def cost(*, gpus: tuple[int, ...] = (1, 8, 64), results: Results = None):
-    """Print what the paper's whole program takes: GPU hours, memory, days. Measured speeds replace assumed ones.
-
-    Parameters
-    ----------
-    gpus
-        Numbers of GPUs to reckon with.
-    """
-    from resnet_keras.experiments import program
-
-    if min(gpus, default=0) < 1:
-        raise UserError(f"gpus={gpus}: give whole numbers, 1 or more, such as 1 8 64.")
-    print(program.text(Store(results), gpus))
 
 
 def print_report(store: Store, name: str, scale: str, data_title: str) -> None:
@@ -347,43 +287,6 @@ def report(*, results: Results = None):
     store = Store(results)
     for path in reporter.build(store):
         print(shown(path))
-
-
-@app.command(name="import")
-def import_(source: Path, /, *, results: Results = None):
-    """Add runs that were made elsewhere, after checking them; one that is finished here is never overwritten.
-
-    Parameters
-    ----------
-    source
-        A run's folder, a results folder, or a tar of either, such as `export-runs` makes.
-    """
-    from resnet_keras.experiments import transfer
-
-    for folder, done in transfer.import_runs(Store(results), source):
-        print(f"{folder.name:48}  {done}")
-
-
-@app.command
-def export_runs(*names_and_file: str, weights: bool = False, checkpoints: bool = False, results: Results = None):
-    """Pack runs into a tar, for `import` on another machine: histories, summaries and measurements.
-
-    Parameters
-    ----------
-    names_and_file
-        Names of runs (none: all that are done), and last the file to write, FILE.tar, .tar.gz or .tar.xz.
-    weights
-        Pack the trained networks as well.
-    checkpoints
-        Pack interrupted runs too, each with its newest checkpoint, so that it can be gone on with elsewhere.
-    """
-    from resnet_keras.experiments import transfer
-
-    if not names_and_file:
-        raise UserError("export-runs needs a file to write to: resnet-keras export-runs [RUN...] FILE.tar")
-    *names, file = names_and_file
-    packed = transfer.export(Store(results), names, Path(file), weights=weights, with_checkpoints=checkpoints)
-    print(f"{len(packed)} run{'s' * (len(packed) > 1)}: {shown(Path(file))}")
 
 
 @verb(USE)
@@ -522,40 +425,6 @@ def export(
 
     exporter.destination(name, format, output, force)
     print(shown(exporter.export(find(name, weights, classes, Store(results)), format, output, force)))
-
-
-@app.command
-def publish(
-    run_name: str,
-    /,
-    *,
-    name: str | None = None,
-    data_dir: DataDir = None,
-    force: bool = False,
-    results: Results = None,
-):
-    """Give a finished run's network to others: its weights and a model card, in results/models, to be committed.
-
-    Parameters
-    ----------
-    run_name
-        The run's directory name in results/runs.
-    name
-        What to call it; default: such as resnet20-cifar10.
-    force
-        Replace what is published under this name.
-    """
-    from resnet_keras.quiet import load_keras
-
-    store = Store(results)
-    run = store.run(run_name)
-    load_keras()
-    from resnet_keras import data
-    from resnet_keras.inference.publish import publish as write
-
-    known = run.classes or not run.config  # an older run has not kept them: its data set still knows
-    classes = None if known else data.load(run.config["data"], data_dir).classes
-    print(shown(write(store, run_name, name, classes, force).path))
 
 
 @verb(TRY)

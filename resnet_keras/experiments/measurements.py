@@ -11,34 +11,18 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from resnet_keras.experiments.cost import FORWARD_SHARE, TEST_IMAGES
+from resnet_keras.data import Identity
+from resnet_keras.quiet import load_keras
 from resnet_keras.store import RunFolder, Store
-from resnet_keras.training.recipe import scale_of
 from resnet_keras.training.run import Run
 
 # Test images for lesions, by scale: a lesion takes a pass over them, and a ResNet-56 has 49.
 LESION_IMAGES = {"smoke": 500, "short": 2_000, "paper": 10_000}
 RESPONSE_IMAGES = 2_000
 GRADIENT_IMAGES, GRADIENT_BATCHES = 512, 4
-# Iterations of which gradients are taken, as far as a run goes: while the error falls fastest.
+# Iterations at which gradients are taken, as far as a run goes: while the error falls fastest.
 EARLY = (0, 1, 4, 16, 64, 256)
-VIEWED = 1 + 10 + 36  # crops of 224 that have as many pixels as the views of a photograph, the five scales mirrored
 DIGITS = 6  # significant digits that are stored
-
-
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """A measurement of one run.
-
-    Attributes:
-        rows: (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
-        work: Run -> images, training on which takes as long.
-        on_trained: Whether there is nothing to measure without the trained network.
-    """
-
-    rows: Callable[[Run, RunFolder, object], list[dict]]
-    work: Callable[[Run], float]
-    on_trained: bool = True
 
 
 def responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
@@ -54,15 +38,15 @@ def lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
     from resnet_keras.evaluation.inside import lesions
 
     test = dataset.test[: LESION_IMAGES.get(folder.config.get("scale"), LESION_IMAGES["short"])]
-    found = lesions(folder.load_network(), test.images, test.labels)
-    return [{**row, "images": len(test)} for row in found]
+    rows = lesions(folder.load_network(), test.images, test.labels)
+    return [{**row, "images": len(test)} for row in rows]
 
 
 def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Gradient norms of each kernel: early in the training, and at its end where there is a trained network.
 
-    For the early ones the run's first iterations are trained again: a run is a function of its seed, so that
-    they are the same. A run that diverges is followed up to there.
+    For the early ones the run's first iterations are trained again: a run is a function of its seed, so they are the
+    same. A run that diverges is followed up to there.
     """
     from resnet_keras.evaluation.inside import gradient_norms
     from resnet_keras.training.trainer import Trainer
@@ -71,24 +55,24 @@ def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     batches = (dataset.train.images[:count], dataset.train.labels[:count], GRADIENT_BATCHES)
     rows = []
 
-    def look(measure: Callable[[], list[dict]], iteration: int) -> bool:
-        """Add the norms as they are now; whether they are finite."""
+    def add(measure: Callable[[], list[dict]], iteration: int) -> bool:
+        """Add the norms as they are now to the rows; returns whether they are finite."""
         now = measure()
         finite = all(np.isfinite(row["gradient_norm"]) for row in now)
         rows.extend({"iteration": iteration, **row, "images": count} for row in now if finite)
         return finite
 
     with tempfile.TemporaryDirectory() as elsewhere:
-        trainer = Trainer(_unseen(run), RunFolder(elsewhere), dataset, run.title)
+        trainer = Trainer(unobserved(run), RunFolder(elsewhere), dataset, run.title)
         measure = gradient_norms(trainer.network, *batches)
         for iteration in EARLY:
             if iteration >= run.recipe.iterations:
                 break
             trainer.advance(iteration)
-            if not look(measure, iteration):
+            if not add(measure, iteration):
                 break
     if folder.network_file.is_file():
-        look(gradient_norms(folder.load_network(), *batches), run.recipe.iterations)
+        add(gradient_norms(folder.load_network(), *batches), run.recipe.iterations)
     return rows
 
 
@@ -106,77 +90,48 @@ def views(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
-def _unseen(run: Run) -> Run:
-    """The same run, writing nothing on its way."""
+def unobserved(run: Run) -> Run:
+    """The same run, which writes no history and no checkpoint on its way."""
     never = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 10**9)
     return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **never))
 
 
-def _work_of_gradients(run: Run) -> float:
-    early = min(max(EARLY), run.recipe.iterations) * run.recipe.batch_size
-    return early + (len(EARLY) + 1) * GRADIENT_IMAGES
+# Name -> (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
+MEASUREMENTS = {"responses": responses, "gradients": gradients, "lesion": lesion, "views": views}
+WITHOUT_NETWORK = {"gradients"}  # what says something without the trained network too
 
 
-def _work_of_lesion(run: Run) -> float:
-    """A pass for each block left out and for each two that are swapped: about one for each 3x3 layer."""
-    images = LESION_IMAGES.get(scale_of(run.recipe), LESION_IMAGES["short"])
-    return run.depth * images / FORWARD_SHARE
-
-
-MEASUREMENTS = {
-    "responses": Measurement(responses, lambda run: RESPONSE_IMAGES / FORWARD_SHARE),
-    "gradients": Measurement(gradients, _work_of_gradients, on_trained=False),
-    "lesion": Measurement(lesion, _work_of_lesion),
-    "views": Measurement(views, lambda run: VIEWED * TEST_IMAGES.get(run.data, 10_000) / FORWARD_SHARE),
-}
-
-
-def missing(names: Iterable[str], runs: list[Run], identity, store: Store) -> list[tuple[str, Run]]:
+def missing(names: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> list[tuple[str, Run]]:
     """(measurement, run) of what can be measured on the runs that are done, and has not been.
 
     A diverged run has no trained network to measure.
     """
-    found = []
-    for name in names:
-        for run in runs:
-            folder = store.run(run.name(identity))
-            can_be = folder.done and not (folder.status == "diverged" and MEASUREMENTS[name].on_trained)
-            if can_be and not folder.has_measurement(name):
-                found.append((name, run))
-    return found
+    pairs = [(name, run, store.run(run.name(identity))) for name in names for run in runs]
+    return [
+        (name, run)
+        for name, run, folder in pairs
+        if (folder.status == "finished" or (folder.done and name in WITHOUT_NETWORK))
+        and not folder.has_measurement(name)
+    ]
 
 
-def possible(names: Iterable[str], runs: list[Run], identity, store: Store) -> list[tuple[str, Run]]:
-    """What is `missing` and can be measured here; says of which runs the trained network is not at hand."""
-    found = []
+def complete(names: Iterable[str], runs: list[Run], identity: Identity, *, store: Store, data_dir=None) -> None:
+    """Measure what is missing, and say which trained networks are not at hand for that."""
+    from resnet_keras import data
+
+    dataset = None
     for name, run in missing(names, runs, identity, store):
         folder = store.run(run.name(identity))
-        if MEASUREMENTS[name].on_trained and not folder.network_file.is_file():
+        if name not in WITHOUT_NETWORK and not folder.network_file.is_file():
             print(f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True)
-        else:
-            found.append((name, run))
-    return found
-
-
-def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, data_dir=None) -> None:
-    """Measure what is missing and possible."""
-    from resnet_keras import data
-    from resnet_keras.quiet import load_keras
-
-    to_do = possible(names, runs, identity, store)
-    if not to_do:
-        return
-    load_keras()
-    _, first = to_do[0]
-    dataset = data.load(first.data, data_dir, first.recipe.validation, first.recipe.crop)
-    for number, (name, run) in enumerate(to_do, start=1):
-        folder = store.run(run.name(identity))
+            continue
+        load_keras()
+        dataset = dataset or data.load(run.data, data_dir, run.recipe.validation, run.recipe.crop)
         with folder.lock():
-            if folder.has_measurement(name):  # another process was here while this one waited
-                continue
-            print(f"[{number}/{len(to_do)}] measuring {name} of {run.title}", flush=True)
-            rows = MEASUREMENTS[name].rows(run, folder, dataset)
-            folder.write_measurement(name, [_rounded(row) for row in rows])
+            if not folder.has_measurement(name):  # else another process was here while this one waited
+                print(f"measuring {name} of {run.title}", flush=True)
+                rows = MEASUREMENTS[name](run, folder, dataset)
+                folder.write_measurement(name, [_rounded(row) for row in rows])
 
 
 def _rounded(row: dict) -> dict:

@@ -1,17 +1,18 @@
-"""Runs what is missing of an experiment, here or on a cluster, and goes on where it was."""
+"""Trains and measures what is missing of an experiment; several processes may do so in one results folder."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import shlex
-from typing import Protocol
 
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import cost, measurements
+from resnet_keras.experiments import measurements
 from resnet_keras.experiments.catalogue import Experiment, experiment
 from resnet_keras.locks import Held
+from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
 from resnet_keras.training.progress import duration
 from resnet_keras.training.run import Run, described, is_done
@@ -29,107 +30,50 @@ def run(
     train: bool = True,
     store: Store | None = None,
     only: str | None = None,
-    engine: Engine | None = None,
+    cluster: dict | None = None,
 ) -> tuple[list[Run], Identity]:
     """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
 
     Args:
         name: The experiment's.
-        scale: "smoke", "short", "medium" or "paper".
+        scale: "smoke", "short", "medium", "paper" or "imagenet".
         data: A data set's name; None for the scale's own.
         data_dir: Where data sets lie.
         seeds: How many, from 0.
-        precision: "float32", "bfloat16", or "auto": that of runs already there, else the device's faster one.
+        precision: "float32", "bfloat16", or "auto": that of finished runs of the experiment, else the device's faster.
         force: Repeat runs that are done.
-        train: False only says what is there and what is missing, and how to run that.
+        train: False only says which runs are done, which are missing, and how to run those.
         store: Default: the default results folder.
         only: "K/N": the K-th of N shares of the runs, for N machines that know nothing of each other.
-        engine: What trains and measures, as `engine_for` makes it; default: this process.
+        cluster: Keyword arguments of `resnet_keras.experiments.cluster.execute`; None trains in this process.
 
     Returns:
         The experiment's runs, or the share of them, all done unless `train` is False, and the data set's identity.
 
     Raises:
         UserError: An argument, the data or a file cannot be used.
-        Interrupted: After the run under way has saved itself.
+        Interrupted: Ctrl-C or SIGTERM came; what was under way has been saved.
         SomeFailed: On a cluster, after the others are done.
     """
-    store, chosen, engine = store or Store(), experiment(name), engine or Here()
-    runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store, engine.precision)
+    store, chosen = store or Store(), experiment(name)
+    runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
     runs = share(runs, only)
     print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
-    if train:
-        engine.execute(runs, identity, chosen.measures, store=store, data_dir=data_dir, force=force)
+    if not train:
+        print(missing(chosen, runs, identity, store))
+    elif cluster is not None:
+        from resnet_keras.experiments.cluster import execute as execute_on_cluster
+
+        options = {"store": store, "data_dir": data_dir, "force": force}
+        execute_on_cluster(runs, identity, chosen.measures, **options, **cluster)
     else:
-        print(there_and_missing(chosen, runs, identity, store))
+        execute(runs, identity, store=store, data_dir=data_dir, force=force)
+        measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
     return runs, identity
 
 
-class Engine(Protocol):
-    """What trains and measures the runs of an experiment; a context, for what it holds while it is in use."""
-
-    def __enter__(self): ...
-
-    def __exit__(self, *_): ...
-
-    def precision(self) -> str:
-        """The faster precision of the device that it trains on."""
-
-    def execute(self, runs, identity, measures, *, store: Store, data_dir=None, force=False) -> None:
-        """Train what is missing of some runs, and measure what is missing of these measurements."""
-
-
-class Here(contextlib.nullcontext):
-    """This process, one run after the other."""
-
-    def precision(self) -> str:
-        """The faster precision of this machine's device."""
-        from resnet_keras.quiet import load_keras
-        from resnet_keras.training import device
-
-        load_keras()
-        return device.settings().precision
-
-    def execute(self, runs, identity, measures, *, store: Store, data_dir=None, force=False) -> None:
-        """As of every engine."""
-        execute(runs, identity, store=store, data_dir=data_dir, force=force)
-        measurements.complete(measures, runs, identity, store=store, data_dir=data_dir)
-
-
-def _ray(address: str | None, gpus: float | None, cpus: float | None, deterministic: bool) -> Engine:
-    from resnet_keras.experiments.cluster import Cluster, Needs
-
-    return Cluster(address, Needs(gpus, 1.0 if cpus is None else cpus), deterministic)
-
-
-# The kinds of cluster by what comes before the colon of `--on`.
-CLUSTERS = {"ray": _ray}
-
-
-def engine_for(on: str | None, gpus: float | None = None, cpus: float | None = None, deterministic=False) -> Engine:
-    """What trains the runs.
-
-    Args:
-        on: "ray", "ray:HOST:PORT" or "ray:auto"; None for this process.
-        gpus: GPUs that each run asks of a cluster; None for one where it has any.
-        cpus: CPUs that each run asks of a cluster; None for one.
-        deterministic: As the command line takes it.
-
-    Raises:
-        UserError: There is no such kind of cluster, it is not installed, or a number cannot be used.
-    """
-    if on is None:
-        if gpus is not None or cpus is not None:
-            raise UserError("--gpus-per-run and --cpus-per-run say what a run asks of a cluster: give --on ray too.")
-        return Here()
-    kind, colon, address = on.partition(":")
-    if kind not in CLUSTERS:
-        raise UserError(f"--on {on}: use ray, or ray:HOST:PORT for a cluster that is there.")
-    return CLUSTERS[kind](address if colon else None, gpus, cpus, deterministic)
-
-
 def share(runs: list[Run], only: str | None) -> list[Run]:
-    """The K-th of N shares of some runs, every N-th of them, which may be none; all for None.
+    """Pick the K-th of N shares of some runs, every N-th of them, which may be none; all for None.
 
     Raises:
         UserError: `only` is no K/N with K from 1 to N.
@@ -142,126 +86,119 @@ def share(runs: list[Run], only: str | None) -> list[Run]:
     return runs[int(match[1]) - 1 :: int(match[2])]
 
 
-def there_and_missing(experiment: Experiment, runs: list[Run], identity, store: Store) -> str:
-    """Which runs of an experiment are there, which are not, and the command that makes those."""
-    there = [run for run in runs if store.run(run.name(identity)).done]
-    lines = [f"{len(there)} of {len(runs)} runs are there already{_commits(there, identity, store)}."]
-    absent = [run.title for run in runs if run not in there]
-    unmeasured = measurements.missing(experiment.measures, runs, identity, store)
-    absent += [f"{name} of {run.title}" for name, run in unmeasured]
+def missing(chosen: Experiment, runs: list[Run], identity: Identity, store: Store) -> str:
+    """Say how many runs of an experiment are done, which are not, and the command that makes those."""
+    done = [run for run in runs if store.run(run.name(identity)).done]
+    absent = [run.title for run in runs if run not in done]
+    absent += [f"{name} of {run.title}" for name, run in measurements.missing(chosen.measures, runs, identity, store)]
+    lines = [f"{len(done)} of {len(runs)} runs are done."]
     if absent:
-        lines += [f"Not run: {', '.join(absent)}.", f"To run: {_command(experiment, runs, identity)}"]
+        seeds = 1 + max(run.seed for run in runs)
+        command = ["resnet-keras", "run", chosen.name, "--scale", runs[0].config(identity)["scale"]]
+        command += ["--data", runs[0].data, *(["--seeds", str(seeds)] if seeds > 1 else [])]
+        lines += [f"Not run: {', '.join(absent)}.", f"To run: {shlex.join(command)}"]
     return "\n".join(lines)
 
 
-def _command(experiment: Experiment, runs: list[Run], identity) -> str:
-    first, seeds = runs[0], 1 + max(run.seed for run in runs)
-    words = ["resnet-keras", "run", experiment.name]
-    words += ["--scale", first.config(identity)["scale"], "--data", first.data]
-    return shlex.join(words + (["--seeds", str(seeds)] if seeds > 1 else []))
-
-
 def find_identity(name: str, data_dir, store: Store) -> Identity:
-    """The data set's identity: from the pictures or, where they are not at hand, from a run that was made on them.
+    """Identify a data set by its images or, where they are not at hand, by a run that was trained on them.
 
-    So that the results that come with the repository can be read without its data.
+    So the results that come with the repository can be read without its data.
     """
     try:
         return identify(name, data_dir)
     except UserError:
         for folder in store.runs():
-            with contextlib.suppress(UserError):  # of a folder that others have made
+            with contextlib.suppress(UserError):  # a damaged run, or one of other code
                 if described(folder).data == name:
                     return Identity(name, folder.config["data_version"], folder.config["data_title"])
         raise
 
 
-def resolve_precision(
-    experiment: Experiment, scale: str, data: str | None, store: Store, identity, seeds: int, faster=None
-) -> str:
-    """The precision of "auto": that of the experiment's runs in the store, else the device's faster one.
-
-    So that finished runs that came with the repository count on every machine, and one experiment never mixes two
-    precisions.
-    """
-    for precision in ("bfloat16", "float32"):
-        names = [run.name(identity) for run in experiment.runs(scale, data, seeds, precision)]
-        if any(store.run(name).done for name in names):
-            return precision
-    return (faster or Here().precision)()
-
-
 def plan(
-    experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None, faster=None
-):
-    """The runs of an experiment and the data set's identity; `faster` says what the device's faster precision is.
-
-    Returns:
-        (runs, identity).
+    chosen: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None
+) -> tuple[list[Run], Identity]:
+    """List the runs of an experiment, and identify their data set.
 
     Raises:
         UserError: The scale, data or precision does not exist.
     """
     store = store or Store()
-    if experiment.precisions and precision != "auto":
+    if chosen.precisions and precision != "auto":
         raise UserError(f"precision={precision!r}: this experiment compares precisions; leave --precision out.")
-    runs = experiment.runs(scale, data, seeds, "float32")  # checks the arguments before anything is loaded
+    runs = chosen.runs(scale, data, seeds, "float32" if precision == "auto" else precision)
     identity = find_identity(runs[0].data, data_dir, store)
-    if precision == "auto":
-        precision = resolve_precision(experiment, scale, data, store, identity, seeds, faster)
-    return experiment.runs(scale, data, seeds, precision), identity
+    if precision == "auto" and not chosen.precisions:
+        runs = chosen.runs(scale, data, seeds, auto_precision(chosen, scale, data, seeds, identity, store))
+    return runs, identity
 
 
-def estimates(runs: list[Run], store: Store, device_name: str) -> list[float]:
-    """Seconds that each run will take here, by the speed of earlier runs on this device where there are any."""
-    precisions = {run.recipe.precision for run in runs}
-    speeds = {precision: cost.measured_speed(store, device_name, precision) for precision in precisions}
-    return [cost.seconds(run, speeds[run.recipe.precision] or cost.ASSUMED) for run in runs]
+def auto_precision(chosen: Experiment, scale: str, data, seeds: int, identity: Identity, store: Store) -> str:
+    """Choose the precision of finished runs of the experiment, else the device's faster one.
+
+    So runs that come with the repository count on every machine, and no experiment mixes two precisions.
+    """
+    for precision in ("bfloat16", "float32"):
+        if any(store.run(run.name(identity)).done for run in chosen.runs(scale, data, seeds, precision)):
+            return precision
+    load_keras()
+    from resnet_keras.training import device
+
+    return device.settings().precision
 
 
-def execute(runs: list[Run], identity, *, store: Store, data_dir=None, force=False) -> None:
-    """Train every run that is not done; those that another process is at work on last, if they still need it.
+def timetable(runs: list[Run], identity: Identity, store: Store):
+    """Tabulate runs with their status and the estimated time of those that are not done, as a `rich` table."""
+    load_keras()
+    from rich.table import Table
+
+    from resnet_keras.experiments import estimates
+    from resnet_keras.training import device
+
+    status = {run: store.run(run.name(identity)).status for run in runs}
+    missing = [run for run in runs if not is_done(store.run(run.name(identity)))]
+    if not missing:
+        return f"All {len(runs)} runs are done: resnet-keras report draws them."
+    times = dict(zip(missing, estimates.seconds(missing, identity, store), strict=True))
+    table = Table("run", "status", "time", box=None, pad_edge=False)
+    for run in runs:
+        table.add_row(run.title, status[run], duration(times[run]) if run in times else "")
+    table.add_row("", "", "")
+    table.add_row(f"about, on {device.name()}", f"{len(missing)} to train", duration(sum(times.values())))
+    return table
+
+
+def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None, force=False) -> None:
+    """Train every run that is not done; last, those that other processes work on now, if they are then not done.
 
     Raises:
         Interrupted: After the run under way has saved itself.
     """
-    from resnet_keras import data
-    from resnet_keras.quiet import load_keras
-
     missing = [run for run in runs if force or not is_done(store.run(run.name(identity)))]
     if not missing:
-        print(f"All {len(runs)} runs are there already{_commits(runs, identity, store)}; --force repeats them.")
+        print(f"All {len(runs)} runs are done; --force repeats them.")
         return
     load_keras()
+    from resnet_keras import data
+    from resnet_keras.experiments import estimates
     from resnet_keras.training import device
     from resnet_keras.training.trainer import train
 
-    recipe = missing[0].recipe
+    recipe, busy = missing[0].recipe, []
     dataset = data.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
-    times = estimates(missing, store, device.name())
-    print(
-        f"{len(missing)} of {len(runs)} runs to train on {device.name()}, {_precisions(missing)}: "
-        f"about {duration(sum(times))}.",
-        flush=True,
-    )
-    held = []
+    times = estimates.seconds(missing, identity, store)
+    precisions = " and ".join(sorted({run.recipe.precision for run in missing}))
+    print(f"{len(missing)} of {len(runs)} runs to train on {device.name()}, {precisions}: ", end="")
+    print(f"about {duration(sum(times))}.", flush=True)
     for number, run in enumerate(missing):
-        label = f"[{number + 1}/{len(missing)}] {run.title}"
-        later = sum(times[number + 1 :])
+        label, later = f"[{number + 1}/{len(missing)}] {run.title}", sum(times[number + 1 :])
+        progress = functools.partial(estimates.TimedProgress, times[number])
         try:
-            train(run, store=store, force=force, label=label, later=later, dataset=dataset, wait=False)
-        except Held as held_by:
-            print(f"{label}: left for later: {held_by}", flush=True)
-            held.append((run, label))
-    for run, label in held:  # nothing else is left to do: wait for the others, or take over what they drop
+            options = {"later": later, "wait": False, "progress": progress}
+            train(run, store=store, force=force, label=label, dataset=dataset, **options)
+            times[number + 1 :] = estimates.seconds(missing[number + 1 :], identity, store)  # by the speed of this run
+        except Held as error:
+            print(f"{label}: left for later: {error}", flush=True)
+            busy.append((run, label))
+    for run, label in busy:
         train(run, store=store, label=label, dataset=dataset)
-
-
-def _precisions(runs: list[Run]) -> str:
-    return " and ".join(sorted({run.recipe.precision for run in runs}))
-
-
-def _commits(runs, identity, store) -> str:
-    """Where the cached runs came from."""
-    found = {str(store.run(run.name(identity)).environment.get("commit") or "")[:8] for run in runs} - {""}
-    return f" (commit {', '.join(sorted(found))})" if found else ""

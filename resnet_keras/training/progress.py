@@ -1,13 +1,7 @@
-"""What a person sees of a run while it trains: one updating line in a terminal, a line per interval elsewhere.
-
-Of many runs at once: a table that is redrawn in place in a terminal, and a line for each now and then elsewhere.
-"""
+"""What a person sees of a run while it trains: one updating line in a terminal, a line per interval elsewhere."""
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import shutil
 import sys
 import time
 
@@ -106,84 +100,3 @@ class Counter:
         if self.stream.isatty():
             self.stream.write("\r\x1b[K")
             self.stream.flush()
-
-
-@dataclasses.dataclass
-class Standing:
-    """How far one of many runs is.
-
-    Attributes:
-        title: Of the run.
-        state: One word, such as "waiting".
-        text: What there is to say beyond it.
-    """
-
-    title: str
-    state: str = "waiting"
-    text: str = ""
-
-
-class Board:
-    """Reports many runs that train at the same time.
-
-    Args:
-        rows: Name -> standing; the caller changes them and calls `show`.
-        stream: Where to write; default: standard output.
-        period: Seconds between two looks at the table where it cannot be redrawn.
-    """
-
-    QUIET = ("waiting", "finished")  # states that say nothing new from one look to the next
-
-    def __init__(self, rows: dict[str, Standing], stream=None, period: float = 60.0):
-        """See the class."""
-        self.rows, self.period = rows, period
-        self.stream = stream or sys.stdout
-        self.live = self.stream.isatty()
-        self.drawn = 0  # lines of the table on the terminal
-        self.shown = time.monotonic()
-
-    def show(self) -> None:
-        """Redraw the table; elsewhere than in a terminal, once in a period, say how far those under way are."""
-        if self.live:
-            self._erase()
-            self._draw()
-        elif time.monotonic() - self.shown >= self.period:
-            self.shown = time.monotonic()
-            for row in self.rows.values():
-                if row.state not in self.QUIET:
-                    print(self._line(row), file=self.stream)
-            print(self._count(), file=self.stream, flush=True)
-
-    def note(self, text: str) -> None:
-        """A line that stays, above the table."""
-        self._erase()
-        print(text, file=self.stream, flush=True)
-        if self.live:
-            self._draw()
-
-    def done(self) -> None:
-        """Take the table away."""
-        self._erase()
-
-    def _erase(self) -> None:
-        if self.drawn:
-            self.stream.write(f"\x1b[{self.drawn}A\r\x1b[J")
-            self.stream.flush()
-            self.drawn = 0
-
-    def _draw(self) -> None:
-        """Those under way first, then what has room; a line that wrapped would spoil the count of lines."""
-        size = shutil.get_terminal_size()
-        rows = sorted(self.rows.values(), key=lambda row: row.state in self.QUIET)[: max(1, size.lines - 2)]
-        lines = [*map(self._line, rows), self._count()]
-        self.stream.write("".join(f"{line[: size.columns - 1]}\n" for line in lines))
-        self.stream.flush()
-        self.drawn = len(lines)
-
-    def _line(self, row: Standing) -> str:
-        width = max(len(other.title) for other in self.rows.values())
-        return f"{row.title:{width}}  {row.state:9}  {row.text}".rstrip()
-
-    def _count(self) -> str:
-        counted = collections.Counter(row.state for row in self.rows.values())
-        return f"{len(self.rows)} runs: {', '.join(f'{count} {state}' for state, count in sorted(counted.items()))}"

@@ -13,7 +13,6 @@ from resnet_keras.quiet import load_keras
 from resnet_keras.store import SilentFolder, Store
 from resnet_keras.training import device, environment, memory, parallel
 from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
-from resnet_keras.training.deadline import Deadline
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.run import Run, is_done
@@ -32,7 +31,6 @@ def train(
     label=None,
     later=0.0,
     dataset=None,
-    deadline: Deadline | None = None,
     wait=True,
     devices: int | str = 1,
     progress=Progress,
@@ -47,7 +45,6 @@ def train(
         label: What its progress lines begin with; default: the network's name.
         later: Seconds of other runs after this one, for the time left.
         dataset: The data, when the caller has loaded it already.
-        deadline: When to have stopped and saved; the run then stays "interrupted" and goes on when trained again.
         wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
         devices: How many devices share each batch, or "all"; more than one on JAX only. See `parallel`.
         progress: What makes the reporter of the run, a `Progress` or one like it.
@@ -79,7 +76,7 @@ def train(
         if force:
             folder.clear()
         trainer = Trainer(run, folder, dataset, label, later, check=lock.check, devices=devices, progress=progress)
-        trainer.train(deadline)
+        trainer.train()
     return folder
 
 
@@ -164,30 +161,20 @@ class Trainer:
         # An older version of the project may have kept less: the history then begins here.
         self.rows, self.clock = list(state.get("rows", [])), {**self.clock, **state.get("clock", {})}
 
-    def train(self, deadline: Deadline | None = None) -> None:
-        """Train to the end, or as far as the deadline lets it."""
+    def train(self) -> None:
+        """Train to the end."""
         self._announce()
-        deadline = deadline or Deadline(np.inf)
         with Interruption() as interruption, contextlib.closing(self.feed):
             while self.iteration < self.recipe.iterations:
-                start = time.monotonic()
                 self._call()
-                took = time.monotonic() - start
                 if not np.isfinite(self.trace[: self.iteration, 1]).all():
                     self._finish("diverged")
                     return
-                number, ends = parallel.any_of(interruption.number or 0, self._ends(deadline, took))
+                (number,) = parallel.any_of(interruption.number or 0)
                 if number:
                     self._pause()
                     raise Interrupted(number)
-                if ends:
-                    self._pause()
-                    return
             self._finish("finished")
-
-    def _ends(self, deadline: Deadline, took: float) -> bool:
-        """Whether the run is to pause here because another call may not end in time."""
-        return deadline.comes_before_another(took, self.calls == 1) and self.iteration < self.recipe.iterations
 
     def advance(self, iteration: int) -> None:
         """Train on to this iteration and no further, for a look at the network on its way.

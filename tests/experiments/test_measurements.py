@@ -68,7 +68,7 @@ def test_gradients_are_taken_at_the_start_on_the_way_and_at_the_end(trained, tin
 def test_training_part_of_the_way_again_gives_the_same_bits(trained, tiny, tmp_path):
     store, run = trained
     elsewhere = Store(tmp_path).run("elsewhere")
-    trainer = Trainer(measurements._unseen(run), elsewhere, tiny, "again")
+    trainer = Trainer(measurements.unobserved(run), elsewhere, tiny, "again")
     for iteration in (0, 1, 4):
         trainer.advance(iteration)
         assert trainer.iteration == iteration
@@ -135,8 +135,8 @@ def test_nothing_is_trained_or_measured_unasked(trained, tiny, tmp_path, monkeyp
     folder = store.run(run.name(tiny.identity))
     (folder.path / "responses.csv").unlink(missing_ok=True)
     before = sorted(store.root.rglob("*"))
-    said = runner.there_and_missing(chosen, [run, other], tiny.identity, store)
-    assert "1 of 2 runs are there already" in said
+    said = runner.missing(chosen, [run, other], tiny.identity, store)
+    assert "1 of 2 runs are done" in said
     assert "Not run: plain8 without BN, responses of resnet8." in said
     assert "resnet-keras run probe" in said and "--data tiny" in said
     assert sorted(store.root.rglob("*")) == before

@@ -8,11 +8,13 @@ import pytest
 pytest.importorskip("keras")
 
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import cost, runner
+from resnet_keras.experiments import estimates, runner
 from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
+
+SECONDS = 8.0  # that every run takes, where an estimate is not what is tested
 
 
 @pytest.fixture
@@ -20,6 +22,7 @@ def runs(tiny, monkeypatch):
     from resnet_keras import data
 
     monkeypatch.setattr(data, "load", lambda *_, **__: tiny)
+    monkeypatch.setattr(estimates, "seconds", lambda runs, *_: [SECONDS] * len(runs))
     recipe = Recipe(iterations=6, batch_size=16, drops=(3,), log_interval=3, test_interval=6)
     return [Run(name, "tiny", recipe) for name in ("plain8", "resnet8")]
 
@@ -31,52 +34,114 @@ def test_trains_the_missing_ones(runs, tiny, tmp_path, capsys):
     capsys.readouterr()
     runner.execute(runs, tiny.identity, store=store)
     out = capsys.readouterr().out
-    assert "1 of 2 runs to train" in out and "resnet8" in out and "plain8" not in out
+    assert "1 of 2 runs to train" in out and "about 8 s" in out and "resnet8" in out and "plain8" not in out
     runner.execute(runs, tiny.identity, store=store)
-    assert "All 2 runs are there already" in capsys.readouterr().out
+    assert "All 2 runs are done" in capsys.readouterr().out
 
 
-def test_auto_precision_follows_the_runs_that_are_there(tiny, tmp_path, monkeypatch):
+def test_a_run_that_another_process_works_on_comes_last(runs, tiny, tmp_path, monkeypatch, capsys):
+    from resnet_keras.locks import Held
+    from resnet_keras.training import trainer
+
+    order = []
+
+    def train(run, wait=True, **_):
+        order.append((run.network, wait))
+        if run is runs[0] and not wait:
+            raise Held("process 1 is at work on it")
+
+    monkeypatch.setattr(trainer, "train", train)
+    runner.execute(runs, tiny.identity, store=Store(tmp_path))
+    assert order == [("plain8", False), ("resnet8", False), ("plain8", True)]
+    assert "left for later" in capsys.readouterr().out
+
+
+def test_the_timetable_has_times_and_a_total_or_says_what_to_do(runs, tiny, tmp_path):
+    import io
+
+    import rich.console
+
+    def shown():
+        screen = rich.console.Console(file=io.StringIO(), width=80)
+        screen.print(runner.timetable(runs, tiny.identity, Store(tmp_path)))
+        return [line.split() for line in screen.file.getvalue().splitlines()]
+
+    table = shown()
+    assert table[1:3] == [["plain8", "not", "run", "8", "s"], ["resnet8", "not", "run", "8", "s"]]
+    assert table[-1][-5:] == ["2", "to", "train", "16", "s"]
+    for run in runs:
+        folder = Store(tmp_path).run(run.name(tiny.identity))
+        folder.begin(run.config(tiny.identity))
+        folder.write_summary({"status": "finished"})
+    assert " ".join(shown()[0]) == "All 2 runs are done: resnet-keras report draws them."
+
+
+def test_auto_precision_follows_the_runs_that_are_done(tiny, tmp_path):
     chosen, store = experiment("degradation"), Store(tmp_path)
     for precision in ("float32", "bfloat16"):
         folder = store.run(chosen.runs("smoke", precision=precision)[0].name(tiny.identity))
         folder.begin({})
         folder.write_summary({"status": "finished"})
-        found = runner.resolve_precision(chosen, "smoke", None, store, tiny.identity, 1)
-        assert found == precision
+        assert runner.auto_precision(chosen, "smoke", None, 1, tiny.identity, store) == precision
         folder.clear()
+
+
+def test_shares_are_disjoint_and_complete():
+    runs = list(range(7))
+    shares = [runner.share(runs, f"{k}/3") for k in (1, 2, 3)]
+    assert sorted(itertools.chain(*shares)) == runs
+    assert runner.share(runs, None) == runs and runner.share(runs, "9/9") == []
+    for wrong in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
+        with pytest.raises(UserError, match="K/N"):
+            runner.share(runs, wrong)
+
+
+RECIPE = Recipe(iterations=1000, batch_size=16, drops=(), test_interval=500)
 
 
 @pytest.mark.parametrize(
     ("network", "millions"),
     [("plain20", 40.55), ("resnet32", 68.86), ("resnet44", 97.17), ("resnet56", 125.49), ("resnet110", 252.89)],
 )
-def test_the_arithmetic_behind_the_estimate_is_the_papers(network, millions):
-    assert cost.multiply_adds(network) / 1e6 == pytest.approx(millions, abs=0.05)
+def test_multiply_adds_are_the_papers(network, millions):
+    assert estimates.multiply_adds(Run(network, "tiny", RECIPE)) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
-def test_an_estimate_follows_the_measured_speed(runs, tiny, tmp_path):
-    store = Store(tmp_path)
-    assert cost.measured_speed(store, "a machine", "float32") is None
-    folder = store.run("tiny-plain20-s0-00000000")
-    folder.begin({"network": "plain20", "recipe": {"precision": "float32"}})
-    folder.write_summary({"status": "finished", "device": "a machine", "images_per_second": 100.0})
-    assert cost.measured_speed(store, "a machine", "float32") == pytest.approx(100 * 40.55e6, rel=1e-4)
-    assert cost.measured_speed(store, "a machine", "bfloat16") is None
-    long = dataclasses.replace(runs[0].recipe, iterations=1000, test_interval=999)
-    slow = cost.seconds(dataclasses.replace(runs[0], network="plain20", recipe=long), 100 * 40.55e6)
-    training, testing = 1000 * 16 / 100, 2 * 10_000 / 3 / 100
-    assert training + testing < slow < training + testing + 30
+def test_an_estimate_follows_the_speed_of_the_nearest_earlier_run(tiny, tmp_path, monkeypatch):
+    import keras
+
+    store, run = Store(tmp_path), Run("plain20", "tiny", RECIPE)
+    monkeypatch.setattr(estimates.device, "name", lambda: "a machine")
+    monkeypatch.setattr(estimates, "timed_speed", lambda run: 50 * estimates.multiply_adds(run))
+    testing = 2 * 10_000 / 3
+    assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 50], rel=1e-3)
+    for earlier, rate in ((Run("resnet20", "tiny", RECIPE), 100.0), (Run("resnet110", "tiny", RECIPE), 1.0)):
+        folder = store.run(earlier.name(tiny.identity))
+        folder.begin(earlier.config(tiny.identity))
+        folder.write_environment({"backend": keras.config.backend()})
+        folder.write_summary({"status": "finished", "device": "a machine", "images_per_second": rate})
+    assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 100], rel=1e-3)
+    path = store.run(run.name(tiny.identity)).path
+    path.mkdir()
+    (path / "checkpoint-00000500.safetensors").touch()
+    half = [15 + (8_000 + testing / 2) / 100]
+    assert estimates.seconds([run], tiny.identity, store) == pytest.approx(half, rel=1e-3)
+    monkeypatch.setattr(estimates.device, "name", lambda: "another machine")
+    assert estimates.earlier_speeds(store, "float32") == {}
 
 
-def test_shares_are_disjoint_and_whole():
-    runs = list(range(7))
-    shares = [runner.share(runs, f"{k}/3") for k in (1, 2, 3)]
-    assert (
-        sorted(itertools.chain(*shares)) == runs
-        and runner.share(runs, None) == runs
-        and runner.share(runs, "9/9") == []
-    )
-    for wrong in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
-        with pytest.raises(UserError, match="K/N"):
-            runner.share(runs, wrong)
+@pytest.mark.slow
+def test_a_few_steps_are_timed():
+    run = Run("plain8", "nowhere", dataclasses.replace(RECIPE, validation=10))
+    assert 1e6 < estimates.timed_speed(run) < 1e13
+
+
+def test_after_a_minute_the_estimate_for_all_is_corrected(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(estimates.time, "perf_counter", lambda: now[0])
+    progress = estimates.TimedProgress(100.0, "[1/2] plain8", 100, 0, 300.0)
+    for second in range(0, 90, 10):
+        now[0] = float(second)
+        progress.update(1 + second // 10, 50.0)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "in all" in line]
+    assert line == "about 68 min in all by the speed so far"  # 10 s an iteration: 15 + 1000 s, and three times that

@@ -65,7 +65,6 @@ COMMANDS = [
     *([["run", "degradation", f"--seeds={value}"] for value in ("0", "-1", "1001", "x", "1.5", "")]),
     *([["run", "degradation", f"--{name}=wrong"] for name in ("scale", "precision", "seeds", "force", "dry-run")]),
     *([["train", "resnet20", f"--devices={value}"] for value in ("1.5", "x", "", "-1", "1e3", "nan", "ALL")]),
-    *([["run", "degradation", f"--budget={value}"] for value in ("", "0m", "-5m", "soon", "1y", "5")]),
     ["summary", "resnet20", "--classes=x"],
     [], ["trian"], ["train"], ["run"], ["evaluate"], ["summary"], ["list", "extra"], ["doctor", "--verbose"],
     ["train", "resnet20", "resnet32"], ["train", "resnet20", "--sede", "1"], ["report", "--results"], ["--verbose"],
@@ -437,7 +436,6 @@ def test_the_same_from_a_real_shell(home):
     for arguments, variables, code in (
         (["train", "resnet21"], {}, 2),
         (["train", "resnet20", "--seed", "1.5"], {}, 2),
-        (["import", "/dev/null"], {}, 2),
         (["list", "--results", "/proc/1/nothing"], {}, 0),
         (["train", "plain8", "--data", "shapes32", "--iterations", "4"], {"KERAS_BACKEND": "nonsense"}, 2),
         (["train", "plain8", "--data", "shapes32", "--iterations", "4", "--results", "/dev/null/x"], {}, 1),

@@ -112,33 +112,6 @@ def test_another_seed_is_another_run(tiny, run, unbroken, tmp_path):
     assert not np.array_equal(other.history.train_error, unbroken.history.train_error)
 
 
-class After:
-    """A deadline that comes after so many calls."""
-
-    def __init__(self, calls):
-        self.calls = self.first = calls
-
-    def comes_before_another(self, took, compiled):
-        assert took > 0 and compiled == (self.calls == self.first)
-        self.calls -= 1
-        return self.calls == 0
-
-
-@pytest.mark.parametrize("calls", [1, 5])
-def test_a_deadline_stops_it_saved_and_it_goes_on_to_the_same_bits(tiny, run, unbroken, tmp_path, calls, capsys):
-    store, pauses = Store(tmp_path), 0
-    while True:
-        folder = train(run, store=store, dataset=tiny, deadline=After(calls))
-        if folder.done:
-            break
-        pauses += 1
-        assert folder.status == "interrupted" and list(folder.path.glob("checkpoint-*"))
-        assert "the same command goes on from there" in capsys.readouterr().out
-        calls = 100
-    assert pauses == 1 and "going on at iteration" in capsys.readouterr().out
-    assert_same_result(folder, unbroken)
-
-
 CHILD = """
 import pickle, sys
 from resnet_keras.store import Store
