@@ -24,8 +24,14 @@ install: $(USE) ## make .venv with the package and what its notebooks need, and 
 reproduce: $(USE) ## run the degradation experiment at smoke scale: minutes on two CPU cores, no data to download
 	$(BIN)/resnet-keras run degradation --scale smoke --results reproduced $(ARGS)
 
-lab: $(USE) ## open the notebooks in JupyterLab
-	$(BIN)/python -m jupyterlab notebooks $(ARGS)
+# At the root of the checkout, so that links out of notebooks/ work; without a question about news, without warnings
+# about language servers and encryption.
+LAB := --ServerApp.root_dir="$(CURDIR)" --LanguageServerManager.autodetect=False \
+	--KernelManager.transport_encryption=auto
+lab: $(USE) ## open the first notebook in JupyterLab
+	@mkdir -p .venv/etc/jupyter/labconfig && echo '{"disabledExtensions":' \
+		'{"@jupyterlab/apputils-extension:announcements": true}}' >.venv/etc/jupyter/labconfig/page_config.json
+	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb $(LAB) $(ARGS)
 
 test: $(TEST) ## run the tests; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)

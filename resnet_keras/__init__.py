@@ -11,7 +11,7 @@ from resnet_keras.models.catalogue import build, names
 from resnet_keras.models.complexity import complexity
 from resnet_keras.models.registration import register_with_keras
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["UserError", "build", "complexity", "names"]
 
 register_with_keras()
