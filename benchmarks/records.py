@@ -22,7 +22,7 @@ def environment() -> dict:
 
     load_keras()
     from resnet_keras.training import device
-    from resnet_keras.training.environment import revision, versions
+    from resnet_keras.training.device import revision, versions
 
     commit, dirty = revision()
     return {

@@ -141,14 +141,14 @@ class _Steps:
 
         load_keras()
         import resnet_keras
-        from resnet_keras.training import parallel
+        from resnet_keras.training.devices import check_devices, data_parallel
         from resnet_keras.training.optimizer import SGD
         from resnet_keras.training.steps import engine
 
-        layout = parallel.distribution(parallel.check_devices(devices, batch))
+        layout = data_parallel(check_devices(devices, batch))
         rng = np.random.default_rng(0)
         pictures = rng.integers(0, 256, (2000, 32, 32, 3)).astype(np.uint8), rng.integers(0, 10, 2000).astype(np.int32)
-        with parallel.laid_out(layout):
+        with layout.scope() if layout else contextlib.nullcontext():
             built = resnet_keras.build(network)
             self.engine = engine(built, SGD(), *pictures, **({"layout": layout} if layout else {}))
         self.batch, self.done = batch, 0

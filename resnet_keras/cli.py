@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 import resnet_keras
 from resnet_keras import screens
-from resnet_keras.errors import SomeFailed, UserError
+from resnet_keras.errors import ProcessLost, SomeFailed, UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
 from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
@@ -156,10 +156,11 @@ def train(
     chosen = recipe_from(scale, recipe)
     Run(network, data, chosen, seed, shortcut)  # refuses a mistake before anything slow begins
     load_keras_as(deterministic)
-    from resnet_keras.training import device, parallel, trainer
+    from resnet_keras.training import device, trainer
+    from resnet_keras.training.devices import check_devices, is_first, join
 
-    parallel.join()
-    parallel.check_devices(devices, chosen.batch_size)
+    join()
+    check_devices(devices, chosen.batch_size)
     if recipe is None or recipe.precision is None:
         chosen = dataclasses.replace(chosen, precision=device.settings().precision)
     folder = trainer.train(
@@ -169,7 +170,7 @@ def train(
         force=force,
         devices=devices,
     )
-    if parallel.is_first():
+    if is_first():
         print(shown(folder.path))
 
 
@@ -258,9 +259,9 @@ def run(
 def load_keras_as(deterministic: bool) -> None:
     """Import Keras and its backend, with deterministic kernels if that is asked for."""
     if deterministic:
-        from resnet_keras.training import determinism
+        from resnet_keras.training import device
 
-        determinism.enable()
+        device.enable_determinism()
     else:
         from resnet_keras.quiet import load_keras
 
@@ -508,9 +509,9 @@ def doctor(*, results: Results = None):
     from resnet_keras.quiet import load_keras
 
     load_keras()
-    from resnet_keras.training import environment
+    from resnet_keras.training import device
 
-    screens.show(screens.findings(environment.doctor(), Store(results)))
+    screens.show(screens.findings(device.doctor(), Store(results)))
     screens.show("You can: make reproduce, or resnet-keras run degradation (minutes).")
 
 
@@ -523,7 +524,6 @@ def shown(path: Path) -> str:
 def main(arguments: list[str] | None = None) -> typing.NoReturn:
     """Run the command line; exits with 0, 1 (the system failed), 2 (a mistake in the command) or 128 + a signal."""
     from resnet_keras.training.interruption import Interrupted
-    from resnet_keras.training.parallel import ProcessLost
 
     os.environ["MPLBACKEND"] = "agg"  # figures go to files, whatever a notebook or a shell has left here
     for name in ("stdout", "stderr"):

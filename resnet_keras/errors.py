@@ -9,6 +9,10 @@ class UserError(ValueError):
     """
 
 
+class ProcessLost(ConnectionError):
+    """Another process of a training over several processes is gone; a normal exit would wait for it."""
+
+
 class SomeFailed(Exception):
     """Some of many runs could not be made where they were sent; the others are done. The message is one line."""
 

@@ -19,7 +19,6 @@ results/models/<name>/  a network that is given to others, with the files of its
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import fnmatch
 import functools
@@ -259,20 +258,6 @@ class RunFolder:
 def _digest(text: str) -> str:
     """SHA-256 of a text, whatever ends its lines: a checkout on Windows may have changed that."""
     return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
-
-
-class SilentFolder(RunFolder):
-    """The directory of a run whose files another process writes."""
-
-    def _nothing(self, *_):
-        """Write nothing."""
-
-    begin = write_environment = write_history = write_summary = write_measurement = _nothing
-    save_network = tidy = clear = check = _nothing
-
-    def lock(self, wait: bool = True):
-        """The other process has the lock, and checks it."""
-        return contextlib.nullcontext(self)
 
 
 def _csv(rows: list[dict]) -> str:

@@ -63,6 +63,6 @@ class Steps:
         """Of the packages that bear on the speed."""
         import keras
 
-        from resnet_keras.training.environment import versions
+        from resnet_keras.training.device import versions
 
         return {"backend": keras.config.backend(), **versions()}

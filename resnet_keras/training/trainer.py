@@ -10,9 +10,19 @@ import numpy as np
 
 from resnet_keras.errors import UserError
 from resnet_keras.quiet import load_keras
-from resnet_keras.store import SilentFolder, Store
-from resnet_keras.training import device, environment, memory, parallel
+from resnet_keras.store import Store
+from resnet_keras.training import device
 from resnet_keras.training.checkpoint import clear_checkpoints, load_checkpoint, save_checkpoint
+from resnet_keras.training.devices import (
+    check_devices,
+    data_parallel,
+    from_first,
+    is_first,
+    kept_of_first,
+    largest,
+    processes,
+    together,
+)
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.run import Run, is_done
@@ -21,7 +31,7 @@ from resnet_keras.training.schedule import learning_rate, warmup_end
 EXPLODED = 100.0  # times the cross-entropy of guessing: beyond that, a loss has exploded
 
 
-@parallel.together()
+@together()
 def train(
     run: Run,
     *,
@@ -46,7 +56,7 @@ def train(
         later: Seconds of other runs after this one, for the time left.
         dataset: The data, when the caller has loaded it already.
         wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
-        devices: How many devices share each batch, or "all"; more than one on JAX only. See `parallel`.
+        devices: How many devices share each batch, or "all"; more than one on JAX only. See `check_devices`.
         progress: What makes the reporter of the run, a `Progress` or one like it.
 
     Returns:
@@ -61,29 +71,28 @@ def train(
     from resnet_keras import data
 
     load_keras()
-    devices = parallel.check_devices(devices, run.recipe.batch_size)
+    devices = check_devices(devices, run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder = (store or Store()).run(run.name(identity))
-    folder = folder if parallel.is_first() else SilentFolder(folder.path)
     label = label or run.network
-    if not force and parallel.from_first(lambda: _is_done(folder, label)):
+    if not force and _is_done(folder, label):
         return folder
     dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation, crop=run.recipe.crop)
-    with folder.lock(wait) as lock:
-        if not force and parallel.from_first(lambda: _is_done(folder, label)):  # by the process that had it before
+    with kept_of_first(folder) as kept, kept.lock(wait) as lock:
+        if not force and _is_done(kept, label):  # by the process that had it before
             return folder
-        folder.tidy()
+        kept.tidy()
         if force:
-            folder.clear()
-        trainer = Trainer(run, folder, dataset, label, later, check=lock.check, devices=devices, progress=progress)
+            kept.clear()
+        trainer = Trainer(run, kept, dataset, label, later, check=lock.check, devices=devices, progress=progress)
         trainer.train()
     return folder
 
 
 def _is_done(folder, label: str) -> bool:
     """Whether there is nothing left to train; says so."""
-    done = is_done(folder)
-    if done:
+    done = bool(from_first(is_done(folder) if is_first() else False))
+    if done and is_first():
         commit = str(folder.environment.get("commit") or "unknown")[:8]
         print(f"{label}: {folder.name} is {folder.status} already (commit {commit}); --force repeats it.", flush=True)
     return done
@@ -103,7 +112,7 @@ class Trainer:
         self.until = self.recipe.iterations
         self.steps_per_call = self.recipe.steps_per_call or device.settings().steps_per_call
         self.began = time.perf_counter()
-        memory.reset_peak()
+        device.reset_peak_memory()
         # float32 [iterations, 2]: training error (percent) and cross-entropy of every batch.
         self.trace = np.zeros((self.recipe.iterations, 2), np.float32)
         self.rows: list[dict] = []
@@ -112,15 +121,15 @@ class Trainer:
         self.calls = 0
         self._build()
         self._resume()
-        silent = None if parallel.is_first() else io.StringIO()
+        silent = None if is_first() else io.StringIO()
         self.progress = progress(label, self.recipe.iterations, self.iteration, later, silent)
 
     def _build(self):
         import keras
 
         keras.backend.clear_session()
-        layout = parallel.distribution(self.devices)
-        with parallel.laid_out(layout):
+        layout = data_parallel(self.devices)
+        with layout.scope() if layout else contextlib.nullcontext():
             self._build_network(**({"layout": layout} if layout else {}))
 
     def _build_network(self, **spread):
@@ -149,17 +158,22 @@ class Trainer:
         self.engine = engine(self.network, optimizer, *self.feed.held, **options)
 
     def _resume(self):
-        found = parallel.from_first(lambda: load_checkpoint(self.folder.path))
-        if found is None:
-            return
-        tensors, state = found
-        iteration, trace = state.get("iteration"), tensors.pop("trace", None)
-        if trace is None or not isinstance(iteration, int) or trace.shape != self.trace[:iteration].shape:
-            raise UserError(f"the checkpoint of {self.folder.name} is of another making: repeat the run with --force.")
-        self.engine.restore(tensors)
-        self.iteration, self.trace[:iteration] = iteration, trace
-        # An older version of the project may have kept less: the history then begins here.
-        self.rows, self.clock = list(state.get("rows", [])), {**self.clock, **state.get("clock", {})}
+        checkpoint = load_checkpoint(self.folder.path)
+        if checkpoint:
+            tensors, state = checkpoint
+            iteration, trace = state.get("iteration"), tensors.pop("trace", None)
+            if trace is None or not isinstance(iteration, int) or trace.shape != self.trace[:iteration].shape:
+                raise UserError(
+                    f"the checkpoint of {self.folder.name} is of another making: repeat the run with --force."
+                )
+            self.engine.restore(tensors)
+            self.iteration, self.trace[:iteration] = iteration, trace
+            # An older version of the project may have kept less: the history then begins here.
+            self.rows, self.clock = list(state.get("rows", [])), {**self.clock, **state.get("clock", {})}
+        if processes() > 1:
+            iteration, self.trace[:], state = from_first((self.iteration, self.trace, self.engine.state()))
+            self.iteration = int(iteration)
+            self.engine.restore({name: np.array(value) for name, value in state.items()})
 
     def train(self) -> None:
         """Train to the end."""
@@ -170,7 +184,7 @@ class Trainer:
                 if not np.isfinite(self.trace[: self.iteration, 1]).all():
                     self._finish("diverged")
                     return
-                (number,) = parallel.any_of(interruption.number or 0)
+                number = largest(interruption.number or 0)
                 if number:
                     self._pause()
                     raise Interrupted(number)
@@ -188,9 +202,15 @@ class Trainer:
     def _announce(self):
         # The names of the classes decide nothing, and so are no part of the run's name, but its users want them.
         self.folder.begin({**self.run.config(self.dataset.identity), "classes": list(self.dataset.classes)})
-        self.folder.write_environment({**environment.describe(), **parallel.describe(self.devices)})
-        if self.devices < len(device.all_names()) and device.accelerator():
-            self.progress.note(parallel.idle_devices(self.devices))
+        several = {"devices": self.devices} if self.devices > 1 else {}
+        several |= {"processes": processes()} if processes() > 1 else {}
+        self.folder.write_environment({**device.environment(), **several})
+        names = device.all_names()
+        if self.devices < len(names) and device.accelerator():
+            self.progress.note(
+                f"Training uses {self.devices} of {len(names)} devices ({names[0]}). All for one network: "
+                "KERAS_BACKEND=jax and --devices all. One run for each: CUDA_VISIBLE_DEVICES=0, 1, ..."
+            )
         if slow := device.slow_precision(self.recipe.precision):
             self.progress.note(slow)
         if self.iteration:
@@ -289,8 +309,6 @@ class Trainer:
         return self.clock["elapsed"] + time.perf_counter() - self.began
 
     def _save(self):
-        if not parallel.is_first():
-            return
         self.check()
         tensors = {**self.engine.state(), "trace": self.trace[: self.iteration]}
         clock = {**self.clock, "elapsed": self._elapsed()}
@@ -313,8 +331,7 @@ class Trainer:
         else:
             self.folder.save_network(self.network)
         self._summarize(status)
-        if parallel.is_first():  # until it has written the summary, its checkpoints are all that there is
-            clear_checkpoints(self.folder.path)
+        clear_checkpoints(self.folder.path)
         errors = {"training": self._last("train_error"), self.held_out: self._last(f"{self.held_out}_error")}
         told = ", ".join(f"{name} error {error:.1f} %" for name, error in errors.items() if error is not None)
         self.progress.note(
@@ -351,7 +368,7 @@ class Trainer:
             "compile_seconds": round(self.clock["compile"], 1),
             "wall_seconds": round(wall, 1),
             "hours": round(wall / 3600, 3),
-            "peak_memory_mb": round(memory.peak_mb()),
+            "peak_memory_mb": device.peak_memory_mb(),
             "device": device.name(self.devices),
         }
         self.folder.write_summary(summary)
