@@ -10,7 +10,8 @@ import math
 from resnet_keras.errors import UserError
 from resnet_keras.report import measured, text
 from resnet_keras.store import RunFolder, Store
-from resnet_keras.training.recipe import OBSERVING, Recipe, unknown_fields
+from resnet_keras.training.recipe import KINDS, OBSERVING, Recipe
+from resnet_keras.training.run import FORMER
 
 DEFAULTS = dataclasses.asdict(Recipe())
 WHOLE = (int, lambda value: value >= 0, "a whole number")
@@ -121,7 +122,7 @@ def _record(folder: RunFolder) -> Record | None:
         value = config.get(field)
         if not isinstance(value, kind) or isinstance(value, bool) or not allowed(value):
             raise UserError(f"{folder.name}/config.json has no {field} that is {description}: the run is left out.")
-    if unknown := unknown_fields(config["recipe"]):
+    if unknown := sorted(config["recipe"].keys() - KINDS.keys() - FORMER.keys()):
         raise UserError(
             f"{folder.name}: config.json is of other code, with {', '.join(unknown)}: the run is left out; bring this "
             "project up to date."

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from resnet_keras.errors import UserError
 from resnet_keras.report import text
 from resnet_keras.report.records import Record, deciding, key, listed
-from resnet_keras.training.recipe import CHOICES, PRESETS
+from resnet_keras.training.recipe import PRESETS
 from resnet_keras.training.run import PROTOCOL
 
 SCALES = tuple(reversed(PRESETS))  # the most telling first
@@ -124,7 +124,7 @@ def select(experiment, records: list[Record]) -> tuple[dict[Setting, list[Group]
     any data, and when what the experiment measures has been measured on it. It counts as the run its name says
     only while the hash in the name is that of its configuration.
     """
-    lookups = {precision: _lookup(experiment, precision) for precision in CHOICES["precision"]}
+    lookups = {precision: _lookup(experiment, precision) for precision in ("float32", "bfloat16")}
     grouped: dict[tuple, dict[int, Record]] = {}
     problems = []
     for record in records:

@@ -9,11 +9,11 @@ import json
 from resnet_keras.data import Identity
 from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import architecture, resolve_shortcut
-from resnet_keras.training.recipe import Recipe, scale_of, unknown_fields, without_former
+from resnet_keras.training.recipe import Recipe, scale_of
 
 # Raised by one whenever a change to the code changes results: older runs then no longer count as these.
 PROTOCOL = 1
-STATED = {"network": str, "shortcut": str, "data": str, "data_version": str, "data_title": str, "seed": int}
+FORMER = {"micro_batch": 0, "plateau": 0}  # fields that recipes once had, at the value that changed nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +61,9 @@ class Run:
     def config(self, identity) -> dict:
         """What `config.json` holds; `identity` is the data set's.
 
-        Scale and titles are for readers; the rest decides the result and makes the run's name.
+        Scale, title and source are for readers; the rest decides the result and makes the run's name.
         """
+        source = getattr(identity, "source", None)
         return {
             "protocol": PROTOCOL,
             "network": self.network,
@@ -70,6 +71,7 @@ class Run:
             "data": identity.name,
             "data_version": identity.version,
             "data_title": identity.title,
+            **({"source": source} if source else {}),
             "seed": self.seed,
             "scale": scale_of(self.recipe),
             "recipe": {**vars(self.recipe), "drops": list(self.recipe.drops)},
@@ -78,7 +80,7 @@ class Run:
     def name(self, identity) -> str:
         """`{data}-{network}[-B|-C][-nobn]-s{seed}-{8 hexadecimal digits of the hash of what decides}`."""
         config = self.config(identity)
-        deciding = {key: value for key, value in config.items() if key not in ("scale", "data_title")}
+        deciding = {key: value for key, value in config.items() if key not in ("scale", "data_title", "source")}
         deciding["recipe"] = self.recipe.deciding()
         digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
         net = architecture(self.network)
@@ -97,27 +99,26 @@ def described(folder) -> Run:
         UserError: The configuration is missing, damaged, of other code, or that of another run.
     """
     config = folder.config
-    demand(bool(config), folder, "config.json is missing")
-    protocol = config.get("protocol")
-    demand(protocol == PROTOCOL, folder, f"it was made by other code (protocol {protocol!r}, here {PROTOCOL})")
-    for field, kind in STATED.items():
-        value = config.get(field)
-        demand(isinstance(value, kind) and not isinstance(value, bool), folder, f"config.json has no usable {field}")
-    recipe = config.get("recipe")
-    strange = unknown_fields(recipe) if isinstance(recipe, dict) else ["recipe"]
-    demand(not strange, folder, f"config.json is of other code, with {', '.join(strange)}")
     try:
-        recipe = Recipe(**without_former(recipe))
-        run = Run(config["network"], config["data"], recipe, config["seed"], config["shortcut"])
-    except (UserError, TypeError) as error:
-        raise UserError(f"{folder.name}: config.json describes no run ({error}).") from None
-    name = run.name(Identity(config["data"], config["data_version"], config["data_title"]))
-    demand(name == folder.name, folder, f"config.json is that of {name}")
+        if config.get("protocol") != PROTOCOL:
+            raise UserError(f"protocol {config.get('protocol')!r}, here {PROTOCOL}")
+        if not isinstance(config["recipe"], dict):
+            raise UserError("its recipe is none")
+        recipe = {name: value for name, value in config["recipe"].items() if (name, value) not in FORMER.items()}
+        run = Run(config["network"], config["data"], Recipe(**recipe), config["seed"], config["shortcut"])
+        name = run.name(Identity(config["data"], config["data_version"], config["data_title"]))
+    except (UserError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder.name}: config.json is missing, damaged or of other code "
+            f"({f'no {error}' if isinstance(error, KeyError) else error}): copy the run again, or repeat it with --force."
+        ) from None
+    if name != folder.name:
+        raise UserError(f"{folder.name}: config.json is that of {name}: copy the run again, or repeat it with --force.")
     return run
 
 
 def is_done(folder) -> bool:
-    """Whether there is nothing left to train in a run's folder, which may not be there yet.
+    """Whether there is nothing left to train in a run's folder, which need not exist yet.
 
     Raises:
         UserError: The folder holds another run than its name says: it is neither done nor to be gone on with.
@@ -130,6 +131,4 @@ def is_done(folder) -> bool:
 def demand(holds: bool, folder, problem: str) -> None:
     """Refuse a run with this problem unless it holds."""
     if not holds:
-        raise UserError(
-            f"{folder.name}: {problem}; copy the run again from where it was made, or repeat it with --force."
-        )
+        raise UserError(f"{folder.name}: {problem}: copy the run again, or repeat it with --force.")

@@ -80,7 +80,7 @@ def test_a_run_under_way_and_a_diverged_one_are_told_apart(tmp_path):
     ("file", "content", "problem"),
     [
         ("config.json", "{", "cannot be read"),
-        ("config.json", '{"protocol": 1}', "no usable network"),
+        ("config.json", '{"protocol": 1}', "no 'recipe'"),
         ("summary.json", "[]", "no JSON object"),
         ("history.csv", "\x00", "cannot be read|not what the training wrote"),
     ],

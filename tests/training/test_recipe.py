@@ -38,7 +38,7 @@ def test_warm_up_is_for_depth_110_and_more():
         ("warmup", "yes"), ("warmup_error", 101), ("decay_on", "biases"), ("precision", "float16"),
         ("drops", (5, 3)), ("drops", (0,)), ("drops", (1.5,)), ("validation", -1), ("log_interval", 0),
         ("test_interval", 750), ("augment", "no"), ("steps_per_call", -1), ("iterations", "many"),
-        ("bn_batch", 48), ("bn_batch", -1),
+        ("bn_batch", 48), ("bn_batch", -1), ("drops", "5"), ("augment", 1), ("learning_rate", "0.1"), ("warmup", None),
     ],
 )  # fmt: skip
 def test_refuses_by_name_and_value(field, value):
