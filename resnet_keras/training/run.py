@@ -108,9 +108,10 @@ def described(folder) -> Run:
         run = Run(config["network"], config["data"], Recipe(**recipe), config["seed"], config["shortcut"])
         name = run.name(Identity(config["data"], config["data_version"], config["data_title"]))
     except (UserError, KeyError, TypeError) as error:
+        problem = f"no {error}" if isinstance(error, KeyError) else error
         raise UserError(
-            f"{folder.name}: config.json is missing, damaged or of other code "
-            f"({f'no {error}' if isinstance(error, KeyError) else error}): copy the run again, or repeat it with --force."
+            f"{folder.name}: config.json is missing, damaged or of other code ({problem}): copy the run again, or "
+            "repeat it with --force."
         ) from None
     if name != folder.name:
         raise UserError(f"{folder.name}: config.json is that of {name}: copy the run again, or repeat it with --force.")
@@ -126,9 +127,3 @@ def is_done(folder) -> bool:
     if folder.config:
         described(folder)
     return folder.done
-
-
-def demand(holds: bool, folder, problem: str) -> None:
-    """Refuse a run with this problem unless it holds."""
-    if not holds:
-        raise UserError(f"{folder.name}: {problem}: copy the run again, or repeat it with --force.")
