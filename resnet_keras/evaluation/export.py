@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +40,16 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-", suffix=".tmp") as folder:
         part = Path(folder) / f"network{FORMATS[form]}"
         try:
-            with held_back():
+            with held_back(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                logging.disable(logging.WARNING)  # the converters report much; what matters is checked here
                 _write(network, form, part, trained.input_shape)
                 logits, read = (np.array(of(images), np.float64) for of in (network, _reader(form, part)))
                 difference = float(np.abs(read.reshape(logits.shape) - logits).max() / np.abs(logits).max())
         except Exception as error:  # the converters raise many kinds
             raise UserError(f"{form} cannot be written here ({first_line(error)}): try another format.") from error
+        finally:
+            logging.disable(logging.NOTSET)
         if not difference <= TOLERANCE:  # nor where it is not a number
             raise UserError(
                 f"the {form} file gives other logits, by {difference:.1e} of the largest: try another format."
