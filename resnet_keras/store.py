@@ -5,7 +5,7 @@ results/runs/<run>/
     environment.json    versions, device, commit
     history.csv         a row per log interval
     summary.json        the last row, times, memory, status
-    responses.csv, gradients.csv, lesion.csv, views.csv
+    responses.csv, gradients.csv, lesion.csv, start.csv, surface.csv, views.csv
                         what was measured on the trained network, where that was asked for
     network.keras       the trained network (not in git)
     checkpoint-*        while the run is not finished (not in git)
@@ -34,7 +34,7 @@ from resnet_keras.locks import Lock
 from resnet_keras.paths import checkout, results_dir
 from resnet_keras.untrusted import refuse_bombs
 
-MEASUREMENTS = ("responses", "gradients", "lesion", "views")
+MEASUREMENTS = ("responses", "gradients", "lesion", "start", "surface", "views")
 DONE = ("finished", "diverged")
 LARGEST_JSON = 2**20  # bytes; ours have a thousand
 LARGEST_HISTORY = 2**28  # bytes; one of 64,000 rows has five million

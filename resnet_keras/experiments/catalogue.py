@@ -175,6 +175,14 @@ EXPERIMENTS = {
             measures=("lesion",),
         ),
         Experiment(
+            name="surface",
+            title="The loss around a trained network, and how its training started",
+            place="beyond the paper",
+            claim="Around a trained residual network the loss is smooth; around a plain one of 56 layers it is not.",
+            networks={"smoke": twins(20), "short": twins(56), "paper": twins(56)},
+            measures=("surface", "start"),
+        ),
+        Experiment(
             name="precision",
             title="Precision: bfloat16 against float32",
             place="beyond the paper",

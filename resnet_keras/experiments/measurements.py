@@ -22,6 +22,8 @@ RESPONSE_IMAGES = 2_000
 GRADIENT_IMAGES, GRADIENT_BATCHES = 512, 4
 # Iterations at which gradients are taken, as far as a run goes: while the error falls fastest.
 EARLY = (0, 1, 4, 16, 64, 256)
+FIRST_STEPS = 100
+SURFACE_IMAGES = 1_000
 DIGITS = 6  # significant digits that are stored
 
 
@@ -76,6 +78,37 @@ def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
+def start(run: Run, folder: RunFolder, dataset) -> list[dict]:
+    """Norm of conv1's kernel and its effective learning rate at each of the first iterations, trained again.
+
+    Under BN the scale of a kernel changes nothing but its own gradient, so that a step of a learning rate turns it as
+    far as one of rate / norm^2 turns a kernel of norm 1: the effective rate.
+    """
+    from resnet_keras.evaluation.inside import l2_norm
+    from resnet_keras.training.schedule import learning_rate
+    from resnet_keras.training.trainer import Trainer
+
+    rows = []
+    with tempfile.TemporaryDirectory() as elsewhere:
+        trainer = Trainer(unobserved(run), RunFolder(elsewhere), dataset, run.title)
+        for iteration in range(min(FIRST_STEPS, run.recipe.iterations) + 1):
+            trainer.advance(iteration)
+            norm = l2_norm(trainer.network.stages["conv1"][0].kernel)
+            if not np.isfinite(norm):
+                break
+            rate = learning_rate(run.recipe, iteration, run.recipe.warms_up(run.depth))
+            rows.append({"iteration": iteration, "weight_norm": norm, "effective_rate": rate / norm**2})
+    return rows
+
+
+def surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
+    """Loss and error on the first training images around the trained network, along two random directions."""
+    from resnet_keras.evaluation.surface import surface
+
+    train = dataset.train[:SURFACE_IMAGES]
+    return [{**row, "images": len(train)} for row in surface(folder.load_network(), train.images, train.labels)]
+
+
 def views(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Top-1 and top-5 error on the test photographs in each of the ways of testing of Sec. 3.4 and Tables 2 to 4."""
     from resnet_keras.evaluation.accuracy import tally
@@ -97,8 +130,8 @@ def unobserved(run: Run) -> Run:
 
 
 # Name -> (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
-MEASUREMENTS = {"responses": responses, "gradients": gradients, "lesion": lesion, "views": views}
-WITHOUT_NETWORK = {"gradients"}  # what says something without the trained network too
+MEASUREMENTS = {measure.__name__: measure for measure in (responses, gradients, lesion, start, surface, views)}
+WITHOUT_NETWORK = {"gradients", "start"}  # what says something without the trained network too
 
 
 def missing(names: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> list[tuple[str, Run]]:

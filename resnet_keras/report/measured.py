@@ -86,6 +86,8 @@ NUMBERS = {
         "added": Number("Added by that, points", "rise of its error when it loses a block", error_added, " points"),
         "swapped": Number("Two blocks swapped (median), %", "error with two blocks swapped", error_after("swap"), " %"),
     },
+    "start": {},
+    "surface": {},
     "views": {
         f"top{k}_{mode}": Number(f"Top-{k}, {how}, %", f"top-{k} error, {how}", error_in(mode, f"top{k}_error"), " %")
         for mode, how in (("1", "centre crop"), ("10", "10 crops"), ("multiscale", "multi-scale"))

@@ -72,6 +72,8 @@ NUMBERS: dict[str, dict[str, Callable]] = {
         "lesion_added": lambda table, end: median_error(table, "delete") - median_error(table, "none"),
         "lesion_swapped": lambda table, end: median_error(table, "swap"),
     },
+    "start": {"start_growth": lambda table, end: table["weight_norm"].max() / table["weight_norm"].iloc[0]},
+    "surface": {"surface_median": lambda table, end: table["cross_entropy"].median()},
     "views": {
         f"top{k}_{views}": error_in(views, f"top{k}_error") for views in ("1", "10", "multiscale") for k in (1, 5)
     },

@@ -123,11 +123,14 @@ MEASURED = {
     "gradients": "iteration,layer,gradient_norm,weight_norm\n0,1,8,5\n0,2,6,5\n0,3,2,5\n0,4,9,1\n16,1,100,5\n"
     "2000,4,9,1\n2000,3,4,2\n2000,2,3,2\n2000,1,1,40\n",
     "lesion": "lesion,error\nnone,10\ndelete,12\ndelete,90\ndelete,14\nswap,11\nswap,13\n",
+    "start": "iteration,weight_norm\n0,5\n1,20\n2,10\n",
+    "surface": "x,y,cross_entropy\n-1,0,2.5\n0,0,0.5\n1,0,1.5\n",
     "views": "views,top1_error,top5_error\n1,30,10\n10,28,9\nmultiscale,25,7\n",
 }
 EXPECTED = {
     "responses_median": 2.0, "gradients_start": 4.0, "gradients_end_scaled": 5.0,
     "lesion_intact": 10.0, "lesion_deleted": 14.0, "lesion_added": 4.0, "lesion_swapped": 12.0,
+    "start_growth": 4.0, "surface_median": 1.5,
     "top1_1": 30.0, "top5_1": 10.0, "top1_10": 28.0, "top5_10": 9.0, "top1_multiscale": 25.0, "top5_multiscale": 7.0,
 }  # fmt: skip
 
