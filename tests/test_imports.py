@@ -26,7 +26,6 @@ ALLOWED = {
     "training": TRAINING,
     "evaluation": TRAINING | {"evaluation"},
     "experiments": TRAINING | {"evaluation", "experiments"},
-    "inference": TRAINING | {"evaluation", "inference"},
     "report": BASE | {"store", "training.recipe", "training.run", "experiments.catalogue"},
 }
 ABOVE_ALL = {"__init__", "__main__", "cli", "screens"}  # these may import every part, and no part may import them

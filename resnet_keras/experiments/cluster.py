@@ -16,7 +16,6 @@ from resnet_keras.errors import SomeFailed, UserError, first_line
 from resnet_keras.experiments import measurements
 from resnet_keras.quiet import held_back
 from resnet_keras.store import Store
-from resnet_keras.training import device
 from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.run import Run, is_done
 
@@ -43,22 +42,12 @@ def check(on: str | None, gpus: float | None, cpus: float | None) -> None:
         raise UserError(f"cpus-per-run={cpus:g}: give a number above 0.")
 
 
-def execute(
-    runs: list[Run], identity: Identity, measures: tuple[str, ...], *, store: Store, on: str, gpus: float | None = None,
-    cpus: float | None = None, data_dir=None, force: bool = False,
-) -> None:  # fmt: skip
-    """Train and measure what is missing of some runs, as many at a time as the cluster has room for.
+def execute(runs, identity: Identity, measures, *, store: Store, on, gpus=None, cpus=None, data_dir=None, force=False):
+    """Train and measure what is missing of some runs on the same data, as many at a time as the cluster has room for.
 
-    Args:
-        runs: Runs on the same data.
-        identity: The data set's.
-        measures: Names of measurements.
-        store: The results folder, which all nodes see under the same path.
-        on: "ray" starts Ray on this machine; "ray:HOST:PORT" joins a cluster, from one of its machines.
-        gpus: GPUs of a run, at most 1; None for 1 where the cluster has any.
-        cpus: CPUs of a run, which are the threads of a training on a CPU; None for 1.
-        data_dir: Where data sets lie on every node.
-        force: Repeat runs that are done.
+    The results folder `store` is one that all nodes see under the same path; `on` is "ray" to start Ray on this machine
+    or "ray:HOST:PORT" to join a cluster from one of its machines; a run gets `gpus` GPUs (None: 1 where there are any)
+    and `cpus` CPUs (None: 1), which are its threads on a CPU. For the other arguments see `runner.run`.
 
     Raises:
         SomeFailed: Some runs failed; the others are done.
@@ -74,8 +63,7 @@ def execute(
         return
     data_dir = data_dir and str(Path(data_dir).expanduser().resolve())
     with _connected(on) as ray, _probe(store.root) as probe, Interruption() as interruption:
-        options = _options(ray, gpus, 1.0 if cpus is None else cpus)
-        waiting = {}
+        options, waiting = _options(ray, gpus, 1.0 if cpus is None else cpus), {}
         for run in missing:
             if force:  # once, here: a task that Ray starts again goes on
                 with folders[run].lock():
@@ -111,7 +99,7 @@ def train_and_measure(run: Run, name: str, measures: tuple[str, ...], probe: Pat
 
 def _failures(ray, waiting: dict, interruption: Interruption) -> list[str]:
     """Wait for tasks, which save themselves after Ctrl-C; returns a line for each that failed."""
-    failures, stopping = [], False
+    failures, cancelled = [], False
     while waiting:
         for reference in ray.wait(list(waiting), timeout=1.0)[0]:
             title = waiting.pop(reference)
@@ -121,11 +109,9 @@ def _failures(ray, waiting: dict, interruption: Interruption) -> list[str]:
                 print(f"{title}: stopped", flush=True)
             except ray.exceptions.RayError as error:
                 failures.append(f"{title}: {first_line(getattr(error, 'cause', None) or error)}")
-        if interruption.number and not stopping:
-            stopping = True
+        if interruption.number and not cancelled:
             print("stopping: what is under way saves itself; the same command goes on from there.", flush=True)
-            for reference in waiting:
-                ray.cancel(reference)
+            cancelled = [ray.cancel(reference) for reference in waiting] or True
     return failures
 
 
@@ -134,21 +120,17 @@ def _connected(on: str):
     """Start or join a cluster, unless this process has, and leave it in the end; yields the module `ray`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of two workers may differ in numbers alone
+    address = on[len("ray:") :]
     try:
         import ray
-    except ImportError:
-        raise UserError("--on ray needs Ray: pip install 'resnet-keras[cluster]', or pip install ray.") from None
-    if ray.is_initialized():
-        yield ray
-        return
-    address = on[len("ray:") :]
-    options = {"address": address or "local"}
-    options |= {} if address else {"num_cpus": device.cores(), "include_dashboard": False}
-    try:
+
         if address:
             socket.create_connection(address.rsplit(":", 1), timeout=10).close()  # Ray would try for a minute
+        local = {} if address else {"include_dashboard": False}
         with held_back():
-            ray.init(logging_level="error", **options)
+            ray.init(address or "local", logging_level="error", ignore_reinit_error=True, **local)
+    except ImportError:
+        raise UserError("--on ray needs Ray: pip install 'resnet-keras[cluster]', or pip install ray.") from None
     except Exception as error:  # Ray raises many kinds
         where = f"no Ray cluster answers at {address}" if address else "Ray does not start on this machine"
         raise UserError(f"{where} ({first_line(error)}).") from error
@@ -171,10 +153,9 @@ def _options(ray, gpus: float | None, cpus: float) -> dict:
     variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     variables |= SHARED_GPU if 0 < gpus < 1 else {}
     variables |= {} if gpus else {"TF_NUM_INTRAOP_THREADS": str(max(1, int(cpus)))}
-    return {
-        "num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES, "scheduling_strategy": "SPREAD",
-        "runtime_env": {"env_vars": variables},
-    }  # fmt: skip
+    variables |= {"TF_DETERMINISTIC_OPS": "1"} if "deterministic_ops=true" in variables.get("XLA_FLAGS", "") else {}
+    retries = {"max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
+    return {"num_cpus": cpus, "num_gpus": gpus, "runtime_env": {"env_vars": variables}, **retries}
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import shlex
 
@@ -149,22 +148,22 @@ def auto_precision(chosen: Experiment, scale: str, data, seeds: int, identity: I
 
 def timetable(runs: list[Run], identity: Identity, store: Store):
     """Tabulate runs with their status and the estimated time of those that are not done, as a `rich` table."""
+    folders = [store.run(run.name(identity)) for run in runs]
+    missing = [run for run, folder in zip(runs, folders, strict=True) if not is_done(folder)]
+    if not missing:
+        return f"All {len(runs)} runs are done: resnet-keras report draws them."
     load_keras()
     from rich.table import Table
 
     from resnet_keras.experiments import estimates
     from resnet_keras.training import device
 
-    status = {run: store.run(run.name(identity)).status for run in runs}
-    missing = [run for run in runs if not is_done(store.run(run.name(identity)))]
-    if not missing:
-        return f"All {len(runs)} runs are done: resnet-keras report draws them."
     times = dict(zip(missing, estimates.seconds(missing, identity, store), strict=True))
+    total = (f"total, on {device.name()}", f"{len(missing)} to train", f"about {duration(sum(times.values()))}")
     table = Table("run", "status", "time", box=None, pad_edge=False)
-    for run in runs:
-        table.add_row(run.title, status[run], duration(times[run]) if run in times else "")
-    table.add_row("", "", "")
-    table.add_row(f"about, on {device.name()}", f"{len(missing)} to train", duration(sum(times.values())))
+    for run, folder in zip(runs, folders, strict=True):
+        table.add_row(run.title, folder.status, duration(times[run]) if run in times else "")
+    table.add_row(*total)
     return table
 
 
@@ -187,16 +186,12 @@ def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None,
     recipe, busy = missing[0].recipe, []
     dataset = data.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
     times = estimates.seconds(missing, identity, store)
-    precisions = " and ".join(sorted({run.recipe.precision for run in missing}))
-    print(f"{len(missing)} of {len(runs)} runs to train on {device.name()}, {precisions}: ", end="")
-    print(f"about {duration(sum(times))}.", flush=True)
+    where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
+    print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {duration(sum(times))}.", flush=True)
     for number, run in enumerate(missing):
-        label, later = f"[{number + 1}/{len(missing)}] {run.title}", sum(times[number + 1 :])
-        progress = functools.partial(estimates.TimedProgress, times[number])
+        label, later = f"[{number + 1}/{len(missing)}] {run.title}", sum(times[number + 1 :]) / times[number]
         try:
-            options = {"later": later, "wait": False, "progress": progress}
-            train(run, store=store, force=force, label=label, dataset=dataset, **options)
-            times[number + 1 :] = estimates.seconds(missing[number + 1 :], identity, store)  # by the speed of this run
+            train(run, store=store, force=force, label=label, later=later, dataset=dataset, wait=False)
         except Held as error:
             print(f"{label}: left for later: {error}", flush=True)
             busy.append((run, label))

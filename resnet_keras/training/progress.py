@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+MINUTE = 60.0  # seconds of training after which a run's speed is known well
+
 
 def duration(seconds: float) -> str:
     """A length of time for people: "45 s", "12 min", "3 h 20 min"."""
@@ -22,7 +24,7 @@ class Progress:
         label: What the lines begin with.
         total: Iterations of the run.
         start: Iterations already done.
-        later: Seconds that other runs will take after this one, for the time left; 0 for a run alone.
+        later: Work of the runs after this one, as a multiple of this one's, for the time left; 0 for a run alone.
         stream: Where to write; default: standard output.
     """
 
@@ -31,12 +33,17 @@ class Progress:
         self.label, self.total, self.start, self.later = label, total, start, later
         self.stream = stream or sys.stdout
         self.live = self.stream.isatty()
-        self.began = time.perf_counter()
+        self.first: tuple[float, int] | None = None  # (time, iteration) after the first call, which compiles
         self.shown = 0.0
+        self.corrected = not later
 
     def update(self, iteration: int, train_error: float) -> None:
-        """After a call: renew the terminal's line, at most five times a second."""
+        """After a call: renew the terminal's line, and after a minute say how long all runs will take."""
         now = time.perf_counter()
+        self.first = self.first or (now, iteration)
+        if not self.corrected and now - self.first[0] > MINUTE:
+            self.corrected = True
+            self.note(f"about {duration(self._seconds_left(iteration, self.later))} for all by the speed so far")
         if self.live and now - self.shown > 0.2:
             self.shown = now
             self._show(f"{self._place(iteration)}  training error {train_error:5.1f} %  {self._left(iteration)}")
@@ -64,14 +71,15 @@ class Progress:
         return f"{self.label}  iteration {iteration:{width}d} of {self.total}"
 
     def _left(self, iteration: int) -> str:
-        done = iteration - self.start
-        if done <= 0:
+        if self.first is None or iteration <= self.first[1]:
             return ""
-        each = (time.perf_counter() - self.began) / done
-        left = f"{duration(each * (self.total - iteration))} left"
-        if self.later:
-            left += f", {duration(each * (self.total - iteration) + self.later)} for all"
-        return left
+        left = f"{duration(self._seconds_left(iteration))} left"
+        return f"{left}, {duration(self._seconds_left(iteration, self.later))} for all" if self.later else left
+
+    def _seconds_left(self, iteration: int, later: float = 0.0) -> float:
+        """Seconds to the end of this run and of what comes later, at the speed so far."""
+        each = (time.perf_counter() - self.first[0]) / (iteration - self.first[1])
+        return each * (self.total - iteration + later * (self.total - self.start))
 
     def _show(self, text: str) -> None:
         self.stream.write(f"\r\x1b[K{text}")

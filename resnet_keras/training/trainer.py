@@ -53,7 +53,7 @@ def train(
         data_dir: Where data sets lie; see `resnet_keras.data.load`.
         force: Repeat a run that is done.
         label: What its progress lines begin with; default: the network's name.
-        later: Seconds of other runs after this one, for the time left.
+        later: Work of the runs after this one, as a multiple of this one's, for the time left.
         dataset: The data, when the caller has loaded it already.
         wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
         devices: How many devices share each batch, or "all"; more than one on JAX only. See `check_devices`.

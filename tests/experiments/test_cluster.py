@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -30,15 +31,40 @@ RECIPE = Recipe(
 HALF = {"on": "ray", "gpus": 0.0, "cpus": 0.5}  # so that two runs go at once on one core, each with one thread
 PATIENCE = 600  # seconds for what takes a few on an idle machine
 
-# What one process with one thread makes of the same runs.
-ALONE = """
+# Another process: trains the same runs alone, or on Ray where two words follow.
+CHILD = """
 import pickle, sys
-from resnet_keras.experiments import runner
+from resnet_keras.experiments import cluster, runner
 from resnet_keras.store import Store
+from resnet_keras.training.interruption import Interrupted
 with open(sys.argv[1], "rb") as file:
-    runs, identity = pickle.load(file)
-runner.execute(runs, identity, store=Store(sys.argv[2]))
+    runs, identity, options = pickle.load(file)
+try:
+    if options:
+        cluster.execute(runs, identity, (), store=Store(sys.argv[2]), **options)
+    else:
+        runner.execute(runs, identity, store=Store(sys.argv[2]))
+except Interrupted as stop:
+    sys.exit(128 + stop.signal)
 """
+
+
+def child(runs, root, options):
+    (root.parent / "runs.pickle").write_bytes(pickle.dumps((runs, identify(runs[0].data), options)))
+    command = [sys.executable, "-c", CHILD, str(root.parent / "runs.pickle"), str(root)]
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def saved(store):
+    return [path for folder in store.runs() for path in checkpoints(folder.path)]
+
+
+def wait_for(condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -59,40 +85,43 @@ def runs(tmp_path_factory):
 
 
 @torture
-def test_two_workers_one_of_them_killed_make_what_one_process_makes(runs, tmp_path, capfd):
+def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_path, capfd):
     pytest.importorskip("ray")
-    import pickle
-
     identity, store, alone = identify(runs[0].data), Store(tmp_path / "shared"), Store(tmp_path / "alone")
-    killed = []
+
+    driver = child(runs, store.root, HALF)
+    wait_for(lambda: saved(store) or driver.poll() is not None)
+    driver.send_signal(signal.SIGINT)
+    said, _ = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == 130 and "the same command goes on" in said, said
+    assert {folder.status for folder in store.runs()} == {"interrupted"} and saved(store)
+
+    before, killed = len(saved(store)), []
 
     def kill():
-        """Kill the worker of the first run, which Ray names after its title, once it has written a checkpoint."""
-        end, name = time.monotonic() + PATIENCE, f"ray::{runs[0].title}".encode()
-        while not killed and time.monotonic() < end:
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                with contextlib.suppress(OSError):
-                    if checkpoints(store.run(runs[0].name(identity)).path) and path.read_bytes().startswith(name):
-                        killed.append(int(path.parent.name))
-                        os.kill(killed[0], signal.SIGKILL)
-            time.sleep(0.02)
+        """Kill the worker of the first run, which Ray names after its title, once it has saved more."""
+        name = f"ray::{runs[0].title}".encode()
+        wait_for(lambda: len(saved(store)) > before)
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if path.read_bytes().startswith(name):
+                    killed.append(int(path.parent.name))
+                    os.kill(killed[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
     cluster.execute(runs, identity, ("responses",), store=store, **HALF)
     killer.join()
-    said = capfd.readouterr().out
-    assert len(killed) == 1 and "going on at iteration" in said
-    (tmp_path / "runs.pickle").write_bytes(pickle.dumps((runs, identity)))
-    command = [sys.executable, "-c", ALONE, str(tmp_path / "runs.pickle"), str(alone.root)]
-    subprocess.run(command, env={**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}, check=True, timeout=PATIENCE)
+    assert len(killed) == 1 and capfd.readouterr().out.count("going on at iteration") == 3
+    single = child(runs, alone.root, None)
+    single.communicate(timeout=PATIENCE)
+    assert single.returncode == 0
     for run in runs:
-        name = run.name(identity)
-        shared, single = (each.run(name) for each in (store, alone))
+        shared, other = (each.run(run.name(identity)) for each in (store, alone))
         timings = ["images_per_second", "elapsed_seconds"]
-        assert shared.history.drop(columns=timings).equals(single.history.drop(columns=timings))
-        pairs = zip(shared.load_network().variables, single.load_network().variables, strict=True)
-        assert all(np.array_equal(np.array(a), np.array(b)) for a, b in pairs)
+        assert shared.history.drop(columns=timings).equals(other.history.drop(columns=timings))
+        pairs = zip(shared.load_network().variables, other.load_network().variables, strict=True)
+        assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
         assert shared.done and shared.has_measurement("responses")
     assert not list(store.root.rglob(".ray-*"))
 
