@@ -1,67 +1,92 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files that appear complete or not at all, and a lock for who works on them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
+from resnet_keras.errors import UserError
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a whole file or none: to a temporary name beside it, flushed to the disk, then renamed.
+
+class Held(UserError):
+    """Another process is at work on this, and the caller would not wait."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path):
+    """Yield a path to write to, which takes the place of `path` at the end of the block and is flushed to the disk.
 
     Raises:
         OSError: The disk is full, read-only or gone; `path` is as it was and no temporary file stays.
     """
-    content = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    # Hidden, and with the ending of `path`, by which Keras and NumPy know a format.
+    part = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield part
+        with open(part, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
+        os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            os.unlink(part)
         raise
-    _flush_folder(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Bring a file that a library has written onto the disk, as a rename over another one needs it."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
-def read_text(path: Path, largest: int) -> str:
-    """The text of a file that somebody else may have made.
-
-    Raises:
-        OSError: It is not there or cannot be read.
-        ValueError: It is larger than `largest` bytes, or not UTF-8; of a larger one nothing is kept in memory.
-    """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size  # a plain read of `largest` bytes would claim as much memory
-        content = file.read(min(size, largest) + 1)
-    if len(content) > largest:
-        raise ValueError(f"it is larger than the {largest:,} bytes that are allowed")
-    return content.decode("utf-8")
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system lets a folder be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+    with contextlib.suppress(OSError):  # the rename itself survives a power cut, where a folder can be opened
+        handle = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
 
 
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file; a reader sees the old one or the new one. Raises as `replacing`."""
+    with replacing(path) as part, open(part, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a dictionary as readable JSON, atomically."""
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str, *, wait: bool = True, say=print):
+    """Hold a lock file for the block, so that one process at a time does so; it is freed when its owner dies.
+
+    The system's `flock` holds it, on this machine and where the folder's file system passes it on to others; where a
+    file system has none, `filelock` makes the file's existence the lock.
+
+    Args:
+        path: The file, in a folder that exists or can be made; it goes with the lock.
+        what: What it guards, for messages: "run x".
+        wait: Whether to wait for another owner to end.
+        say: Called with a line when another process has the lock.
+
+    Yields:
+        Whether another owner had to be waited for.
+
+    Raises:
+        Held: Another process has it, and `wait` is False.
+        OSError: No lock file can be made.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, waited = FileLock(path), False
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if not wait:
+            raise Held(f"another process is at work on {what}: wait for it, or stop it first.") from None
+        say(f"Another process is at work on {what}: waiting for it.")
+        waited = True
+        lock.acquire(poll_interval=0.2)
+    try:
+        yield waited
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is held: who opened it meanwhile finds that it has no name, and tries again
+        lock.release()

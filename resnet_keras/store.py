@@ -1,51 +1,34 @@
 """The results folder: the only code that knows the files of a run.
 
 results/runs/<run>/
-    config.json         everything that decides the result, and the names of the classes
+    config.json         everything that decides the result, the names of the classes and where the data was
     environment.json    versions, device, commit
     history.csv         a row per log interval
     summary.json        the last row, times, memory, status
     responses.csv, gradients.csv, lesion.csv, start.csv, surface.csv, views.csv
-                        what was measured on the trained network, where that was asked for
+                        what was measured on the trained network
     network.keras       the trained network (not in git)
     checkpoint-*        while the run is not finished (not in git)
 results/runs/.<run>.lock
-                        while a process is at work on the run: whose it is (not in git)
+                        while a process is at work on the run (not in git)
 
-results/models/<name>/  a network that is given to others, with the files of its run that say what it is
-    network.keras, config.json, summary.json, environment.json
-    README.md           its model card
+results/models/<name>/  a bundled network: its network.keras and the small files of the run that trained it
 """
 
 from __future__ import annotations
 
-import csv
-import fnmatch
 import functools
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 
 from resnet_keras.errors import UserError, first_line
-from resnet_keras.files import flush, read_text, write_atomically, write_json
-from resnet_keras.locks import Lock
+from resnet_keras.files import locked, replacing, write_atomically, write_json
 from resnet_keras.paths import checkout, results_dir
-from resnet_keras.untrusted import refuse_bombs
 
 MEASUREMENTS = ("responses", "gradients", "lesion", "start", "surface", "views")
 DONE = ("finished", "diverged")
-LARGEST_JSON = 2**20  # bytes; ours have a thousand
-LARGEST_HISTORY = 2**28  # bytes; one of 64,000 rows has five million
-SMALL = ("config.json", "environment.json", "history.csv", "summary.json", *(f"{name}.csv" for name in MEASUREMENTS))
-NETWORK = "network.keras"
-CHECKPOINT = "checkpoint-*.safetensors"
-
-
-def is_file_of_a_run(name: str) -> bool:
-    """Whether a run's directory holds files of this name."""
-    return name in (*SMALL, NETWORK) or fnmatch.fnmatchcase(name, CHECKPOINT)
 
 
 class RunFolder:
@@ -62,12 +45,12 @@ class RunFolder:
 
     @functools.cached_property
     def config(self) -> dict:
-        """What decides the result."""
+        """What decides the result; empty where the run has not begun."""
         return self._read("config.json") or {}
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the classes in the order of the logits; None where the run, an older one, has not kept them."""
+        """Names of the classes in the order of the logits; None where an older run has not kept them."""
         return tuple(self.config["classes"]) if "classes" in self.config else None
 
     @property
@@ -92,35 +75,12 @@ class RunFolder:
 
     @property
     def history(self):
-        """The history as a pandas DataFrame, one row per log interval."""
-        import pandas
-
-        try:
-            return pandas.read_csv(io.StringIO(self._history_text()))
-        except (OSError, ValueError) as error:
-            raise self._unreadable("history.csv", error) from None
-
-    def columns(self, *names: str) -> list[list[float]]:
-        """Some columns of the history, row by row, NaN where blank: for thousands of runs much faster than `history`.
+        """The history as a pandas DataFrame, one row per log interval.
 
         Raises:
-            UserError: The file cannot be read or lacks a column.
+            UserError: The file cannot be read, or is not what the training of a done run wrote.
         """
-        try:
-            rows = csv.reader(io.StringIO(self._history_text()))
-            header = next(rows, [])
-            places = [header.index(name) for name in names]
-            return [[float(row[place] or "nan") for place in places] for row in rows]
-        except (OSError, ValueError, IndexError, csv.Error) as error:
-            raise self._unreadable("history.csv", error) from None
-
-    def _history_text(self) -> str:
-        """The history as text, checked against what the summary of a finished run says of it."""
-        text = read_text(self.path / "history.csv", LARGEST_HISTORY)
-        summary = self.summary or {}
-        if summary.get("status") in DONE and summary.get("history_sha256", _digest(text)) != _digest(text):
-            raise ValueError("it is not what the training wrote")
-        return text
+        return self._table("history.csv", (self.summary or {}).get("history_sha256") if self.done else None)
 
     def has_measurement(self, name: str) -> bool:
         """Whether `write_measurement` has been here."""
@@ -130,18 +90,9 @@ class RunFolder:
         """A measurement as a pandas DataFrame; None where it has not been taken.
 
         Raises:
-            UserError: The file cannot be read, or there is no measurement of this name.
+            UserError: The file cannot be read, or `name` is none of `MEASUREMENTS`.
         """
-        import pandas
-
-        path = self._measurement_file(name)
-        if not path.is_file():
-            return None
-        try:
-            return pandas.read_csv(io.StringIO(read_text(path, LARGEST_HISTORY)))
-        except (OSError, ValueError) as error:
-            why = first_line(error)
-            raise UserError(f"{self.name}/{path.name} cannot be read ({why}): delete it and measure again.") from None
+        return self._table(self._measurement_file(name).name) if self.has_measurement(name) else None
 
     def write_measurement(self, name: str, rows: list[dict]) -> None:
         """Replace a measurement by these rows, a dictionary each with the same keys."""
@@ -155,13 +106,7 @@ class RunFolder:
     @property
     def network_file(self) -> Path:
         """Where the trained network lies."""
-        return self.path / NETWORK
-
-    def files(self, *, weights: bool = False, checkpoints: bool = False) -> list[Path]:
-        """The run's own files that are there: the small ones and, on demand, the network and the newest checkpoint."""
-        found = [self.path / name for name in SMALL + ((NETWORK,) if weights else ())]
-        found += sorted(self.path.glob(CHECKPOINT))[-1:] if checkpoints else []
-        return [path for path in found if path.is_file()]
+        return self.path / "network.keras"
 
     def load_network(self):
         """The trained network.
@@ -174,15 +119,13 @@ class RunFolder:
         import keras
 
         try:
-            refuse_bombs(self.network_file)
             return keras.saving.load_model(self.network_file, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises many kinds for files that are damaged or not its own
-            why = first_line(error)
-            raise UserError(f"{self.name}/network.keras cannot be read ({why}): train it again with --force.") from None
+            raise self._unreadable("network.keras", error) from None
 
-    def lock(self, wait: bool = True) -> Lock:
-        """What a process holds while it changes the run: ``with folder.lock(): ...``; see `resnet_keras.locks`."""
-        return Lock(self.path.with_name(f".{self.name}.lock"), f"run {self.name}", wait=wait)
+    def lock(self, wait: bool = True):
+        """What a process holds while it changes the run: ``with folder.lock(): ...``; see `resnet_keras.files`."""
+        return locked(self.path.with_name(f".{self.name}.lock"), f"run {self.name}", wait=wait)
 
     def begin(self, config: dict) -> None:
         """Make the directory and write the configuration, unless they are there."""
@@ -192,7 +135,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove what a killed process left half written; for the holder of the lock alone."""
-        for path in (*self.path.glob(".*.tmp"), *self.path.glob(".*.tmp.keras")):
+        for path in self.path.glob(".*.tmp*"):
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:
@@ -203,12 +146,15 @@ class RunFolder:
                 path.unlink()
         self.__dict__.pop("config", None)
 
-    def write_environment(self, environment: dict) -> None:
-        """Record where the run is made. A run resumed elsewhere keeps its first place and lists the others."""
+    def write_environment(self, environment: dict, iteration: int = 0) -> None:
+        """Record where the run is made; of one that goes on in other surroundings, those and from which iteration."""
         first = self.environment
-        if first and {**first, "resumed_on": None} != {**environment, "resumed_on": None}:
-            others = [other for other in first.get("resumed_on", []) if other != environment]
-            environment = {**first, "resumed_on": [*others, environment]}
+        if first:
+            others = first.pop("resumed_on", [])
+            last = others[-1] if others else first
+            if environment != {key: value for key, value in last.items() if key != "iteration"}:
+                others = [*others, {"iteration": iteration, **environment}]
+            environment = {**first, **({"resumed_on": others} if others else {})}
         write_json(self.path / "environment.json", environment)
 
     def write_history(self, rows: list[dict]) -> None:
@@ -217,32 +163,19 @@ class RunFolder:
 
     def write_summary(self, summary: dict) -> None:
         """Replace the summary. That of an ended run vouches for the history as it is now."""
-        if summary["status"] in DONE and (self.path / "history.csv").is_file():
-            summary = {**summary, "history_sha256": _digest(read_text(self.path / "history.csv", LARGEST_HISTORY))}
+        history = self.path / "history.csv"
+        if summary["status"] in DONE and history.is_file():
+            summary = {**summary, "history_sha256": _digest(history.read_text(encoding="utf-8"))}
         write_json(self.path / "summary.json", summary)
-
-    def replace_config(self, config: dict) -> None:
-        """Replace the configuration, of a published network; a run keeps the one it began with."""
-        write_json(self.path / "config.json", config)
-        self.__dict__.pop("config", None)
-
-    def write_card(self, text: str) -> None:
-        """Replace the model card of a published network."""
-        write_atomically(self.path / "README.md", text)
 
     def save_network(self, network) -> None:
         """Write the trained network, atomically."""
-        part = self.path / ".network.tmp.keras"
-        try:
+        with replacing(self.network_file) as part:
             network.save(part)
-            flush(part)
-            os.replace(part, self.network_file)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _read(self, name: str) -> dict | None:
         try:
-            content = json.loads(read_text(self.path / name, LARGEST_JSON))
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
@@ -251,21 +184,32 @@ class RunFolder:
             raise UserError(f"{self.name}/{name} holds no JSON object: repeat the run with --force.")
         return content
 
+    def _table(self, name: str, digest: str | None = None):
+        """A CSV file as a DataFrame; `digest`: the SHA-256 that its text should have."""
+        import pandas
+
+        try:
+            text = (self.path / name).read_text(encoding="utf-8")
+            if digest not in (None, _digest(text)):
+                raise ValueError("it is not what the training wrote")
+            return pandas.read_csv(io.StringIO(text))
+        except (OSError, ValueError) as error:
+            raise self._unreadable(name, error) from None
+
     def _unreadable(self, name: str, error: Exception) -> UserError:
-        return UserError(f"{self.name}/{name} cannot be read ({first_line(error)}): repeat the run with --force.")
+        remedy = "delete it and measure again" if Path(name).stem in MEASUREMENTS else "repeat the run with --force"
+        return UserError(f"{self.name}/{name} cannot be read ({first_line(error)}): {remedy}.")
 
 
 def _digest(text: str) -> str:
-    """SHA-256 of a text, whatever ends its lines: a checkout on Windows may have changed that."""
-    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
+    """SHA-256 of a text that was read with universal newlines: a checkout on Windows may have changed them."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _csv(rows: list[dict]) -> str:
     import pandas
 
-    text = io.StringIO()
-    pandas.DataFrame(rows).to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue()
+    return pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
 class Store:
@@ -276,7 +220,7 @@ class Store:
         self.root = results_dir(root)
 
     def run(self, name: str) -> RunFolder:
-        """The run of this name, there or not.
+        """The run of this name, which need not exist.
 
         Raises:
             UserError: The name is not a plain directory name.
@@ -284,40 +228,28 @@ class Store:
         return RunFolder(self.root / "runs" / _plain(name))
 
     def model(self, name: str) -> RunFolder:
-        """The published network of this name, there or not.
-
-        Raises:
-            UserError: The name is not a plain directory name.
-        """
+        """The bundled network of this name, which need not exist. Raises as `run`."""
         return RunFolder(self.root / "models" / _plain(name))
 
     def find(self, name: str) -> RunFolder:
-        """The run or published network of this name, which is there; those of the checkout come last.
+        """The run or bundled network of this name; those of the checkout come last.
 
         Raises:
             UserError: There is none.
         """
-        for folder in (
-            self.run(name),
-            self.model(name),
-            *(store.model(name) for store in self._with_the_checkout()[1:]),
-        ):
-            if folder.config:
+        run = self.run(name)
+        for folder in (run, *self.models()):
+            if folder.name == run.name and folder.config:
                 return folder
-        raise UserError(f"no run or published network {name!r}: `resnet-keras list` prints those there are.")
+        raise UserError(f"no run or bundled network {name!r}: `resnet-keras list` prints their names.")
 
     def models(self) -> list[RunFolder]:
-        """Every published network by name: of this results folder, then those that come with the checkout."""
-        found = {}
-        for store in self._with_the_checkout():
-            for path in sorted(store.root.glob("models/*/config.json")):
-                found.setdefault(path.parent.name, RunFolder(path.parent))
-        return list(found.values())
-
-    def _with_the_checkout(self) -> list[Store]:
-        """This store and, where it is another, the checkout's: what is published there serves every results folder."""
-        root = checkout()
-        return [self, Store(root / "results")] if root and root / "results" != self.root else [self]
+        """Every bundled network: of this results folder, then those of the checkout, which serve every folder."""
+        roots = [self.root, *([checkout() / "results"] if checkout() else [])]
+        folders = {}
+        for path in (path.parent for root in roots for path in sorted(root.glob("models/*/config.json"))):
+            folders.setdefault(path.name, RunFolder(path))
+        return list(folders.values())
 
     def runs(self) -> list[RunFolder]:
         """Every run that has a configuration, by name."""

@@ -34,13 +34,12 @@ def test_a_history_that_changed_after_the_end_is_refused(folder):
     folder.write_summary({"status": "finished"})
     file = folder.path / "history.csv"
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))  # as a checkout on Windows may
-    assert folder.columns("test_error") == [[12.5]]
+    assert list(folder.history.test_error) == [12.5]
     file.write_text(file.read_text().replace("12.5", "11.5"))
-    for read in (lambda: folder.history, lambda: folder.columns("test_error")):
-        with pytest.raises(UserError, match="not what the training wrote"):
-            read()
+    with pytest.raises(UserError, match="not what the training wrote"):
+        folder.history  # noqa: B018
     write_json(folder.path / "summary.json", {"status": "finished"})  # of an older version: it vouches for nothing
-    assert folder.columns("test_error") == [[11.5]]
+    assert list(folder.history.test_error) == [11.5]
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "\x00\xff", ""])
@@ -62,13 +61,11 @@ def test_a_run_without_its_network_says_what_to_do(folder):
         folder.load_network()
 
 
-def test_a_run_resumed_elsewhere_lists_both_places(folder):
-    folder.write_environment({"device": "a"})
-    folder.write_environment({"device": "a"})
-    assert folder.environment == {"device": "a"}
-    folder.write_environment({"device": "b"})
-    folder.write_environment({"device": "b"})
-    assert folder.environment == {"device": "a", "resumed_on": [{"device": "b"}]}
+def test_a_run_that_goes_on_elsewhere_lists_each_place_and_its_cores(folder):
+    two, one = {"device": "a", "cores": 2}, {"device": "a", "cores": 1}
+    for iteration, place in ((0, two), (10, two), (20, one), (30, one), (40, two)):
+        folder.write_environment(place, iteration)
+    assert folder.environment == {**two, "resumed_on": [{"iteration": 20, **one}, {"iteration": 40, **two}]}
 
 
 def test_clear_keeps_what_is_not_its_own(folder):

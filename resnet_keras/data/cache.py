@@ -22,7 +22,7 @@ import numpy as np
 
 from resnet_keras import paths
 from resnet_keras.data.dataset import Identity, Split
-from resnet_keras.locks import Lock
+from resnet_keras.files import locked
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +84,12 @@ def being_made(identity: Identity) -> Iterator[bool]:
     Gives whether another process held back this one, and so may have made the entry.
     """
     folder = _folder(identity)
-    lock = Lock(folder.with_name(f".{folder.name}.lock"), f"the cache of {identity.name}", say=log.warning)
-    with contextlib.ExitStack() as held:
+    lock = locked(folder.with_name(f".{folder.name}.lock"), f"the cache of {identity.name}", say=log.warning)
+    waited = False
+    with contextlib.ExitStack() as block:
         with contextlib.suppress(OSError):
-            held.enter_context(lock)
-        yield lock.waited
+            waited = block.enter_context(lock)
+        yield waited
 
 
 def entries() -> Iterator[Identity]:

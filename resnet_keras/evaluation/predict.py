@@ -19,7 +19,6 @@ from resnet_keras.errors import UserError, first_line
 from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.store import RunFolder, Store
-from resnet_keras.untrusted import refuse_bombs
 
 BATCH = 32  # images in memory at a time
 TOP = 3  # classes of each image, where the network has as many
@@ -139,7 +138,6 @@ def _from_file(name: str, path: Path):
     import keras
 
     try:
-        refuse_bombs(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it a complete .keras file?") from error

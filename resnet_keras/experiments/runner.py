@@ -10,7 +10,7 @@ from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
 from resnet_keras.experiments import measurements
 from resnet_keras.experiments.catalogue import Experiment, experiment
-from resnet_keras.locks import Held
+from resnet_keras.files import Held
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
 from resnet_keras.training.progress import duration

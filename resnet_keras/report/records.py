@@ -63,10 +63,11 @@ class Record:
         Raises:
             UserError: The history cannot be read.
         """
-        import numpy as np
-
         held_out = "validation_error" if self.config["recipe"].get("validation") else "test_error"
-        points = np.array(self.folder.columns("iteration", "train_error", held_out), float).reshape(-1, 3)
+        try:
+            points = self.folder.history[["iteration", "train_error", held_out]].to_numpy(float)
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{self.folder.name}/history.csv cannot be read: {error}") from None
         return {
             "train_error": points[:, :2][points[:, 1] == points[:, 1]],  # a blank is NaN, which equals nothing
             "test_error": points[:, ::2][points[:, 2] == points[:, 2]],

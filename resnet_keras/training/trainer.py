@@ -45,7 +45,7 @@ def train(
     devices: int | str = 1,
     progress=Progress,
 ):
-    """Train one run, or go on with it, or find it done. One process at a time: see `resnet_keras.locks`.
+    """Train one run, or go on with it, or find it done. One process at a time: see `resnet_keras.files.locked`.
 
     Args:
         run: What to train.
@@ -78,13 +78,13 @@ def train(
     if not force and _is_done(folder, label):
         return folder
     dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation, crop=run.recipe.crop)
-    with kept_of_first(folder) as kept, kept.lock(wait) as lock:
+    with kept_of_first(folder) as kept, kept.lock(wait):
         if not force and _is_done(kept, label):  # by the process that had it before
             return folder
         kept.tidy()
         if force:
             kept.clear()
-        trainer = Trainer(run, kept, dataset, label, later, check=lock.check, devices=devices, progress=progress)
+        trainer = Trainer(run, kept, dataset, label, later, devices=devices, progress=progress)
         trainer.train()
     return folder
 
@@ -101,11 +101,8 @@ def _is_done(folder, label: str) -> bool:
 class Trainer:
     """The loop over iterations of one run, and what it keeps: the trace of every iteration and the history rows."""
 
-    def __init__(
-        self, run: Run, folder, dataset, label: str, later=0.0, check=lambda: None, devices=1, progress=Progress
-    ):
-        """Build the network and its engine, and pick up the newest checkpoint; `check` is called before each write."""
-        self.check = check
+    def __init__(self, run: Run, folder, dataset, label: str, later=0.0, devices=1, progress=Progress):
+        """Build the network and its engine, and pick up the newest checkpoint."""
         self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
         self.held_out = "validation" if dataset.validation else "test"
         self.devices = devices
@@ -204,7 +201,7 @@ class Trainer:
         self.folder.begin({**self.run.config(self.dataset.identity), "classes": list(self.dataset.classes)})
         several = {"devices": self.devices} if self.devices > 1 else {}
         several |= {"processes": processes()} if processes() > 1 else {}
-        self.folder.write_environment({**device.environment(), **several})
+        self.folder.write_environment({**device.environment(), **several}, self.iteration)
         names = device.all_names()
         if self.devices < len(names) and device.accelerator():
             self.progress.note(
@@ -297,7 +294,6 @@ class Trainer:
             "elapsed_seconds": round(self._elapsed(), 1),
         }
         self.rows.append(row)
-        self.check()
         self.folder.write_history(self.rows)
         self.progress.row(row)
 
@@ -309,7 +305,6 @@ class Trainer:
         return self.clock["elapsed"] + time.perf_counter() - self.began
 
     def _save(self):
-        self.check()
         tensors = {**self.engine.state(), "trace": self.trace[: self.iteration]}
         clock = {**self.clock, "elapsed": self._elapsed()}
         save_checkpoint(
@@ -324,7 +319,6 @@ class Trainer:
         )
 
     def _finish(self, status: str):
-        self.check()
         if status == "diverged":
             first = int(np.flatnonzero(~np.isfinite(self.trace[: self.iteration, 1]))[0]) + 1
             self.progress.note(f"{self.run.network}: diverged, the loss is not a number at iteration {first}")

@@ -41,7 +41,7 @@ def test_trains_the_missing_ones(runs, tiny, tmp_path, capsys):
 
 
 def test_a_run_that_another_process_works_on_comes_last(runs, tiny, tmp_path, monkeypatch, capsys):
-    from resnet_keras.locks import Held
+    from resnet_keras.files import Held
     from resnet_keras.training import trainer
 
     order = []

@@ -4,7 +4,6 @@ import errno
 
 import pytest
 
-from resnet_keras.errors import UserError
 from resnet_keras.store import RunFolder
 from resnet_keras.training.checkpoint import _read as read_checkpoint
 from resnet_keras.training.checkpoint import checkpoints, load_checkpoint
@@ -106,11 +105,3 @@ def test_a_checkpoint_is_there_at_every_point(forks, tmp_path):
         tensors, state = load_checkpoint(after, warn=pytest.fail)
         assert state["iteration"] in (OLD, NEW)
         assert (tensors["trace"] == state["iteration"]).all()
-
-
-@pytest.mark.parametrize("name", ["summary.json", "environment.json", "config.json"])
-def test_a_file_of_a_gigabyte_is_refused_unread(tmp_path, name):
-    with open(tmp_path / name, "wb") as file:
-        file.truncate(2**30)  # no byte of it lies on the disk
-    with pytest.raises(UserError, match="larger than"):
-        RunFolder(tmp_path)._read(name)
