@@ -1,4 +1,4 @@
-"""Testing on 10,000 images: this package at several batch sizes beside stock Keras' `evaluate` and `predict`."""
+"""Testing on 10,000 images: this package beside stock Keras' `evaluate` and `predict`."""
 
 from __future__ import annotations
 
@@ -9,73 +9,39 @@ import numpy as np
 from benchmarks import records
 from benchmarks.contenders import make
 
-NETWORK, IMAGES, LIMIT = "resnet20", 10_000, 1.5
-BATCHES = (250, 500, 1000)  # of ours; stock Keras takes its default of 32, and the same as ours at its best
+NETWORK, IMAGES, AT_LEAST = "resnet20", 10_000, 1.5  # times the speed of `evaluate`
 
 
 def measure(options):
-    """Yield a row for each way, interleaved; `ours_faster` is that of the batch size that training uses."""
+    """Yield a row for each way; stock Keras in float32, as people have it, its images scaled on the way in."""
     environment = records.environment()
-    network, count, batches = ("resnet8", 200, (50, 100)) if options.smoke else (NETWORK, IMAGES, BATCHES)
+    network, count = ("resnet8", 200) if options.smoke else (NETWORK, IMAGES)
     images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(count, dtype=np.int32) % 10
-    ways = {**_ours(network, images, labels, batches), **_stock(network, images, labels)}
-    times = {name: [] for name in ways}
-    for number in range(min(3, options.rounds) + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if number:
-                times[name].append(time.perf_counter() - start)
-    found = {name: records.spread(values) for name, values in times.items()}
-    ours = found["resnet_keras"]["median"]
-    yield [
-        {
-            "network": network,
-            "contender": name,
-            "images": count,
-            "seconds": records.rounded(spread["median"], 3),
-            "lower_quartile": records.rounded(spread["low"], 3),
-            "upper_quartile": records.rounded(spread["high"], 3),
-            "ours_faster": records.rounded(spread["median"] / ours, 3),
-            "limit": LIMIT if name == "Keras evaluate" else "",
-            "rounds": len(times[name]),
-            **environment,
-        }
-        for name, spread in found.items()
-    ]
+    speeds = records.interleaved(ways(network, images, np.arange(count, dtype=np.int32) % 10), min(3, options.rounds))
+    columns = records.compared("images_per_second", speeds, {"Keras evaluate": AT_LEAST})
+    yield [{"network": network, "contender": name, **own, **environment} for name, own in columns.items()]
 
 
-def _ours(network: str, images, labels, batches) -> dict:
-    from resnet_keras.data import Split
-    from resnet_keras.training import device
-
-    split = Split(images, labels)
-    engine = make("ours", network, device.settings().precision, 128).engine
-
-    def at(batch_size: int):
-        def evaluate():
-            engine.batch_of_test = batch_size
-            return engine.evaluate(split)
-
-        return evaluate
-
-    own = {f"resnet_keras, batches of {size}": at(size) for size in batches}
-    return {"resnet_keras": at(engine.batch_of_test), **own}
-
-
-def _stock(network: str, images, labels) -> dict:
-    """Stock Keras in float32, as people have it; its pictures are scaled on the way in."""
+def ways(network: str, images, labels) -> dict:
+    """Functions that test on the images and return how many they took a second."""
     import keras
 
     from benchmarks.contenders.stock_keras import model
+    from resnet_keras.data import Split
+    from resnet_keras.training import device
 
-    inner = model(network)
+    engine, split = make("ours", network, device.settings().precision, 128).engine, Split(images, labels)
     inputs = keras.Input((32, 32, 3))
-    stock = keras.Model(inputs, inner(keras.layers.Rescaling(1 / 128, -1.0)(inputs)))
+    stock = keras.Model(inputs, model(network)(keras.layers.Rescaling(1 / 128, -1.0)(inputs)))
     stock.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+
+    def speed(function, *arguments, **options):
+        start = time.perf_counter()
+        function(*arguments, **options)
+        return len(images) / (time.perf_counter() - start)
+
     return {
-        "Keras evaluate": lambda: stock.evaluate(images, labels, verbose=0),
-        "Keras evaluate, batches of 500": lambda: stock.evaluate(images, labels, batch_size=500, verbose=0),
-        "Keras predict": lambda: stock.predict(images, verbose=0),
+        "resnet_keras": lambda: speed(engine.evaluate, split),
+        "Keras evaluate": lambda: speed(stock.evaluate, images, labels, verbose=0),
+        "Keras predict": lambda: speed(stock.predict, images, verbose=0),
     }

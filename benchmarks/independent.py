@@ -4,7 +4,6 @@ It shares no code with `resnet_keras` and needs torch, numpy and pillow only. Wh
 choices: the mean is subtracted before the image is padded; option A puts half of its zero channels on either side.
 
     python benchmarks/independent.py IMAGES --checkpoints FOLDER    # IMAGES/{train,test}/CLASS/*.jpg
-    python benchmarks/independent.py --compare                      # its curves beside those of results/runs
 """
 
 from __future__ import annotations
@@ -12,15 +11,14 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import re
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-RESULT, RUNS = HERE / "results" / "independent.csv", HERE.parent / "results" / "runs"
+RESULT = Path(__file__).parent / "results" / "independent.csv"
 COLUMNS = ("network", "seed", "iteration", "learning_rate", "train_error", "test_error", "device", "threads", "seconds")
-BATCH, RATE, DROPS, MOMENTUM, DECAY = 128, 0.1, (1000, 1500), 0.9, 1e-4  # the paper's schedule over 2,000 iterations
+BATCH, RATE, MOMENTUM, DECAY = 128, 0.1, 0.9, 1e-4
+ITERATIONS = 1000  # the first half of 2,000, before the rate drops
 WINDOW, TEST_EVERY, SAVE_EVERY = 50, 200, 100
 
 
@@ -88,11 +86,13 @@ def augmented(images, seed: int, iteration: int):
     return crops
 
 
-def train(depth: int, seed: int, iterations: int, examples, tests, checkpoint: Path):
+def train(depth: int, seed: int, examples, tests, checkpoint: Path):
     """Yield the rows of a run's history; a stopped run goes on from its checkpoint."""
     import torch
     from torch.nn.functional import cross_entropy
 
+    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    device = cpu[1] if cpu else "CPU"
     images, labels = examples
     mean = images.float().mean(0)
     torch.manual_seed(seed)
@@ -103,21 +103,20 @@ def train(depth: int, seed: int, iterations: int, examples, tests, checkpoint: P
         state = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(state["network"])
     start, wrong = time.perf_counter() - state["seconds"], 0
-    for iteration in range(state["iteration"], iterations):
+    for iteration in range(state["iteration"], ITERATIONS):
         places = batch_places(len(images), seed, iteration)
         logits = net.train()(augmented(images[places] - mean, seed, iteration))
         gradients = torch.autograd.grad(cross_entropy(logits, labels[places]), weights)
-        rate = RATE * 0.1 ** sum(iteration >= drop for drop in DROPS)
         with torch.no_grad():  # the decay is part of the gradient: of kernels, not of BN and biases
             for weight, gradient, velocity in zip(weights, gradients, state["velocities"], strict=True):
                 decay = DECAY * weight if weight.ndim > 1 else 0.0
-                weight += velocity.mul_(MOMENTUM).sub_(rate * (gradient + decay))
+                weight += velocity.mul_(MOMENTUM).sub_(RATE * (gradient + decay))
         wrong += int((logits.argmax(1) != labels[places]).sum())
         done = iteration + 1
         if done % WINDOW == 0:
             error = test_error(net, tests, mean) if done % TEST_EVERY == 0 else ""
-            where = (processor(), torch.get_num_threads(), round(time.perf_counter() - start))
-            row = (f"resnet{depth}", seed, done, rate, round(100 * wrong / (WINDOW * BATCH), 3), error, *where)
+            where = (device, torch.get_num_threads(), round(time.perf_counter() - start))
+            row = (f"resnet{depth}", seed, done, RATE, round(100 * wrong / (WINDOW * BATCH), 3), error, *where)
             yield dict(zip(COLUMNS, row, strict=True))
             wrong = 0
         if done % SAVE_EVERY == 0:
@@ -137,21 +136,10 @@ def test_error(net, tests, mean) -> float:
     return round(100 * wrong / len(tests[1]), 2)
 
 
-def processor() -> str:
-    """The processor's name, where Linux gives it."""
-    info = Path("/proc/cpuinfo")
-    match = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
-    return match[1] if match else "CPU"
-
-
-def read_rows() -> list[dict]:
-    """The committed rows."""
-    return list(csv.DictReader(RESULT.open())) if RESULT.exists() else []
-
-
 def write_rows(rows: list[dict]) -> None:
     """Merge rows into the CSV; of each network, seed and iteration the newest row stays."""
-    merged = {(row["network"], int(row["seed"]), int(row["iteration"])): row for row in [*read_rows(), *rows]}
+    before = list(csv.DictReader(RESULT.open())) if RESULT.exists() else []
+    merged = {(row["network"], int(row["seed"]), int(row["iteration"])): row for row in [*before, *rows]}
     with RESULT.with_suffix(".new").open("w", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
@@ -159,46 +147,19 @@ def write_rows(rows: list[dict]) -> None:
     RESULT.with_suffix(".new").replace(RESULT)
 
 
-def compare(column: str) -> str:
-    """Lines of an error (percent) at every 200 iterations: the independent seeds, then ours of the same recipe."""
-    curves: dict[tuple, dict] = {}
-    for row in read_rows():
-        curves.setdefault((row["network"], "independent, float32", row["seed"]), {})[int(row["iteration"])] = row
-    for path in sorted(RUNS.glob("cifar10_jpeg-resnet*/config.json")):
-        config = json.loads(path.read_text())
-        recipe = config["recipe"]
-        same = config["shortcut"] == "A" and recipe.get("batch_norm", True) and tuple(recipe["drops"]) == DROPS
-        if same and config["network"] in ("resnet20", "resnet56"):
-            rows = {int(row["iteration"]): row for row in csv.DictReader((path.parent / "history.csv").open())}
-            curves[config["network"], f"ours, {recipe['precision']}", str(config["seed"])] = rows
-    lines = [f"{column:32}" + "".join(f"{iteration:8}" for iteration in range(200, 1001, 200))]
-    for (name, kind, seed), rows in sorted(curves.items()):
-        cells = (rows.get(iteration, {}).get(column) or "" for iteration in range(200, 1001, 200))
-        lines.append(f"{name}, {kind}, seed {seed}".ljust(32) + "".join(f"{cell[:5]:>8}" for cell in cells))
-    return "\n".join(lines)
-
-
 def main() -> None:
-    """Train what is missing, seed by seed, and merge it into `results/independent.csv`; or compare."""
+    """Train what is missing, seed by seed, and merge it into `results/independent.csv`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", nargs="?", type=Path, help="folder with train/CLASS/*.jpg and test/CLASS/*.jpg")
+    parser.add_argument("images", type=Path, help="folder with train/CLASS/*.jpg and test/CLASS/*.jpg")
     parser.add_argument("--checkpoints", type=Path, default=Path("."), help="folder of the checkpoints")
-    parser.add_argument("--depths", type=int, nargs="+", default=[20, 56])
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
-    parser.add_argument("--iterations", type=int, default=1000, help="of the 2,000 that the schedule has")
-    parser.add_argument("--compare", action="store_true", help="print the curves beside those of results/runs")
+    parser.add_argument("--seeds", type=int, default=3, help="how many of each network")
     options = parser.parse_args()
-    if options.compare or options.images is None:
-        print(compare("train_error"), compare("test_error"), sep="\n\n")
-        return
     options.checkpoints.mkdir(parents=True, exist_ok=True)
-    examples, tests = (read_images(options.images / part) for part in ("train", "test"))
-    for seed in range(options.seeds):
-        for depth in options.depths:
-            checkpoint = options.checkpoints / f"resnet{depth}-s{seed}.pt"
-            for row in train(depth, seed, options.iterations, examples, tests, checkpoint):
-                write_rows([row])
-                print(*row.values(), flush=True)
+    data = [read_images(options.images / part) for part in ("train", "test")]
+    for seed, depth in itertools.product(range(options.seeds), (20, 56)):
+        for row in train(depth, seed, *data, options.checkpoints / f"resnet{depth}-s{seed}.pt"):
+            write_rows([row])
+            print(*row.values(), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,128 +1,106 @@
-"""Whole training steps of this package, of stock Keras, of bare TensorFlow and of PyTorch, in images a second.
-
-The contenders take turns (A B C A B C): the speed of a shared machine changes from minute to minute, and a turn of one
-lies between the turns of the others. After a warm-up round come the rounds that count; medians are compared.
-"""
+"""Whole training steps of this package, of stock Keras, of bare TensorFlow and of PyTorch, in images a second."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import importlib.util
-import shutil
-import subprocess
+import functools
 
 from benchmarks import records
-from benchmarks.contenders import CONTENDERS, OURS, Contender
-from benchmarks.workers import Skipped, Worker
+from benchmarks.contenders import OURS, Contender, contenders
+from benchmarks.worker import Skipped, Worker
 
-# Network -> its contenders; the deepest one, whose first steps take a minute, meets the best of each kind.
-NETWORKS = {"resnet20": CONTENDERS, "resnet56": CONTENDERS, "resnet110": tuple(c for c in CONTENDERS if c.best)}
-SMOKE = {"resnet8": tuple(c for c in CONTENDERS if c.best)}
+NETWORKS = ["resnet20", "resnet56", "resnet110"]
+ONEDNN_BY_ITSELF = ("AVX-512 with bfloat16", "AMX")  # classes of CPU where TensorFlow uses it unless told not to
+# This package's speed over a contender's has to be: class of CPU, "gpu" or "any" -> at least.
+TARGETS = {
+    "Keras fit, float32": {"any": 2.5},
+    "tf.function, bfloat16": {"any": 0.95},
+    "PyTorch, float32": {"AVX2": 1.05},
+    "PyTorch compiled, float32": {"AVX2": 1.05},
+    "PyTorch compiled, bfloat16": {"AVX-512 with bfloat16": 1.05, "AMX": 1.0, "gpu": 1.5},
+}
+PYTHON_PERCENT = 5.0  # of a step on a GPU, at most
 
 
 def measure(options):
-    """Yield the rows of one network after the other.
-
-    Args:
-        options: `networks` (name -> contenders), `rounds`, `turn` (seconds of a turn), `batch_size` and `torch_python`
-            (an interpreter that has PyTorch, or None).
-    """
-    environment = records.environment()
-    for network, contenders in options.networks.items():
+    """Yield the rows of one network after the other; `options` are those of the command line."""
+    for network in options.networks:
+        environment = records.environment()
         with contextlib.ExitStack() as stack:
-            workers, rows = start(stack, network, contenders, options)
-            times = take_turns(workers, options.rounds, options.turn)
-            yield [{**row, **environment} for row in rows_of(network, workers, times, options) + rows]
+            workers, skipped = start(stack, network, options)
+            rows = rows_of(network, workers, take_turns(workers, options), environment["class"])
+        yield [{**row, "batch_size": options.batch_size, **environment} for row in rows + skipped]
 
 
-def start(stack, network, contenders, options) -> tuple[list[Worker], list[dict]]:
+def start(stack, network: str, options) -> tuple[list[Worker], list[dict]]:
     """The workers that run, and rows that say why the others do not; a core starts one at a time."""
     from resnet_keras.training import device
 
+    kind, precision = device.kind(), device.settings().precision
+
+    def begin(contender: Contender) -> Worker:
+        reason = left_out(contender, kind)
+        if reason:
+            raise Skipped(reason)
+        return Worker(contender, network, options.batch_size, options.torch_python)
+
+    selected = contenders(precision)
+    if network in ("resnet8", "resnet110"):  # starting takes a minute: the fastest of each kind, and Keras as is usual
+        selected = [c for c in selected if c.precision == ("float32" if c.name == "Keras fit" else precision)]
+        selected = [c for c in selected if c.name not in ("Keras fit, oneDNN", "PyTorch")]
     workers, rows = [], []
     with concurrent.futures.ThreadPoolExecutor(device.cores()) as pool:
-        starting = [pool.submit(_start, network, contender, options) for contender in contenders]
-        for contender, begun in zip(contenders, starting, strict=True):
+        for contender, worker in [(contender, pool.submit(begin, contender)) for contender in selected]:
             try:
-                workers.append(begun.result())
-                stack.callback(workers[-1].stop)
-                print(f"{network}: {contender.title} is ready", flush=True)
+                workers.append(stack.enter_context(contextlib.closing(worker.result())))
             except Skipped as reason:
-                print(f"{network}: without {contender.title}: {reason}", flush=True)
-                rows.append({**_names(network, contender), "note": f"skipped: {reason}"})
+                names = {"network": network, "contender": contender.name, "precision": contender.precision}
+                rows.append({**names, "note": f"left out: {reason}"})
     return workers, rows
 
 
-def _start(network: str, contender: Contender, options) -> Worker:
-    _check(contender, options.torch_python)
-    return Worker(contender, network, options.batch_size, options.torch_python)
+def left_out(contender: Contender, kind: str) -> str:
+    """Why a contender is not worth a process on this kind of device; empty where it is."""
+    from resnet_keras.training.device import NO_BFLOAT16
+
+    if contender.precision == "bfloat16" and kind in NO_BFLOAT16:
+        return "no bfloat16 arithmetic in this CPU, where a step takes seconds"
+    if contender.name == "Keras fit, oneDNN" and kind in ONEDNN_BY_ITSELF:
+        return "as Keras fit, since TensorFlow uses oneDNN by itself on this class of CPU"
+    return ""
 
 
-def _check(contender: Contender, torch_python: str | None) -> None:
-    """Refuse what cannot run, before a process is started for it.
+def take_turns(workers: list[Worker], options) -> dict[str, list[float]]:
+    """Images a second of each in each round that counts; a turn has as many whole steps as fit, one at least."""
 
-    Raises:
-        Skipped: PyTorch is not installed, or what its compiler needs.
+    def speed(worker: Worker, steps: int) -> float:
+        return options.batch_size * steps / worker.call("take", steps)
+
+    ways = {}
+    for worker in workers:
+        steps = 1
+        for _ in range(3):  # the first turns warm up, and one step says little where many go in a call
+            steps = max(1, round(options.turn * speed(worker, steps) / options.batch_size))
+        ways[worker.contender.title] = functools.partial(speed, worker, steps)
+    return records.interleaved(ways, options.rounds)
+
+
+def rows_of(network: str, workers: list[Worker], speeds: dict[str, list[float]], kind: str) -> list[dict]:
+    """A row per contender, with ratios of medians.
+
+    `ours_faster`: this package in the precision of the first row, the device's best, over the contender;
+    `same_precision`: this package in the contender's precision over the contender.
     """
-    if contender.interpreter != "torch":
-        return
-    if torch_python is None and importlib.util.find_spec("torch") is None:
-        raise Skipped("PyTorch is not installed: name a Python that has it with --torch-python")
-    if torch_python and subprocess.run([torch_python, "-c", "import torch"], capture_output=True).returncode:
-        raise Skipped("the Python of --torch-python cannot import torch")
-    if contender.options["compiled"] and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        raise Skipped("torch.compile needs a C++ compiler")
-
-
-def take_turns(workers: list[Worker], rounds: int, turn: float) -> list[list[float]]:
-    """Seconds a step of each worker in each round that counts; a turn has as many whole steps as fit, one at least."""
-    steps = [1] * len(workers)
-    for index, worker in enumerate(workers):
-        steps[index] = _steps_that_fit(worker, turn)
-    times = [[] for _ in workers]
-    for number in range(rounds):
-        for index, worker in enumerate(workers):
-            times[index].append(worker.take(steps[index]) / steps[index])
-        done = ", ".join(f"{w.contender.title} {t[-1] * 1000:.0f}" for w, t in zip(workers, times, strict=True))
-        print(f"round {number + 1} of {rounds}, ms a step: {done}", flush=True)
-    return times
-
-
-def _steps_that_fit(worker: Worker, turn: float) -> int:
-    """Steps in this many seconds, found while warming up: one step says little where many go in a call."""
-    steps = 1
-    for _ in range(4):
-        fit = max(1, round(turn * steps / worker.take(steps)))
-        if 2 * steps > fit:
-            return fit
-        steps = fit
-    return steps
-
-
-def _names(network: str, contender: Contender) -> dict:
-    return {"network": network, "contender": contender.name, "precision": contender.precision}
-
-
-def rows_of(network, workers, times, options) -> list[dict]:
-    """A row per contender; `ours_faster` is the ratio of medians, this package in the first row's precision above."""
-    speeds = [[options.batch_size / seconds for seconds in own] for own in times]
-    medians = {w.contender.title: records.spread(own)["median"] for w, own in zip(workers, speeds, strict=True)}
-    ours = next((median for title, median in medians.items() if title.startswith(OURS)), None)
-    rows = []
-    for worker, own in zip(workers, speeds, strict=True):
-        found = records.spread(own)
-        rows.append(
-            {
-                **_names(network, worker.contender),
-                "images_per_second": records.rounded(found["median"]),
-                "lower_quartile": records.rounded(found["low"]),
-                "upper_quartile": records.rounded(found["high"]),
-                "ours_faster": records.rounded(ours / found["median"], 3) if ours else "",
-                "batch_size": options.batch_size,
-                "rounds": options.rounds,
-                "versions": records.listed(worker.started["versions"]),
-                "note": "",
-            }
-        )
+    limits = {title: limit.get(kind, limit.get("any")) for title, limit in TARGETS.items()}
+    columns, rows = records.compared("images_per_second", speeds, limits), []
+    for worker in workers:
+        name, precision = worker.contender.name, worker.contender.precision
+        row = {"network": network, "contender": name, "precision": precision, **columns[worker.contender.title]}
+        ours = columns.get(f"{OURS}, {precision}")
+        row["same_precision"] = records.rounded(ours["images_per_second"] / row["images_per_second"]) if ours else ""
+        if kind == "gpu" and name == OURS:
+            percent = records.rounded(100 * worker.call("python_share", 5))
+            row |= {"python_percent": percent, "target": records.judged(percent, at_most=PYTHON_PERCENT)}
+        rows.append({**row, "versions": worker.started["versions"]})
     return rows

@@ -1,46 +1,31 @@
 """Ways to train the same network: this package, and our own plain implementations of how others do it.
 
-A contender takes whole training steps, data pipeline (shuffle, pad, crop, flip) and metrics included. Each lives in a
-process of its own (`benchmarks/worker.py`), so that no library's threads or memory get in another's way. Its module is
-loaded in that process alone, and holds the class `Steps`:
+A contender takes training steps, data pipeline (shuffle, pad, crop, flip) and metrics included. It has a process of its
+own (`benchmarks/worker.py`), so that no library's threads or memory get in another's way. Its module has a class:
 
     Steps(network, precision, batch_size, **options)     builds the network
     Steps.take(count)                                    seconds that `count` steps take; the first call compiles
-    Steps.versions()                                     versions of what it is made with
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
+from typing import NamedTuple
 
 EXAMPLES, CLASSES = 5000, 10
-
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # glibc gives large blocks back to the system and takes them anew, page by page; PyTorch has no memory pool on a CPU.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Contender:
-    """One way to train.
-
-    Attributes:
-        name: What tables call it.
-        precision: "float32" or "bfloat16".
-        module: Module of this package.
-        options: Further arguments of its class.
-        environment: Environment variables with which it is at its best.
-        interpreter: "torch" for the Python that has PyTorch, else that of the benchmark.
-        best: Whether it is also measured where each measurement takes long.
-    """
+class Contender(NamedTuple):
+    """One way to train: environment variables of its process, None for one that must be unset; options of its class."""
 
     name: str
     precision: str
     module: str
-    options: dict = dataclasses.field(default_factory=dict)
-    environment: dict = dataclasses.field(default_factory=dict)
-    interpreter: str = ""
-    best: bool = False
+    environment: dict
+    options: dict
 
     @property
     def title(self) -> str:
@@ -48,23 +33,21 @@ class Contender:
         return f"{self.name}, {self.precision}"
 
 
-def _torch(name: str, precision: str, compiled: bool) -> Contender:
-    best = compiled and precision == "bfloat16"
-    return Contender(name, precision, "pytorch", {"compiled": compiled}, KEEP_MEMORY, "torch", best)
-
-
 OURS = "resnet_keras"
-CONTENDERS = (
-    Contender(OURS, "bfloat16", "ours", best=True),
-    Contender(OURS, "float32", "ours"),
-    Contender("Keras fit", "float32", "stock_keras", best=True),
-    Contender("Keras fit", "bfloat16", "stock_keras"),
-    Contender("tf.function", "bfloat16", "bare_tensorflow", best=True),
-    _torch("PyTorch", "float32", compiled=False),
-    _torch("PyTorch", "bfloat16", compiled=False),
-    _torch("PyTorch compiled", "float32", compiled=True),
-    _torch("PyTorch compiled", "bfloat16", compiled=True),
+KINDS = (
+    (OURS, "ours", {}, {}),
+    ("Keras fit", "stock_keras", {ONEDNN: None}, {}),
+    ("Keras fit, oneDNN", "stock_keras", {ONEDNN: "1"}, {}),
+    ("tf.function", "bare_tensorflow", {ONEDNN: "1"}, {}),
+    ("PyTorch", "pytorch", KEEP_MEMORY, {"compiled": False}),
+    ("PyTorch compiled", "pytorch", KEEP_MEMORY, {"compiled": True}),
 )
+
+
+def contenders(best: str) -> list[Contender]:
+    """Every kind in both precisions, `best` first."""
+    precisions = sorted(("float32", "bfloat16"), key=lambda precision: precision != best)
+    return [Contender(name, precision, *rest) for name, *rest in KINDS for precision in precisions]
 
 
 def make(module: str, *arguments, **options):
@@ -72,8 +55,8 @@ def make(module: str, *arguments, **options):
     return importlib.import_module(f"benchmarks.contenders.{module}").Steps(*arguments, **options)
 
 
-def pictures():
-    """Random pictures uint8 [n, 32, 32, 3] and labels int32 [n]: what they show does not change a step's speed."""
+def noise():
+    """Random images uint8 [n, 32, 32, 3] and labels int32 [n]: what they show does not change a step's speed."""
     import numpy as np
 
     draw = np.random.default_rng(0)
