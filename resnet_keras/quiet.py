@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
+import importlib.util
+import json
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from resnet_keras.errors import UserError
 
+BACKENDS = ("tensorflow", "jax")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow's own variable: what the user sets it to stands
 # Class of CPU by the feature that makes it one, the fastest first. Beside them: "Arm" and "other".
 CLASSES = {
@@ -27,22 +29,44 @@ ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
 onednn_switched_on = False  # whether `load_keras` has done so in this process
 
 
+def backend() -> str:
+    """The backend that Keras uses, or will use when it is imported: $KERAS_BACKEND, else that of its keras.json.
+
+    Raises:
+        UserError: It is none that this package trains on, or is not installed.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"].config.backend()
+    name, home = os.environ.get("KERAS_BACKEND"), os.environ.get("KERAS_HOME") or "~/.keras"
+    where = "KERAS_BACKEND"
+    if not name:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            where = Path(home).expanduser() / "keras.json"
+            name = json.loads(where.read_text(encoding="utf-8")).get("backend")
+    name = name or "tensorflow"
+    if name not in BACKENDS:
+        raise UserError(
+            f"{where} asks for {name!r}: this package trains on tensorflow or jax; set KERAS_BACKEND to one."
+        )
+    if importlib.util.find_spec(name) is None:
+        others = [f", or set KERAS_BACKEND={other}" for other in BACKENDS if importlib.util.find_spec(other)]
+        raise UserError(f"{name}, the backend of Keras, is not installed: pip install {name}{''.join(others)}.")
+    return name
+
+
 def load_keras() -> None:
     """Import Keras and its backend; what they print on the way is shown only if the import fails.
 
     Raises:
-        UserError: $KERAS_BACKEND names no backend of Keras.
+        UserError: See `backend`.
     """
     if "keras" in sys.modules:
         return
+    name = backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with held_back(), onednn_where_it_helps():
-        try:
-            importlib.import_module("keras")
-        except ValueError as error:  # what Keras raises for a backend that it does not know
-            given = os.environ.get("KERAS_BACKEND")
-            raise UserError(f"Keras does not start with KERAS_BACKEND={given!r}: use tensorflow or jax.") from error
-        if sys.modules["keras"].config.backend() == "tensorflow":
+        importlib.import_module("keras")
+        if name == "tensorflow":
             # The chatter comes with the first touch of the devices, not with the import alone.
             importlib.import_module("tensorflow").config.list_physical_devices()
 
@@ -54,7 +78,7 @@ def onednn_where_it_helps():
     TensorFlow reads the variable once. It goes afterwards, so that a process started from here decides for itself.
     """
     global onednn_switched_on
-    if ONEDNN in os.environ or "tensorflow" in sys.modules or cpu_class() not in ONEDNN_HELPS:
+    if "tensorflow" in sys.modules or not wants_onednn():
         yield
         return
     os.environ[ONEDNN], onednn_switched_on = "1", True
@@ -64,9 +88,18 @@ def onednn_where_it_helps():
         os.environ.pop(ONEDNN, None)
 
 
+def wants_onednn() -> bool:
+    """Whether `load_keras` switches oneDNN on: where it is faster, unless the user has decided."""
+    return ONEDNN not in os.environ and cpu_class() in ONEDNN_HELPS
+
+
 def onednn() -> str:
-    """Whether TensorFlow uses oneDNN in this process: "on", "off" or, where it decides for itself, "default"."""
-    value = "1" if onednn_switched_on else os.environ.get(ONEDNN, "")
+    """Whether TensorFlow uses oneDNN in this process, or will when it is imported.
+
+    "on", "off" or, where TensorFlow decides for itself, "default".
+    """
+    on = onednn_switched_on or ("tensorflow" not in sys.modules and wants_onednn())
+    value = "1" if on else os.environ.get(ONEDNN, "")
     return {"1": "on", "true": "on", "0": "off", "false": "off"}.get(value.lower(), "default")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os
 import re
 import shutil
 import sys
@@ -10,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import rich.box
-from cyclopts.help import DefaultFormatter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +21,7 @@ from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.report.text import plain
 from resnet_keras.store import Store
+from resnet_keras.training.device import has_driver
 from resnet_keras.training.recipe import PRESETS
 
 SMALL_DISK = 5  # GB; CIFAR-10 takes 0.3 as it is downloaded and 0.2 decoded, the networks of all experiments less
@@ -33,12 +34,31 @@ def show(*renderables, style: str | None = None) -> None:
         console.print(renderable, style=style)
 
 
+def show_error(message: str) -> None:
+    """Print one line to standard error; names in it may be anybody's."""
+    print(f"resnet-keras: {plain(message)}", file=sys.stderr, flush=True)
+
+
+def prepare_streams() -> None:
+    """Have standard output and error replace what they cannot encode, and swallow what a closed one is given."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as `>&-` does
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="replace")
+
+
 def show_next(*commands: str) -> None:
     """Say what to do next, where people read."""
     if sys.stdout.isatty():
         show(
             *(f"{'Next:' if not number else '     '} {command}" for number, command in enumerate(commands)), style="dim"
         )
+
+
+def path(place: Path) -> str:
+    """A path for people: relative to the working directory, where it lies below."""
+    place, here = Path(place).resolve(), Path.cwd()
+    return str(place.relative_to(here)) if place.is_relative_to(here) else str(place)
 
 
 def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
@@ -57,28 +77,6 @@ def pairs(rows: Iterable[tuple[str, str]], style: str = "bold") -> Table:
     for row in rows:
         grid.add_row(*row)
     return grid
-
-
-class Sections(DefaultFormatter):
-    """Help as titled sections without frames, so that it fits 24 lines of 80 columns."""
-
-    def __call__(self, console, options, panel):
-        """Print one section: a line or more for each command or option."""
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(style="cyan", no_wrap=True, min_width=9 if panel.format == "command" else 23)
-        grid.add_column()
-        for entry in panel.entries:
-            names = [*entry.positive_names, *entry.positive_shorts]
-            if entry.negative_names and entry.default is None:  # left out, it is neither
-                names = [name.replace("--", "--[no-]", 1) for name in names]
-            notes = [f"{', '.join(entry.choices)}" if entry.choices else ""]
-            notes += [f"default: {entry.default}" if entry.default not in (None, "False") else ""]
-            notes = "; ".join(filter(None, notes))
-            if notes and entry.description:
-                entry.description.append(Text(f"[{notes}]", "dim"))
-            grid.add_row(f"  {getattr(entry, 'positional_label', None) or ' '.join(names)}", entry.description)
-        if panel.entries:
-            console.print(Text(panel.title, "bold"), grid, sep="\n")
 
 
 def overview(store: Store) -> Table:
@@ -107,26 +105,29 @@ def status(folder) -> str:
         return "cannot be read"
 
 
-def runs_tables(runs, names: bool = False) -> list[Table]:
-    """Tables of `report.runs.frame`: one a scale, data set and precision, a row for runs that differ in the seed."""
-    tables = []
+def runs_tables(runs, names: bool = False) -> list:
+    """Tables of `report.runs.frame`: one a scale, data set and precision, a row for runs that differ in the seed.
+
+    With `names`, a row for every run, by its name.
+    """
+    numbers = ["train %", "test %"] if names else ["seeds", "train %", "test %"]
+    cell = ["run"] if names else ["kind", "depth", "shortcut", "recipe", "status"]
     place = {name: number for number, name in enumerate(PRESETS)}
-    runs = runs.assign(place=runs["scale"].map(place).fillna(len(place)))
-    for (_, scale, length, data, precision), group in runs.groupby(
-        ["place", "scale", "iterations", "data_title", "precision"]
-    ):
-        title = f"\n{scale} scale, {length:,} iterations, {data}, {precision}"
-        numbers = ("seeds", "train %", "test %")
-        rows = table("network", *numbers, "device", "weights", right=numbers, title=title)
-        for (*_, state), cell in group.groupby(["kind", "depth", "shortcut", "recipe", "status"], sort=False):
-            errors = [spread(cell[column]) for column in ("train_error", "test_error")]
-            if state != "finished":
-                errors = ["", state]
-            device = ", ".join(sorted({short_device(name) for name in cell["device"]}))
-            weights = {0: "no", 1: "yes"}.get(cell["weights"].mean(), "some")
-            rows.add_row(network_title(cell.iloc[0]), str(len(cell)), *errors, device, weights)
+    setting = [runs["scale"].map(place).fillna(len(place)), "scale", "iterations", "data_title", "precision"]
+    tables = []
+    for (_, scale, iterations, data, precision), group in runs.groupby(setting):
+        title = f"\n{scale} scale, {iterations:,} iterations, {data}, {precision}"
+        rows = table("run" if names else "network", *numbers, "device", "weights", right=numbers, title=title)
+        for _, equal in group.groupby(cell, sort=False):
+            run = equal.iloc[0]
+            errors = [spread(equal["train_error"]), spread(equal["test_error"])]
+            errors = errors if run["status"] == "finished" else ["", run["status"]]
+            devices = ", ".join(sorted({short_device(name) for name in equal["device"]}))
+            weights = {0: "no", 1: "yes"}.get(equal["weights"].mean(), "some")
+            first = [run["run"]] if names else [network_title(run), str(len(equal))]
+            rows.add_row(*first, *errors, devices, weights)
         tables.append(rows)
-    return tables
+    return tables or ["No such runs here."]
 
 
 def network_title(run) -> str:
@@ -145,21 +146,14 @@ def short_device(name: str) -> str:
     return " ".join(re.sub(r"\(\w+\)|\b(Intel|AMD|NVIDIA|Processor)\b", "", name).split())
 
 
-def names_table(runs) -> Table:
-    """The name of each run, its errors or status, and whether its weights are here."""
-    rows = table("run", "train %", "test %", "weights", right=("train %", "test %"))
-    for run in runs.itertuples():
-        errors = [f"{run.train_error:.2f}", f"{run.test_error:.2f}"] if run.status == "finished" else ["", run.status]
-        rows.add_row(run.run, *errors, "yes" if run.weights else "no")
-    return rows
-
-
 def findings(facts: dict[str, str], store: Store) -> Table:
     """What the doctor says, each line with a mark: ✓, or ! for what limits this machine."""
     free = shutil.disk_usage(existing(store.root)).free / 1e9
     rows = [(True, *fact) for fact in facts.items()]
     if "(CPU)" in facts["device"]:
-        rows.insert(2, (False, "GPU", "none: smoke scale takes minutes, short scale hours, the paper's days"))
+        unseen = has_driver() and sys.platform == "linux"
+        why = "not seen by the backend: pip install 'tensorflow[and-cuda]', or 'jax[cuda12]'" if unseen else "none"
+        rows.insert(2, (False, "GPU", f"{why}; on a CPU smoke scale takes minutes, short hours, paper days"))
     rows += [
         (free > SMALL_DISK, "disk", f"{free:,.0f} GB free where the results are"),
         (True, "runs", f"{len(store.runs())} here; bundled networks: {len(store.models())}"),
@@ -177,3 +171,33 @@ def existing(path: Path) -> Path:
     """The path or the nearest folder above it that exists."""
     path = path.absolute()
     return next((place for place in (path, *path.parents) if place.exists()), path)
+
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def curves(histories, width: int = 40) -> Table:
+    """The training error of each run over its iterations as a line of bars, full at 100 %; of `runs.histories`."""
+    rows = table("training error over time", "", "at the end", right=("at the end",))
+    for _, history in histories.groupby("run", sort=False):
+        errors = history["train_error"].tolist()
+        chosen = [errors[len(errors) * place // width] for place in range(width)] if len(errors) > width else errors
+        bars = "".join(BARS[min(7, int(error * 8 / 100))] for error in chosen)
+        title = network_title(history.iloc[0]) + f" seed {history['seed'].iloc[0]}" * bool(history["seed"].iloc[0])
+        rows.add_row(title, bars, f"{errors[-1]:.1f} %")
+    return rows
+
+
+def show_results(store: Store, name: str, scale: str, data_title: str, names: list[str]) -> None:
+    """Show these runs' curves, their experiment's table and finding, where its files are, and what to do next."""
+    from resnet_keras import report
+    from resnet_keras.report import runs
+
+    frame = runs.frame(store)
+    show("", curves(runs.histories(store, frame[frame["run"].isin(names)])), "")
+    print(report.text_table(store, name, scale, data_title))
+    show("", f"Table:  {path(store.root / 'tables' / f'{name}.md')}")
+    for figure in report.figure_files(store, name, scale, data_title):
+        show(f"Figure: {path(figure)}")
+    longer = [other for other in EXPERIMENTS[name].networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]
+    show_next("make lab (the notebooks)", *(f"resnet-keras run {name} --scale {other}" for other in longer[:1]))

@@ -26,7 +26,13 @@ ALLOWED = {
     "experiments": TRAINING | {"evaluation", "experiments"},
     "report": BASE | {"store", "training.recipe", "training.run", "experiments.catalogue"},
 }
-ABOVE_ALL = {"__init__", "__main__", "cli", "screens"}  # these may import every part, and no part may import them
+ABOVE_ALL = {
+    "__init__",
+    "__main__",
+    "cli",
+    "options",
+    "screens",
+}  # these may import every part, and no part may import them
 
 HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "torch", "ray"}
 PLOTTING = {"pandas", "matplotlib", "seaborn", "scipy"}

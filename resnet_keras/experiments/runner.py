@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import shlex
 
@@ -54,10 +55,10 @@ def run(
         Interrupted: Ctrl-C or SIGTERM came; what was under way has been saved.
         SomeFailed: On a cluster, after the others are done.
     """
-    store, chosen = store or Store(), experiment(name)
+    store, chosen, part = store or Store(), experiment(name), share(only)
     runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
-    runs = share(runs, only)
-    print(f"{chosen.title} ({chosen.place})\nScale {scale}, {identity.title}, {seeds} seed{'s' * (seeds > 1)}.")
+    print(introduction(chosen, runs, identity), flush=True)
+    runs = runs[part]
     if not train:
         print(missing(chosen, runs, identity, store))
     elif cluster is not None:
@@ -71,18 +72,27 @@ def run(
     return runs, identity
 
 
-def share(runs: list[Run], only: str | None) -> list[Run]:
-    """Pick the K-th of N shares of some runs, every N-th of them, which may be none; all for None.
+def share(only: str | None) -> slice:
+    """The place in a list of the K-th of N shares of it, every N-th of all, which may be none; all of it for None.
 
     Raises:
         UserError: `only` is no K/N with K from 1 to N.
     """
-    if only is None:
-        return runs
-    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", only, re.ASCII)
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", "1/1" if only is None else only, re.ASCII)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"only={only!r}: give K/N, the K-th of N shares of the runs, such as 1/4.")
-    return runs[int(match[1]) - 1 :: int(match[2])]
+    return slice(int(match[1]) - 1, None, int(match[2]))
+
+
+def introduction(chosen: Experiment, runs: list[Run], identity: Identity) -> str:
+    """Say what an experiment is about and which runs it takes, in two sentences."""
+    titles = list(dict.fromkeys(dataclasses.replace(run, seed=0).title for run in runs))
+    seeds = len({run.seed for run in runs})
+    lengths = f"{runs[0].recipe.iterations:,} iterations" + (f", {seeds} seeds" if seeds > 1 else "")
+    return (
+        f"{chosen.title} ({chosen.place}).\nThe claim: {chosen.claim}\n"
+        f"To see it, {', '.join(titles[:-1])} and {titles[-1]} train on {identity.title}, each for {lengths}."
+    )
 
 
 def missing(chosen: Experiment, runs: list[Run], identity: Identity, store: Store) -> str:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from resnet_keras import quiet
-from resnet_keras.errors import UserError
+from resnet_keras.errors import UserError, first_line
 from resnet_keras.paths import checkout
 
 
@@ -36,6 +36,7 @@ class Settings:
 
 
 CPU, GPU = "CPU", "gpu"
+DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/dev/accel0")  # Linux: NVIDIA, WSL, AMD, TPU
 XLA_SWITCH = "RESNET_KERAS_XLA"  # environment variable: on or off instead of what the table says
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 NO_BFLOAT16 = ("AVX-512 without bfloat16", "AVX2")  # CPUs on which TensorFlow computes bfloat16 very slowly
@@ -74,9 +75,7 @@ def settings() -> Settings:
     Raises:
         UserError: `RESNET_KERAS_XLA` is neither on nor off, or off on JAX, which has nothing else.
     """
-    import keras
-
-    backend, switch = keras.config.backend(), os.environ.get(XLA_SWITCH, "")
+    backend, switch = quiet.backend(), os.environ.get(XLA_SWITCH, "")
     if switch not in ("", "on", "off"):
         raise UserError(f"{XLA_SWITCH}={switch!r}: set it to on or off.")
     if switch == "off" and backend == "jax":
@@ -86,16 +85,13 @@ def settings() -> Settings:
         "tensorflow": Settings(precision, 10, False, on_tensorflow),
         "jax": Settings("float32", 1, True, on_jax),
     }
-    table = GPUS if kind() == GPU else cpu
-    row = table.get(backend) or Settings("float32", 1, False, f"{backend} is not measured")
+    row = (GPUS if kind() == GPU else cpu)[backend]
     return dataclasses.replace(row, xla=switch == "on") if switch else row
 
 
 def slow_precision(precision: str) -> str | None:
     """One line of warning where a precision is far slower than the other, else None."""
-    import keras
-
-    if precision == "bfloat16" and keras.config.backend() == "tensorflow" and kind() in NO_BFLOAT16:
+    if precision == "bfloat16" and quiet.backend() == "tensorflow" and kind() in NO_BFLOAT16:
         return (
             f"This CPU ({kind()}) has no bfloat16 arithmetic: a step of ResNet-20 takes 5 to 7 seconds in bfloat16, "
             "and less than half a second with --precision float32."
@@ -112,9 +108,7 @@ def enable_determinism() -> None:
     flags = os.environ.get("XLA_FLAGS", "").split()
     os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, DETERMINISTIC]))
     quiet.load_keras()
-    import keras
-
-    if keras.config.backend() == "tensorflow":
+    if quiet.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
@@ -125,20 +119,32 @@ def all_names() -> tuple[str, ...]:
     """Names of all devices that the backend sees, those of the other processes of a training included.
 
     GPUs or TPUs where the machine has any, else CPU devices: one, unless JAX was told to make more of it.
+
+    Raises:
+        UserError: The environment asks JAX for devices that it does not find.
     """
-    import keras
-
-    backend = keras.config.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-        return tuple(detail.get("device_name", "GPU") for detail in details) or (CPU,)
-    if backend == "jax":
+    if quiet.backend() == "jax":
         import jax
 
-        return tuple(CPU if device.platform == "cpu" else device.device_kind for device in jax.devices())
-    return (CPU,)
+        try:
+            return tuple(CPU if device.platform == "cpu" else device.device_kind for device in jax.devices())
+        except (RuntimeError, AssertionError) as error:  # an assertion of JAX' own, for cuda
+            asked = os.environ.get("JAX_PLATFORMS", "")
+            raise UserError(
+                f"JAX finds no device with JAX_PLATFORMS={asked!r} ({first_line(error, 80)}): unset it, or use cpu."
+            ) from None
+    if not has_driver():  # TensorFlow takes seconds to say the same
+        return (CPU,)
+    quiet.load_keras()
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return tuple(detail.get("device_name", "GPU") for detail in details) or (CPU,)
+
+
+def has_driver() -> bool:
+    """Whether the system has a driver for an accelerator; True where that is not known."""
+    return sys.platform != "linux" or any(map(os.path.exists, DRIVERS))
 
 
 def accelerator() -> str | None:
@@ -194,14 +200,12 @@ PACKAGES = ("resnet-keras", "keras", "tensorflow", "jax", "numpy", "tensorflow-d
 
 def environment() -> dict:
     """What `environment.json` holds: versions, device, commit. It names no user, host or path."""
-    import keras
-
     commit, dirty = revision()
     memory = None  # Windows has no such call
     with contextlib.suppress(AttributeError, ValueError, OSError):
         memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
     return {
-        "backend": keras.config.backend(),
+        "backend": quiet.backend(),
         "device": name(),
         "kind": kind(),
         "cores": cores(),
@@ -211,7 +215,7 @@ def environment() -> dict:
         "packages": versions(),
         "commit": commit,
         "dirty": dirty,
-        **({"onednn": quiet.onednn()} if keras.config.backend() == "tensorflow" else {}),
+        **({"onednn": quiet.onednn()} if quiet.backend() == "tensorflow" else {}),
         **({"deterministic": True} if DETERMINISTIC in os.environ.get("XLA_FLAGS", "") else {}),
     }
 
@@ -261,7 +265,7 @@ def doctor() -> dict[str, str]:
 
 
 def _why_onednn() -> str:
-    if quiet.onednn_switched_on:
+    if quiet.onednn_switched_on or quiet.wants_onednn():
         return "measured to be faster here"
     return "TensorFlow decides" if quiet.onednn() == "default" else "as you asked"
 
@@ -271,7 +275,6 @@ def _threads(on_jax: bool) -> str:
         return "the accelerator's own"
     if on_jax:
         return f"{cores()} (as many as the process may use; taskset changes it)"
-    import tensorflow as tf
-
-    count = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
+    tf, count = sys.modules.get("tensorflow"), os.environ.get("TF_NUM_INTRAOP_THREADS")
+    count = (tf and tf.config.threading.get_intra_op_parallelism_threads()) or count
     return f"{count or cores()} (TF_NUM_INTRAOP_THREADS changes it)"

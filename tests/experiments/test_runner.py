@@ -89,12 +89,12 @@ def test_auto_precision_follows_the_runs_that_are_done(tiny, tmp_path):
 
 def test_shares_are_disjoint_and_complete():
     runs = list(range(7))
-    shares = [runner.share(runs, f"{k}/3") for k in (1, 2, 3)]
+    shares = [runs[runner.share(f"{k}/3")] for k in (1, 2, 3)]
     assert sorted(itertools.chain(*shares)) == runs
-    assert runner.share(runs, None) == runs and runner.share(runs, "9/9") == []
+    assert runs[runner.share(None)] == runs and runs[runner.share("9/9")] == []
     for wrong in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
         with pytest.raises(UserError, match="K/N"):
-            runner.share(runs, wrong)
+            runner.share(wrong)
 
 
 RECIPE = Recipe(iterations=1000, batch_size=16, drops=(), test_interval=500)

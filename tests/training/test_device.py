@@ -1,21 +1,20 @@
 """What a device is trained with, and what overrides it."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-keras = pytest.importorskip("keras")
-
-from resnet_keras import quiet  # noqa: E402
-from resnet_keras.errors import UserError  # noqa: E402
-from resnet_keras.training import device  # noqa: E402
-from tests.conftest import ROOT  # noqa: E402
+from resnet_keras import quiet
+from resnet_keras.errors import UserError
+from resnet_keras.training import device
+from tests.conftest import ROOT
 
 
 @pytest.fixture
 def on_a_cpu_of_tensorflow(monkeypatch):
-    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(quiet, "backend", lambda: "tensorflow")
     monkeypatch.setattr(device, "accelerator", lambda: None)
     monkeypatch.delenv(device.XLA_SWITCH, raising=False)
 
@@ -29,7 +28,7 @@ def test_the_table_decides_and_the_environment_overrides(on_a_cpu_of_tensorflow,
 
 @pytest.mark.parametrize(("backend", "value"), [("tensorflow", "yes"), ("jax", "off")])
 def test_a_switch_that_cannot_be_is_refused(on_a_cpu_of_tensorflow, monkeypatch, backend, value):
-    monkeypatch.setattr(keras.config, "backend", lambda: backend)
+    monkeypatch.setattr(quiet, "backend", lambda: backend)
     monkeypatch.setenv(device.XLA_SWITCH, value)
     with pytest.raises(UserError, match=f"RESNET_KERAS_XLA={value}|'{value}'"):
         device.settings()
@@ -79,7 +78,7 @@ from resnet_keras import quiet
 
 class Stop(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name == "tensorflow":
+        if name == "tensorflow" and "keras" in sys.modules:
             raise ImportError(os.environ.get(quiet.ONEDNN))
 
 quiet.cpu_features = lambda: frozenset(sys.argv[1:])
@@ -108,3 +107,33 @@ def test_onednn_is_switched_on_where_it_helps_unless_the_user_decides(features, 
         [sys.executable, "-c", ONEDNN, *features], env=variables, capture_output=True, text=True, timeout=120
     )
     assert asked.stdout.strip() == expected, asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"KERAS_BACKEND": "openvino"}, "KERAS_BACKEND asks for 'openvino': this package trains on tensorflow or jax"),
+        ({"KERAS_HOME": "{home}"}, "keras.json asks for 'torch'"),
+        ({"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cuda"}, "JAX finds no device with JAX_PLATFORMS='cuda'"),
+        ({"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "tpu"}, "JAX finds no device with JAX_PLATFORMS='tpu'"),
+        ({"MPLBACKEND": "nonsense"}, "tensorflow"),
+        ({"PYTHONPATH": "{home}"}, "tensorflow, the backend of Keras, is not installed: pip install tensorflow"),
+    ],
+)
+def test_a_wrong_environment_is_named_in_one_line(tmp_path, variables, said):
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\nold = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'tensorflow' else old(name, *rest)\n"
+    )
+    variables = {name: value.format(home=tmp_path) for name, value in variables.items()}
+    if "jax" in variables.values():
+        pytest.importorskip("jax")
+    outer = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", "JAX_PLATFORMS")}
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), variables.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "resnet_keras", "doctor"]
+    ended = subprocess.run(command, env=outer | variables, capture_output=True, text=True, timeout=120)
+    out = ended.stdout + ended.stderr
+    assert said in out and "Traceback" not in out
+    assert ended.returncode == (0 if "MPLBACKEND" in variables else 2)
+    assert len(ended.stderr.splitlines()) == (ended.returncode != 0)
