@@ -120,20 +120,24 @@ def _connected(on: str):
     """Start or join a cluster, unless this process has, and leave it in the end; yields the module `ray`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of two workers may differ in numbers alone
-    address = on[len("ray:") :]
     try:
         import ray
-
-        if address:
-            socket.create_connection(address.rsplit(":", 1), timeout=10).close()  # Ray would try for a minute
-        local = {} if address else {"include_dashboard": False}
-        with held_back():
-            ray.init(address or "local", logging_level="error", ignore_reinit_error=True, **local)
     except ImportError:
         raise UserError("--on ray needs Ray: pip install 'resnet-keras[cluster]', or pip install ray.") from None
-    except Exception as error:  # Ray raises many kinds
-        where = f"no Ray cluster answers at {address}" if address else "Ray does not start on this machine"
-        raise UserError(f"{where} ({first_line(error)}).") from error
+    address = on[len("ray:") :]
+    options = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    for tries_left in (2, 1, 0):  # on a busy machine Ray's own processes may not find each other in time
+        try:
+            if address:
+                socket.create_connection(address.rsplit(":", 1), timeout=10).close()  # Ray would try for a minute
+            with held_back():
+                ray.init(logging_level="error", ignore_reinit_error=True, **options)
+            break
+        except Exception as error:  # Ray raises many kinds
+            ray.shutdown()
+            if not tries_left or address:
+                where = f"no Ray cluster answers at {address}" if address else "Ray does not start on this machine"
+                raise UserError(f"{where} ({first_line(error)}).") from error
     try:
         yield ray
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -18,12 +18,10 @@ from resnet_keras.training.run import Run
 
 # Test images for lesions, by scale: a lesion takes a pass over them, and a ResNet-56 has 49.
 LESION_IMAGES = {"smoke": 500, "short": 2_000, "paper": 10_000}
-RESPONSE_IMAGES = 2_000
+RESPONSE_IMAGES, SURFACE_IMAGES = 2_000, 1_000
 GRADIENT_IMAGES, GRADIENT_BATCHES = 512, 4
-# Iterations at which gradients are taken, as far as a run goes: while the error falls fastest.
-EARLY = (0, 1, 4, 16, 64, 256)
+EARLY = (0, 1, 4, 16, 64, 256)  # iterations at which gradients are taken: while the error falls fastest
 FIRST_STEPS = 100
-SURFACE_IMAGES = 1_000
 DIGITS = 6  # significant digits that are stored
 
 
@@ -47,57 +45,41 @@ def lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
 def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Gradient norms of each kernel: early in the training, and at its end where there is a trained network.
 
-    For the early ones the run's first iterations are trained again: a run is a function of its seed, so they are the
-    same. A run that diverges is followed up to there.
+    A run that diverges is followed up to there.
     """
     from resnet_keras.evaluation.inside import gradient_norms
-    from resnet_keras.training.trainer import Trainer
 
     count = min(GRADIENT_IMAGES, len(dataset.train) // GRADIENT_BATCHES * GRADIENT_BATCHES)
     batches = (dataset.train.images[:count], dataset.train.labels[:count], GRADIENT_BATCHES)
-    rows = []
-
-    def add(measure: Callable[[], list[dict]], iteration: int) -> bool:
-        """Add the norms as they are now to the rows; returns whether they are finite."""
-        now = measure()
-        finite = all(np.isfinite(row["gradient_norm"]) for row in now)
-        rows.extend({"iteration": iteration, **row, "images": count} for row in now if finite)
-        return finite
-
-    with tempfile.TemporaryDirectory() as elsewhere:
-        trainer = Trainer(unobserved(run), RunFolder(elsewhere), dataset, run.title)
-        measure = gradient_norms(trainer.network, *batches)
-        for iteration in EARLY:
-            if iteration >= run.recipe.iterations:
-                break
-            trainer.advance(iteration)
-            if not add(measure, iteration):
-                break
+    rows, measure = [], None
+    for iteration, network in trained_again(run, dataset, [i for i in EARLY if i < run.recipe.iterations]):
+        measure = measure or gradient_norms(network, *batches)
+        norms = measure()
+        if not all(np.isfinite(row["gradient_norm"]) for row in norms):
+            break
+        rows += [{"iteration": iteration, **row, "images": count} for row in norms]
     if folder.network_file.is_file():
-        add(gradient_norms(folder.load_network(), *batches), run.recipe.iterations)
+        norms = gradient_norms(folder.load_network(), *batches)()
+        rows += [{"iteration": run.recipe.iterations, **row, "images": count} for row in norms]
     return rows
 
 
 def start(run: Run, folder: RunFolder, dataset) -> list[dict]:
-    """Norm of conv1's kernel and its effective learning rate at each of the first iterations, trained again.
+    """Norm of conv1's kernel and its effective learning rate at each of the first iterations.
 
     Under BN the scale of a kernel changes nothing but its own gradient, so that a step of a learning rate turns it as
     far as one of rate / norm^2 turns a kernel of norm 1: the effective rate.
     """
     from resnet_keras.evaluation.inside import l2_norm
     from resnet_keras.training.schedule import learning_rate
-    from resnet_keras.training.trainer import Trainer
 
     rows = []
-    with tempfile.TemporaryDirectory() as elsewhere:
-        trainer = Trainer(unobserved(run), RunFolder(elsewhere), dataset, run.title)
-        for iteration in range(min(FIRST_STEPS, run.recipe.iterations) + 1):
-            trainer.advance(iteration)
-            norm = l2_norm(trainer.network.stages["conv1"][0].kernel)
-            if not np.isfinite(norm):
-                break
-            rate = learning_rate(run.recipe, iteration, run.recipe.warms_up(run.depth))
-            rows.append({"iteration": iteration, "weight_norm": norm, "effective_rate": rate / norm**2})
+    for iteration, network in trained_again(run, dataset, range(min(FIRST_STEPS, run.recipe.iterations) + 1)):
+        norm = l2_norm(network.stages["conv1"][0].kernel)
+        if not np.isfinite(norm):
+            break
+        rate = learning_rate(run.recipe, iteration, run.recipe.warms_up(run.depth))
+        rows.append({"iteration": iteration, "weight_norm": norm, "effective_rate": rate / norm**2})
     return rows
 
 
@@ -123,10 +105,20 @@ def views(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
-def unobserved(run: Run) -> Run:
-    """The same run, which writes no history and no checkpoint on its way."""
+def trained_again(run: Run, dataset, iterations: Iterable[int]) -> Iterator[tuple[int, object]]:
+    """Train the beginning of a run again, and yield (iteration, network) at each of these iterations.
+
+    A run is a function of its seed, so that it takes the same steps. Nothing is written.
+    """
+    from resnet_keras.training.trainer import Trainer
+
     never = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 10**9)
-    return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **never))
+    run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **never))
+    with tempfile.TemporaryDirectory() as elsewhere:
+        trainer = Trainer(run, RunFolder(elsewhere), dataset, run.title)
+        for iteration in iterations:
+            trainer.advance(iteration)
+            yield iteration, trainer.network
 
 
 # Name -> (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
@@ -135,16 +127,16 @@ WITHOUT_NETWORK = {"gradients", "start"}  # what says something without the trai
 
 
 def missing(names: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> list[tuple[str, Run]]:
-    """(measurement, run) of what can be measured on the runs that are done, and has not been.
+    """List (measurement, run) of what can be measured on the runs that are done, and has not been.
 
     A diverged run has no trained network to measure.
     """
-    pairs = [(name, run, store.run(run.name(identity))) for name in names for run in runs]
+    folders = {run: store.run(run.name(identity)) for run in runs}
     return [
         (name, run)
-        for name, run, folder in pairs
-        if (folder.status == "finished" or (folder.done and name in WITHOUT_NETWORK))
-        and not folder.has_measurement(name)
+        for name in names
+        for run, folder in folders.items()
+        if folder.done and (folder.status == "finished" or name in WITHOUT_NETWORK) and not folder.has_measurement(name)
     ]
 
 
@@ -164,9 +156,8 @@ def complete(names: Iterable[str], runs: list[Run], identity: Identity, *, store
             if not folder.has_measurement(name):  # else another process was here while this one waited
                 print(f"measuring {name} of {run.title}", flush=True)
                 rows = MEASUREMENTS[name](run, folder, dataset)
-                folder.write_measurement(name, [_rounded(row) for row in rows])
+                folder.write_measurement(name, [{key: _rounded(value) for key, value in row.items()} for row in rows])
 
 
-def _rounded(row: dict) -> dict:
-    short = {key: float(f"{value:.{DIGITS}g}") for key, value in row.items() if isinstance(value, float)}
-    return {**row, **short}
+def _rounded(value):
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
