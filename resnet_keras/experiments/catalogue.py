@@ -26,7 +26,7 @@ class Experiment:
         networks: Scale -> networks, each as a name or (name, what differs from the scale's runs), such as
             ``("resnet56", {"shortcut": "B"})`` or ``("plain56", {"batch_norm": False})``.
         measures: What is measured on its runs beside their errors: keys of
-            `resnet_keras.experiments.measurements.MEASUREMENTS`.
+            `resnet_keras.experiments.measurements.MEASURES`.
         precisions: The precisions that it compares; none where all its runs share the one that is asked for.
     """
 
@@ -74,7 +74,7 @@ def twins(*depths: int) -> tuple[str, ...]:
     return tuple(f"{kind}{depth}" for depth in depths for kind in ("plain", "resnet"))
 
 
-def options(*depths: int) -> tuple:
+def shortcut_options(*depths: int) -> tuple:
     """The residual networks of these depths with each shortcut option, and without: the plain networks."""
     return tuple(
         network
@@ -130,9 +130,9 @@ EXPERIMENTS = {
             place="Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
             claim="Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
             networks={
-                "smoke": options(20),
-                "short": options(20, 56),
-                "paper": options(20, 56, 32, 44, 110),
+                "smoke": shortcut_options(20),
+                "short": shortcut_options(20, 56),
+                "paper": shortcut_options(20, 56, 32, 44, 110),
             },
         ),
         Experiment(
@@ -203,7 +203,7 @@ EXPERIMENTS = {
             title="ImageNet: shortcut options of 34 layers",
             place="Sec. 4.1, Table 3",
             claim="Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
-            networks={"imagenet": options(34)},
+            networks={"imagenet": shortcut_options(34)},
             measures=("views",),
         ),
         Experiment(

@@ -42,7 +42,9 @@ def check(on: str | None, gpus: float | None, cpus: float | None) -> None:
         raise UserError(f"cpus-per-run={cpus:g}: give a number above 0.")
 
 
-def execute(runs, identity: Identity, measures, *, store: Store, on, gpus=None, cpus=None, data_dir=None, force=False):
+def train_on(
+    on: str, runs, identity: Identity, measures, *, store: Store, gpus=None, cpus=None, data_dir=None, force=False
+) -> None:
     """Train and measure what is missing of some runs on the same data, as many at a time as the cluster has room for.
 
     The results folder `store` is one that all nodes see under the same path; `on` is "ray" to start Ray on this machine
@@ -56,8 +58,8 @@ def execute(runs, identity: Identity, measures, *, store: Store, on, gpus=None, 
     """
     check(on, gpus, cpus)
     folders = {run: store.run(run.name(identity)) for run in runs}
-    unmeasured = [run for _, run in measurements.missing(measures, runs, identity, store)]
-    missing = [run for run in runs if force or run in unmeasured or not is_done(folders[run])]
+    to_measure = [run for _, run in measurements.unmeasured(measures, runs, identity, store)]
+    missing = [run for run in runs if force or run in to_measure or not is_done(folders[run])]
     if not missing:
         print(f"All {len(runs)} runs are done; --force repeats them.")
         return

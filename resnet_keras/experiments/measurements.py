@@ -25,7 +25,7 @@ FIRST_STEPS = 100
 DIGITS = 6  # significant digits that are stored
 
 
-def responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
+def measure_responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Standard deviation of each 3x3 layer's response to the first training images, without augmentation."""
     from resnet_keras.evaluation.inside import responses
 
@@ -33,7 +33,7 @@ def responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return [{**row, "images": len(images)} for row in responses(folder.load_network(), images)]
 
 
-def lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
+def measure_lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Error on the first test images with one block left out or two swapped."""
     from resnet_keras.evaluation.inside import lesions
 
@@ -42,7 +42,7 @@ def lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return [{**row, "images": len(test)} for row in rows]
 
 
-def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
+def measure_gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Gradient norms of each kernel: early in the training, and at its end where there is a trained network.
 
     A run that diverges is followed up to there.
@@ -64,7 +64,7 @@ def gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
-def start(run: Run, folder: RunFolder, dataset) -> list[dict]:
+def measure_start(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Norm of conv1's kernel and its effective learning rate at each of the first iterations.
 
     Under BN the scale of a kernel changes nothing but its own gradient, so that a step of a learning rate turns it as
@@ -83,7 +83,7 @@ def start(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
-def surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
+def measure_surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Loss and error on the first training images around the trained network, along two random directions."""
     from resnet_keras.evaluation.surface import surface
 
@@ -91,7 +91,7 @@ def surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return [{**row, "images": len(train)} for row in surface(folder.load_network(), train.images, train.labels)]
 
 
-def views(run: Run, folder: RunFolder, dataset) -> list[dict]:
+def measure_views(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Top-1 and top-5 error on the test photographs in each of the ways of testing of Sec. 3.4 and Tables 2 to 4."""
     from resnet_keras.evaluation.accuracy import tally
     from resnet_keras.evaluation.views import MODES, SINGLE, evaluated
@@ -122,11 +122,18 @@ def trained_again(run: Run, dataset, iterations: Iterable[int]) -> Iterator[tupl
 
 
 # Name -> (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
-MEASUREMENTS = {measure.__name__: measure for measure in (responses, gradients, lesion, start, surface, views)}
+MEASURES = {
+    "responses": measure_responses,
+    "gradients": measure_gradients,
+    "lesion": measure_lesion,
+    "start": measure_start,
+    "surface": measure_surface,
+    "views": measure_views,
+}
 WITHOUT_NETWORK = {"gradients", "start"}  # what says something without the trained network too
 
 
-def missing(names: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> list[tuple[str, Run]]:
+def unmeasured(names: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> list[tuple[str, Run]]:
     """List (measurement, run) of what can be measured on the runs that are done, and has not been.
 
     A diverged run has no trained network to measure.
@@ -145,7 +152,7 @@ def complete(names: Iterable[str], runs: list[Run], identity: Identity, *, store
     from resnet_keras import data
 
     dataset = None
-    for name, run in missing(names, runs, identity, store):
+    for name, run in unmeasured(names, runs, identity, store):
         folder = store.run(run.name(identity))
         if name not in WITHOUT_NETWORK and not folder.network_file.is_file():
             print(f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True)
@@ -155,9 +162,9 @@ def complete(names: Iterable[str], runs: list[Run], identity: Identity, *, store
         with folder.lock():
             if not folder.has_measurement(name):  # else another process was here while this one waited
                 print(f"measuring {name} of {run.title}", flush=True)
-                rows = MEASUREMENTS[name](run, folder, dataset)
-                folder.write_measurement(name, [{key: _rounded(value) for key, value in row.items()} for row in rows])
+                rows = MEASURES[name](run, folder, dataset)
+                folder.write_measurement(name, [{key: _to_digits(value) for key, value in row.items()} for row in rows])
 
 
-def _rounded(value):
+def _to_digits(value):
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

@@ -9,8 +9,8 @@ import shlex
 
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import measurements
-from resnet_keras.experiments.catalogue import Experiment, experiment
+from resnet_keras.experiments import catalogue, measurements
+from resnet_keras.experiments.catalogue import Experiment
 from resnet_keras.files import Held
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
@@ -45,7 +45,7 @@ def run(
         train: False only says which runs are done, which are missing, and how to run those.
         store: Default: the default results folder.
         only: "K/N": the K-th of N shares of the runs, for N machines that know nothing of each other.
-        cluster: Keyword arguments of `resnet_keras.experiments.cluster.execute`; None trains in this process.
+        cluster: Where on a cluster, as `cluster.train_on` takes it: on, gpus and cpus; None trains in this process.
 
     Returns:
         The experiment's runs, or the share of them, all done unless `train` is False, and the data set's identity.
@@ -55,20 +55,20 @@ def run(
         Interrupted: Ctrl-C or SIGTERM came; what was under way has been saved.
         SomeFailed: On a cluster, after the others are done.
     """
-    store, chosen, part = store or Store(), experiment(name), share(only)
-    runs, identity = plan(chosen, scale, data, data_dir, seeds, precision, store)
-    print(introduction(chosen, runs, identity), flush=True)
+    store, experiment, part = store or Store(), catalogue.experiment(name), share(only)
+    runs, identity = plan(experiment, scale, data, data_dir, seeds, precision, store)
+    print(introduction(experiment, runs, identity), flush=True)
     runs = runs[part]
     if not train:
-        print(missing(chosen, runs, identity, store))
+        print(describe_missing(experiment, runs, identity, store))
     elif cluster is not None:
-        from resnet_keras.experiments.cluster import execute as execute_on_cluster
+        from resnet_keras.experiments.cluster import train_on
 
-        options = {"store": store, "data_dir": data_dir, "force": force}
-        execute_on_cluster(runs, identity, chosen.measures, **options, **cluster)
+        options = {"store": store, "data_dir": data_dir, "force": force, **cluster}
+        train_on(runs=runs, identity=identity, measures=experiment.measures, **options)
     else:
         execute(runs, identity, store=store, data_dir=data_dir, force=force)
-        measurements.complete(chosen.measures, runs, identity, store=store, data_dir=data_dir)
+        measurements.complete(experiment.measures, runs, identity, store=store, data_dir=data_dir)
     return runs, identity
 
 
@@ -84,27 +84,26 @@ def share(only: str | None) -> slice:
     return slice(int(match[1]) - 1, None, int(match[2]))
 
 
-def introduction(chosen: Experiment, runs: list[Run], identity: Identity) -> str:
+def introduction(experiment: Experiment, runs: list[Run], identity: Identity) -> str:
     """Say what an experiment is about and which runs it takes, in two sentences."""
     titles = list(dict.fromkeys(dataclasses.replace(run, seed=0).title for run in runs))
     seeds = len({run.seed for run in runs})
     lengths = f"{runs[0].recipe.iterations:,} iterations" + (f", {seeds} seeds" if seeds > 1 else "")
     return (
-        f"{chosen.title} ({chosen.place}).\nThe claim: {chosen.claim}\n"
+        f"{experiment.title} ({experiment.place}).\nThe claim: {experiment.claim}\n"
         f"To see it, {', '.join(titles[:-1])} and {titles[-1]} train on {identity.title}, each for {lengths}."
     )
 
 
-def missing(chosen: Experiment, runs: list[Run], identity: Identity, store: Store) -> str:
+def describe_missing(experiment: Experiment, runs: list[Run], identity: Identity, store: Store) -> str:
     """Say how many runs of an experiment are done, which are not, and the command that makes those."""
-    done = [run for run in runs if store.run(run.name(identity)).done]
-    absent = [run.title for run in runs if run not in done]
-    absent += [f"{name} of {run.title}" for name, run in measurements.missing(chosen.measures, runs, identity, store)]
-    lines = [f"{len(done)} of {len(runs)} runs are done."]
+    absent = [run.title for run in runs if not store.run(run.name(identity)).done]
+    lines = [f"{len(runs) - len(absent)} of {len(runs)} runs are done."]
+    unmeasured = measurements.unmeasured(experiment.measures, runs, identity, store)
+    absent += [f"{name} of {run.title}" for name, run in unmeasured]
     if absent:
-        seeds = 1 + max(run.seed for run in runs)
-        command = ["resnet-keras", "run", chosen.name, "--scale", runs[0].config(identity)["scale"]]
-        command += ["--data", runs[0].data, *(["--seeds", str(seeds)] if seeds > 1 else [])]
+        command = ["resnet-keras", "run", experiment.name, "--scale", runs[0].config(identity)["scale"]]
+        command += ["--data", runs[0].data, "--seeds", str(1 + max(run.seed for run in runs))]
         lines += [f"Not run: {', '.join(absent)}.", f"To run: {shlex.join(command)}"]
     return "\n".join(lines)
 
@@ -125,7 +124,7 @@ def find_identity(name: str, data_dir, store: Store) -> Identity:
 
 
 def plan(
-    chosen: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None
+    experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None
 ) -> tuple[list[Run], Identity]:
     """List the runs of an experiment, and identify their data set.
 
@@ -133,22 +132,22 @@ def plan(
         UserError: The scale, data or precision does not exist.
     """
     store = store or Store()
-    if chosen.precisions and precision != "auto":
+    if experiment.precisions and precision != "auto":
         raise UserError(f"precision={precision!r}: this experiment compares precisions; leave --precision out.")
-    runs = chosen.runs(scale, data, seeds, "float32" if precision == "auto" else precision)
+    runs = experiment.runs(scale, data, seeds, "float32" if precision == "auto" else precision)
     identity = find_identity(runs[0].data, data_dir, store)
-    if precision == "auto" and not chosen.precisions:
-        runs = chosen.runs(scale, data, seeds, auto_precision(chosen, scale, data, seeds, identity, store))
+    if precision == "auto" and not experiment.precisions:
+        runs = experiment.runs(scale, data, seeds, auto_precision(experiment, scale, data, seeds, identity, store))
     return runs, identity
 
 
-def auto_precision(chosen: Experiment, scale: str, data, seeds: int, identity: Identity, store: Store) -> str:
+def auto_precision(experiment: Experiment, scale: str, data, seeds: int, identity: Identity, store: Store) -> str:
     """Choose the precision of finished runs of the experiment, else the device's faster one.
 
     So runs that come with the repository count on every machine, and no experiment mixes two precisions.
     """
     for precision in ("bfloat16", "float32"):
-        if any(store.run(run.name(identity)).done for run in chosen.runs(scale, data, seeds, precision)):
+        if any(store.run(run.name(identity)).done for run in experiment.runs(scale, data, seeds, precision)):
             return precision
     load_keras()
     from resnet_keras.training import device

@@ -41,7 +41,7 @@ with open(sys.argv[1], "rb") as file:
     runs, identity, options = pickle.load(file)
 try:
     if options:
-        cluster.execute(runs, identity, (), store=Store(sys.argv[2]), **options)
+        cluster.train_on(runs=runs, identity=identity, measures=(), store=Store(sys.argv[2]), **options)
     else:
         runner.execute(runs, identity, store=Store(sys.argv[2]))
 except Interrupted as stop:
@@ -110,7 +110,7 @@ def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_p
 
     killer = threading.Thread(target=kill)
     killer.start()
-    cluster.execute(runs, identity, ("responses",), store=store, **HALF)
+    cluster.train_on("ray", runs, identity, ("responses",), store=store, gpus=0.0, cpus=0.5)
     killer.join()
     assert len(killed) == 1 and capfd.readouterr().out.count("going on at iteration") == 3
     single = child(runs, alone.root, None)
@@ -138,10 +138,10 @@ def test_a_worker_that_sees_another_folder_or_other_data_refuses(runs, tmp_path)
 def test_without_ray_it_says_what_to_install(runs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install 'resnet-keras\[cluster\]'"):
-        cluster.execute(runs, identify(runs[0].data), (), store=Store(tmp_path), **HALF)
+        cluster.train_on("ray", runs, identify(runs[0].data), (), store=Store(tmp_path))
 
 
 def test_where_nobody_answers_it_says_so(runs, tmp_path):
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
-        cluster.execute(runs, identify(runs[0].data), (), store=Store(tmp_path), on="ray:127.0.0.1:1")
+        cluster.train_on("ray:127.0.0.1:1", runs, identify(runs[0].data), (), store=Store(tmp_path))

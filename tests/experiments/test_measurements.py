@@ -35,7 +35,7 @@ def trained(tiny, tmp_path_factory):
 
 
 def test_the_tables_of_names_agree():
-    assert set(measurements.MEASUREMENTS) == set(MEASUREMENTS)
+    assert set(measurements.MEASURES) == set(MEASUREMENTS)
     assert {name for experiment in EXPERIMENTS.values() for name in experiment.measures} <= set(MEASUREMENTS)
 
 
@@ -44,7 +44,7 @@ def test_a_measurement_comes_back_and_is_not_repeated(name, trained, tiny, capsy
     store, run = trained
     folder = store.run(run.name(tiny.identity))
     assert folder.measurement(name) is None and not folder.has_measurement(name)
-    assert measurements.missing([name], [run], tiny.identity, store) == [(name, run)]
+    assert measurements.unmeasured([name], [run], tiny.identity, store) == [(name, run)]
     measurements.complete([name], [run], tiny.identity, store=store)
     assert f"measuring {name} of resnet8" in capsys.readouterr().out
     table = folder.measurement(name)
@@ -59,7 +59,7 @@ def test_a_measurement_comes_back_and_is_not_repeated(name, trained, tiny, capsy
 def test_gradients_are_taken_at_the_start_on_the_way_and_at_the_end(trained, tiny):
     store, run = trained
     folder = store.run(run.name(tiny.identity))
-    rows = measurements.gradients(run, folder, tiny)
+    rows = measurements.measure_gradients(run, folder, tiny)
     assert sorted({row["iteration"] for row in rows}) == [0, 1, 4, 6]
     assert [row["layer"] for row in rows if row["iteration"] == 4] == list(range(1, 9))
     start = next(row["weight_norm"] for row in rows if row["place"] == "conv1")
@@ -69,7 +69,7 @@ def test_gradients_are_taken_at_the_start_on_the_way_and_at_the_end(trained, tin
 def test_the_first_steps_are_those_of_the_run(trained, tiny):
     store, run = trained
     folder = store.run(run.name(tiny.identity))
-    rows = measurements.start(run, folder, tiny)
+    rows = measurements.measure_start(run, folder, tiny)
     assert [row["iteration"] for row in rows] == list(range(7))
     kernel = np.array(folder.load_network().stages["conv1"][0].kernel)
     assert rows[6]["weight_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
@@ -84,7 +84,7 @@ def test_training_the_beginning_again_gives_the_same_bits(trained, tiny):
     *_, (iteration, network) = measurements.trained_again(run, tiny, (0, 1, 4, 6))
     assert iteration == 6 and sorted(store.root.rglob("*")) == before
     pairs = zip(network.variables, first.variables, strict=True)
-    assert all(np.array_equal(np.array(one), np.array(other)) for one, other in pairs)
+    assert all(np.array_equal(np.array(a), np.array(b)) for a, b in pairs)
 
 
 def test_without_its_weights_a_run_says_so_and_what_is_stored_is_read(tiny, tmp_path, capsys):
@@ -104,7 +104,7 @@ def test_a_run_that_diverges_is_followed_up_to_there(tiny, tmp_path):
     store, run = Store(tmp_path), Run("resnet8", "tiny", wild)
     folder = train(run, store=store, dataset=tiny)
     assert folder.status == "diverged" and "-nobn-" in folder.name
-    assert measurements.missing(["responses", "lesion"], [run], tiny.identity, store) == []
+    assert measurements.unmeasured(["responses", "lesion"], [run], tiny.identity, store) == []
     measurements.complete(["gradients"], [run], tiny.identity, store=store)
     table = folder.measurement("gradients")
     assert table["iteration"].iloc[0] == 0 and np.isfinite(table["gradient_norm"]).all()
@@ -138,11 +138,11 @@ def test_a_broken_measurement_is_named_in_one_line(tmp_path):
 def test_nothing_is_trained_or_measured_unasked(trained, tiny, tmp_path, monkeypatch, capsys):
     store, run = trained
     other = Run("plain8", "tiny", dataclasses.replace(RECIPE, batch_norm=False))
-    chosen = Experiment("probe", "Probe", "nowhere", "nothing", {"smoke": ()}, measures=("responses",))
+    probe = Experiment("probe", "Probe", "nowhere", "nothing", {"smoke": ()}, measures=("responses",))
     folder = store.run(run.name(tiny.identity))
     (folder.path / "responses.csv").unlink(missing_ok=True)
     before = sorted(store.root.rglob("*"))
-    said = runner.missing(chosen, [run, other], tiny.identity, store)
+    said = runner.describe_missing(probe, [run, other], tiny.identity, store)
     assert "1 of 2 runs are done" in said
     assert "Not run: plain8 without BN, responses of resnet8." in said
     assert "resnet-keras run probe" in said and "--data tiny" in said
@@ -164,7 +164,7 @@ def test_views_are_the_errors_of_each_way_of_testing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ways, "evaluated", evaluated)
     folder = types.SimpleNamespace(load_network=lambda: None)
-    rows = measurements.views(None, folder, types.SimpleNamespace(test=None))
+    rows = measurements.measure_views(None, folder, types.SimpleNamespace(test=None))
     assert [(row["views"], row["top1_error"], row["top5_error"], row["images"]) for row in rows] == [
         ("1", 25.0, 0.0, 4), ("10", 0.0, 0.0, 4), ("multiscale", 0.0, 0.0, 4),
     ]  # fmt: skip

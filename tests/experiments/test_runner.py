@@ -78,12 +78,12 @@ def test_the_timetable_has_times_and_a_total_or_says_what_to_do(runs, tiny, tmp_
 
 
 def test_auto_precision_follows_the_runs_that_are_done(tiny, tmp_path):
-    chosen, store = experiment("degradation"), Store(tmp_path)
+    degradation, store = experiment("degradation"), Store(tmp_path)
     for precision in ("float32", "bfloat16"):
-        folder = store.run(chosen.runs("smoke", precision=precision)[0].name(tiny.identity))
+        folder = store.run(degradation.runs("smoke", precision=precision)[0].name(tiny.identity))
         folder.begin({})
         folder.write_summary({"status": "finished"})
-        assert runner.auto_precision(chosen, "smoke", None, 1, tiny.identity, store) == precision
+        assert runner.auto_precision(degradation, "smoke", None, 1, tiny.identity, store) == precision
         folder.clear()
 
 
