@@ -9,9 +9,7 @@ Importing the package loads neither Keras nor a backend; what needs them imports
 from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import build, names
 from resnet_keras.models.complexity import complexity
-from resnet_keras.models.registration import register_with_keras
+from resnet_keras.models.pretrained import load
 
 __version__ = "0.2.0"
-__all__ = ["UserError", "build", "complexity", "names"]
-
-register_with_keras()
+__all__ = ["UserError", "build", "complexity", "load", "names"]

@@ -17,7 +17,7 @@ from resnet_keras import screens
 from resnet_keras.errors import ProcessLost, SomeFailed, UserError, first_line
 from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
 from resnet_keras.files import write_atomically
-from resnet_keras.models.catalogue import architecture, resolve_shortcut
+from resnet_keras.models.catalogue import architecture
 from resnet_keras.options import DATA, EXPERIMENT, RECIPE, RUN, TRY, USE, option, verb
 from resnet_keras.store import Store
 
@@ -249,12 +249,9 @@ def summary(
     classes: Annotated[opt.Whole | None, option("Length of the logits; default: 10, or 1000 on ImageNet.")] = None,
 ):
     """Show a network as Table 1 does, with parameters and multiply-adds."""
-    resolve_shortcut(name, shortcut)
-    load_keras_as(deterministic=False)
-    from resnet_keras.models.catalogue import assemble
-    from resnet_keras.models.complexity import table1
+    from resnet_keras.models.complexity import summary as table
 
-    print(table1(assemble(name, shortcut=shortcut, classes=classes)))
+    screens.show(table(name, shortcut=shortcut, classes=classes))
 
 
 @verb(EXPERIMENT, name="list", sort_key=1)

@@ -116,12 +116,12 @@ class RunFolder:
         """
         if not self.network_file.is_file():
             raise UserError(f"{self.name} has no network.keras here: train it again with --force, or copy the file in.")
-        import keras
+        from resnet_keras.models.pretrained import load
 
         try:
-            return keras.saving.load_model(self.network_file, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises many kinds for files that are damaged or not its own
-            raise self._unreadable("network.keras", error) from None
+            return load(self.network_file)
+        except UserError as error:
+            raise UserError(f"{self.name}/{error}") from None
 
     def lock(self, wait: bool = True):
         """What a process holds while it changes the run: ``with folder.lock(): ...``; see `resnet_keras.files`."""

@@ -20,7 +20,7 @@ ALLOWED = {
     "quiet": BASE,
     "models": BASE,
     "data": BASE,
-    "store": BASE,
+    "store": BASE | {"models"},  # which a trained network is made of
     "training": TRAINING,
     "evaluation": TRAINING | {"evaluation"},
     "experiments": TRAINING | {"evaluation", "experiments"},

@@ -114,11 +114,12 @@ def _write(network, form: str, path: Path, shape: tuple[int, int, int]) -> None:
         return network.save(path)
     import keras
 
-    from resnet_keras.models.repeat import unrolled
-
     signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8", name="pictures")]
-    with unrolled():  # the converters do not know our loops over equal blocks
+    scan_from, network.scan_from = network.scan_from, None  # the converters do not know our loops over equal blocks
+    try:
         network.export(path, format=KERAS_NAMES.get(form, form), verbose=False, input_signature=signature)
+    finally:
+        network.scan_from = scan_from
 
 
 def _reader(form: str, path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -44,25 +45,9 @@ def responses(network, images: np.ndarray) -> list[dict]:
 
 def layer_responses(network, x) -> Iterator[tuple[str, object]]:
     """(place, response [b, h, w, c]) of every 3x3 layer of a plain or residual network, for raw pixels x."""
-    layers = network.chain()
-    for index, layer in enumerate(layers):
-        if isinstance(layer, Block):
-            yield from _inside(layer, x)
-        elif _is_3x3(layer):
-            yield layer.name, layers[index + 1](layer(x), training=False)  # its BN
-        x = layer(x, training=False)
-
-
-def _inside(block: Block, x):
-    for conv, bn in zip(block.convs, block.bns, strict=True):
-        x = bn(conv(x), training=False)
-        if _is_3x3(conv):
-            yield f"{block.name}/{conv.name}", x
-        x = ops.relu(x)
-
-
-def _is_3x3(layer) -> bool:
-    return isinstance(layer, Conv2D) and layer.kernel_size == (3, 3)
+    for (place, layer, *_), (*_, response) in itertools.pairwise(network.walk(x)):
+        if isinstance(layer, Conv2D) and layer.kernel_size == (3, 3):
+            yield place, response  # of the BN that follows
 
 
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:
@@ -120,7 +105,7 @@ def lesions(network, images: np.ndarray, labels: np.ndarray) -> list[dict]:
     """
     intact = {"lesion": "none", "block": 0, "place": "", "grows": False}
     cases = [(intact, network.chain()), *lesioned(network)]
-    return [{**case, "error": top_error(logits(chain, images), labels)} for case, chain in cases]
+    return [{**case, "error": top_error(logits(network, chain, images), labels)} for case, chain in cases]
 
 
 def lesioned(network) -> Iterator[tuple[dict, list]]:
@@ -145,7 +130,11 @@ def without(chain: list, place: int) -> list:
     the new channels.
     """
     block = chain[place]
-    shortcut = lambda x, training=False: ops.relu(block.carried(x, training))  # noqa: E731
+
+    def shortcut(x, training=False):
+        return ops.relu(block.carried(x, training))
+
+    shortcut.name = block.name
     return [*chain[:place], shortcut, *chain[place + 1 :]]
 
 
@@ -154,12 +143,11 @@ def swapped(chain: list, place: int) -> list:
     return [*chain[:place], chain[place + 1], chain[place], *chain[place + 2 :]]
 
 
-def logits(chain: list, images: np.ndarray) -> np.ndarray:
-    """Logits [n, classes] of layers applied one after the other, in inference mode."""
+def logits(network, layers: list, images: np.ndarray) -> np.ndarray:
+    """Logits [n, classes] of a network with these layers for its own, in inference mode."""
     parts = []
     for start in range(0, len(images), BATCH):
-        x = images[start : start + BATCH]
-        for layer in chain:
-            x = layer(x, training=False)
-        parts.append(ops.convert_to_numpy(x))
+        for *_, output in network.walk(images[start : start + BATCH], layers=layers):
+            last = output
+        parts.append(ops.convert_to_numpy(last))
     return np.concatenate(parts)

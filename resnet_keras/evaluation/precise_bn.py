@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from resnet_keras.errors import UserError
-from resnet_keras.models.normalization import BatchNormalization
+from resnet_keras.models.layers import BatchNormalization
 from resnet_keras.training.steps import compiled
 
 # Batches for weights that come without a recipe: the paper's 32 images of a device.
@@ -33,7 +33,7 @@ def recompute(network, batches: Iterable[np.ndarray]) -> None:
     Raises:
         UserError: The network has no BN, or there are no batches.
     """
-    layers = [layer for _, layer, _ in network.parts() if isinstance(layer, BatchNormalization)]
+    layers = [layer for _, layer in network.parts() if isinstance(layer, BatchNormalization)]
     if not layers:
         raise UserError(f"{network.name} has no batch normalization: there are no statistics to recompute.")
     variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]

@@ -15,9 +15,10 @@ import numpy as np
 from resnet_keras.data import photographs, views
 from resnet_keras.data.imagenet import MEAN
 from resnet_keras.data.pictures import is_picture
-from resnet_keras.errors import UserError, first_line
+from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
+from resnet_keras.models.pretrained import load
 from resnet_keras.store import RunFolder, Store
 
 BATCH = 32  # images in memory at a time
@@ -68,7 +69,7 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
 
     Args:
         name: A run's or a bundled network's, or with `weights` a network of the catalogue.
-        weights: A file: `.keras` of this package, or what `resnet_keras.models.weights.load` reads.
+        weights: A file: `.keras` of this package, or what `resnet_keras.models.pretrained.load` reads.
         classes: A text file with the name of a class on each line, in the order of the logits.
         store: Default: the default results folder.
 
@@ -90,7 +91,7 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
     from resnet_keras.quiet import load_keras
 
     load_keras()
-    network = _from_file(name, Path(weights)) if weights else folder.load_network()
+    network = load(weights, name) if weights else folder.load_network()
     if not network.arguments["include_top"]:
         raise UserError(f"these weights of {network.name} have no classifier: give those of the complete network.")
     logits = network.arguments["classes"]
@@ -127,25 +128,6 @@ def _is_architecture(name: str) -> bool:
 
 def _bundled(store: Store) -> str:
     return ", ".join(folder.name for folder in store.models()[:3]) or "`resnet-keras list` prints them"
-
-
-def _from_file(name: str, path: Path):
-    """The network in a `.keras` file of this package, or made of a peer's weights."""
-    from resnet_keras.models import weights
-
-    if path.suffix != ".keras":
-        return weights.load(path, name)
-    import keras
-
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it a complete .keras file?") from error
-    if not hasattr(model, "parts"):
-        return weights.load(model, name)
-    if model.name != name:
-        raise UserError(f"{path.name} holds {model.name}, not {name}: give its own name.")
-    return model
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

@@ -80,9 +80,10 @@ class ScoreMap(keras.Model):
 
     def positions(self, images):
         """Logits at every position, float32 [b, h', w', classes]."""
-        x = self.network.mean(images)
-        for layer in itertools.chain(*self.network.stages.values()):
-            x = layer(x, training=False)
+        for _, layer, before, _ in self.network.walk(images):
+            if layer is self.network.top[0]:
+                x = before
+                break
         for layer in self.network.top:
             if isinstance(layer, keras.layers.Dense):
                 x = self._convolved(layer, x)

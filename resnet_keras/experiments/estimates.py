@@ -14,7 +14,7 @@ import numpy as np
 
 from resnet_keras.data import Dataset, Identity, Split
 from resnet_keras.errors import UserError
-from resnet_keras.models.catalogue import CLASSES, architecture
+from resnet_keras.models.catalogue import FAMILIES, architecture
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.checkpoint import checkpoints
@@ -79,7 +79,7 @@ def timed_speed(run: Run) -> dict[int, float]:
     side = 32 if family == "cifar" else recipe.crop
     images = np.random.default_rng(0).integers(0, 256, (recipe.batch_size, side, side, 3), dtype=np.uint8)
     split = Split(images, np.zeros(len(images), np.int32))
-    dataset = Dataset(Identity("noise", "1", "noise"), tuple(map(str, range(CLASSES[family]))), split, split)
+    dataset = Dataset(Identity("noise", "1", "noise"), tuple(map(str, range(FAMILIES[family].classes))), split, split)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         timing = train(dataclasses.replace(run, recipe=recipe), store=Store(folder), dataset=dataset)
         work = multiply_adds(run.network, run.shortcut)

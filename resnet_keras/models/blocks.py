@@ -1,23 +1,22 @@
-"""The basic block and the bottleneck (Fig. 5), plain or residual."""
+"""The basic block and the bottleneck (Fig. 5), plain or residual, with the shortcut options A, B and C (Sec. 4.1)."""
 
 from __future__ import annotations
 
 import keras
 from keras import ops
 
-from resnet_keras.models.layers import Conv2D
-from resnet_keras.models.normalization import normalization
-from resnet_keras.models.shortcuts import identity, projects
+from resnet_keras.models.catalogue import convolutions, projects
+from resnet_keras.models.layers import Conv2D, normalization
 
 
 class Block(keras.layers.Layer):
-    """What both kinds of block share: a chain of conv, BN, ReLU whose last ReLU comes after the addition.
+    """What both kinds of block share: relu(F(x) + shortcut(x)), where F is a chain of conv, BN, ReLU, conv, BN.
 
     Variables: ``conv1/kernel``, ``bn1/gamma`` ... and, where the shortcut projects, ``shortcut_conv/kernel`` and
-    ``shortcut_bn/*``. Input [b, h, w, c], output [b, ceil(h / stride), ceil(w / stride), filters * expansion].
+    ``shortcut_bn/*``. Input [b, h, w, c], output [b, ceil(h / stride), ceil(w / stride), channels].
     """
 
-    expansion = 1
+    kind = "basic"
 
     def __init__(
         self,
@@ -33,8 +32,8 @@ class Block(keras.layers.Layer):
         Args:
             filters: Filters of the 3x3 convolutions.
             stride: 2 in the first block of a stage that halves the map, else 1.
-            shortcut: A key of `resnet_keras.models.shortcuts.OPTIONS`.
-            stride_in: Which convolution of a bottleneck strides; see `Bottleneck`.
+            shortcut: ``"A"``, ``"B"``, ``"C"`` or ``"none"``; see `resnet_keras.build`.
+            stride_in: Which convolution of a bottleneck strides, ``"1x1"`` or ``"3x3"``.
             batch_norm: BN after each convolution; without it there are no ``bn1`` and so on.
             **kwargs: `name` and `dtype`, as for any Keras layer.
         """
@@ -48,60 +47,59 @@ class Block(keras.layers.Layer):
         self.shortcut_conv = self.shortcut_bn = None
 
     def plan(self) -> list[tuple[int, int, int]]:
-        """(filters, kernel size, stride) of each convolution."""
-        raise NotImplementedError
+        """(filters, kernel size, stride) of each convolution of F."""
+        return convolutions(self.kind, self.filters, self.stride, self.stride_in)
 
     @property
     def channels(self) -> int:
         """Channels of the output."""
-        return self.filters * self.expansion
+        return self.plan()[-1][0]
 
-    def parts(self, input_shape) -> list[tuple[keras.Layer, tuple]]:
-        """Every layer with weights and the shape of its input: the chain, then the projection if there is one."""
-        found, shape = [], tuple(input_shape)
-        for conv, bn in zip(self.convs, self.bns, strict=True):
-            found.append((conv, shape))
-            shape = conv.compute_output_shape(shape)
-            found.append((bn, shape))
-        if self._projects(input_shape[-1]):
-            if self.shortcut_conv is None:
-                policy = self.dtype_policy
-                self.shortcut_conv = Conv2D(self.channels, 1, self.stride, name="shortcut_conv", dtype=policy)
-                self.shortcut_bn = normalization(self.batch_norm, name="shortcut_bn", dtype=policy)
-            found += [(self.shortcut_conv, tuple(input_shape)), (self.shortcut_bn, shape)]
-        return found
-
-    def _projects(self, channels_in: int) -> bool:
-        return projects(self.shortcut, grows=self.stride > 1 or channels_in != self.channels)
+    def parts(self) -> list[keras.Layer]:
+        """The layers inside: those of F in order, then the projection of a built block that has one."""
+        parts = [layer for pair in zip(self.convs, self.bns, strict=True) for layer in pair]
+        return [*parts, self.shortcut_conv, self.shortcut_bn] if self.shortcut_conv else parts
 
     def build(self, input_shape):
-        """Build the chain and, where the option asks for one at this input, the projection."""
-        for layer, shape in self.parts(input_shape):
-            layer.build(shape)
+        """Build the layers of F and, where the option asks for one at this input, the projection."""
+        shape = input_shape
+        for conv, bn in zip(self.convs, self.bns, strict=True):
+            conv.build(shape)
+            shape = conv.compute_output_shape(shape)
+            bn.build(shape)
+        if projects(self.shortcut, grows=self.stride > 1 or input_shape[-1] != self.channels):
+            policy = self.dtype_policy
+            self.shortcut_conv = Conv2D(self.channels, 1, self.stride, name="shortcut_conv", dtype=policy)
+            self.shortcut_bn = normalization(self.batch_norm, name="shortcut_bn", dtype=policy)
+            self.shortcut_conv.build(input_shape)
+            self.shortcut_bn.build(shape)
 
     @property
     def keeps_shape(self) -> bool:
         """Whether a built block's output has the shape of its input, as every block's but a stage's first has."""
         return self.stride == 1 and self.convs[0].kernel.shape[2] == self.channels
 
-    def call(self, inputs, training=None):
-        """relu(F(x) + shortcut(x)), or relu(F(x)) in a plain network (Eq. 1 and 2)."""
-        x = self.residual(inputs, training)
+    def call(self, inputs, training=None, watch=None):
+        """relu(F(x) + shortcut(x)), or relu(F(x)) in a plain network (Eq. 1 and 2).
+
+        `watch` is called with each layer inside, its input and its output.
+        """
+        x = self.residual(inputs, training, watch)
         if self.shortcut != "none":
-            x = x + self.carried(inputs, training)
+            x = x + self.carried(inputs, training, watch)
         return ops.relu(x)
 
-    def residual(self, x, training=None):
+    def residual(self, x, training=None, watch=None):
         """F(x): the stacked layers, up to the last BN."""
         for number, (conv, bn) in enumerate(zip(self.convs, self.bns, strict=True)):
-            x = bn(conv(ops.relu(x) if number else x), training=training)
+            x = through([conv, bn], ops.relu(x) if number else x, training, watch)
         return x
 
-    def carried(self, x, training=None):
-        """What the shortcut carries: x itself, or its projection."""
+    def carried(self, x, training=None, watch=None):
+        """What the shortcut carries: x itself (option A where it grows: see `identity`), or its projection."""
         if self.shortcut_conv is None:
             return identity(x, self.stride, self.channels)
-        return self.shortcut_bn(self.shortcut_conv(x), training=training)
+        return through([self.shortcut_conv, self.shortcut_bn], x, training, watch)
 
     def compute_output_shape(self, input_shape):
         """Shape of the output."""
@@ -109,23 +107,11 @@ class Block(keras.layers.Layer):
         sides = [None if side is None else -(-side // self.stride) for side in (height, width)]
         return (batch, *sides, self.channels)
 
-    def get_config(self):
-        """The constructor's arguments."""
-        names = ("filters", "stride", "shortcut", "stride_in", "batch_norm")
-        own = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), **own}
 
-
-@keras.saving.register_keras_serializable("resnet_keras")
 class BasicBlock(Block):
     """Two 3x3 convolutions (Fig. 5, left); the first one strides."""
 
-    def plan(self):
-        """(filters, kernel size, stride) of each convolution."""
-        return [(self.filters, 3, self.stride), (self.filters, 3, 1)]
 
-
-@keras.saving.register_keras_serializable("resnet_keras")
 class Bottleneck(Block):
     """1x1, 3x3, 1x1 convolutions, the last with four times the filters (Fig. 5, right).
 
@@ -133,12 +119,34 @@ class Bottleneck(Block):
     later code ("v1.5").
     """
 
-    expansion = 4
-
-    def plan(self):
-        """(filters, kernel size, stride) of each convolution."""
-        first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
-        return [(self.filters, 1, first), (self.filters, 3, second), (self.channels, 1, 1)]
+    kind = "bottleneck"
 
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+def identity(x, stride: int, channels: int):
+    """The parameter-free shortcut of option A: [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), channels].
+
+    Takes every `stride`-th pixel, starting with the first, and appends zero channels. The paper leaves open where the
+    zeros go; appended or split over both sides, the networks differ by a permutation of channels alone.
+    """
+    missing = channels - x.shape[-1]
+    if stride == 1 and not missing:
+        return x
+    if keras.config.backend() == "tensorflow":
+        # Pooling single pixels takes the same ones. A strided slice costs eight times that in training, because its
+        # gradient has no fast kernel on a CPU; XLA, which JAX has, fuses the slice with what stands beside it.
+        x = ops.average_pool(x, 1, stride, data_format="channels_last")
+    else:
+        x = x[:, ::stride, ::stride, :]
+    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
+
+
+def through(layers: list, x, training=None, watch=None):
+    """The output of `layers`, applied to x one after the other; `watch` sees each layer, its input and its output."""
+    for layer in layers:
+        before, x = x, layer(x, training=training)
+        if watch:
+            watch(layer, before, x)
+    return x

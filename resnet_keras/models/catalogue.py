@@ -4,13 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib
 import re
+from typing import NamedTuple
 
 from resnet_keras.errors import UserError
-from resnet_keras.models.options import checked_options
-from resnet_keras.models.shortcuts import OPTIONS
 from resnet_keras.quiet import load_keras
+
+SHORTCUTS = ("A", "B", "C", "none")
+# Sec. 4.2: depth 6n+2 with n = 3, 5, 7, 9, 18, 200. Plain networks stop at 110, as the paper's do.
+CIFAR_DEPTHS = {"plain": (20, 32, 44, 56, 110), "resnet": (20, 32, 44, 56, 110, 1202)}
+# Table 1, and [41] (configurations D and E): name -> kind of block, blocks in each stage, the paper's shortcut option.
+TABLE = {
+    "plain18": ("basic", (2, 2, 2, 2), "none"),
+    "plain34": ("basic", (3, 4, 6, 3), "none"),
+    "resnet18": ("basic", (2, 2, 2, 2), "A"),
+    "resnet34": ("basic", (3, 4, 6, 3), "A"),
+    "resnet50": ("bottleneck", (3, 4, 6, 3), "B"),
+    "resnet101": ("bottleneck", (3, 4, 23, 3), "B"),
+    "resnet152": ("bottleneck", (3, 8, 36, 3), "B"),
+    "vgg16": ("conv", (2, 2, 3, 3, 3), "none"),
+    "vgg19": ("conv", (2, 2, 4, 4, 4), "none"),
+}
+
+
+class Family(NamedTuple):
+    """What networks share: defaults, the smallest side of an image, filters of each stage, options of `build`."""
+
+    input_shape: tuple[int, int, int]
+    classes: int
+    smallest: int  # pixels; with fewer, a last map would have no pixel of its own
+    filters: tuple[int, ...]  # of the 3x3 convolutions
+    options: dict[str, tuple]  # option -> its values, the default first
+
+
+HEADS = {"include_top": (True, False), "pooling": (None, "avg", "max"), "features": (None,)}
+BN, NO_BN = {"batch_norm": (True, False)}, {"batch_norm": (False, True)}  # VGG is older than BN
+STRIDES = {"stride_in": ("1x1", "3x3"), "pool_padding": ("end", "both")}
+FAMILIES = {
+    "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64), {**HEADS, **BN}),
+    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512), {**HEADS, **BN, **STRIDES}),
+    "vgg": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512, 512), {**HEADS, **NO_BN}),
+}
+# Filters, kernel size and stride of conv1; whether the next stage begins with a 3x3 max pool of stride 2.
+STEMS = {"cifar": (16, 3, 1, False), "imagenet": (64, 7, 2, True)}
+VGG_WIDTH = 4096  # of the two fully-connected layers before the logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,14 +55,12 @@ class Architecture:
     """One column of the paper's Table 1, one depth of its Section 4.2, or a VGG network.
 
     Attributes:
-        name: The network's name, such as ``resnet56``.
+        name: Such as ``resnet56``.
         family: ``"cifar"`` (Sec. 4.2), ``"imagenet"`` (Table 1) or ``"vgg"`` ([41] of the paper).
         depth: The number of weighted layers, as the paper counts them (projections excluded).
         block: ``"basic"`` (two 3x3), ``"bottleneck"`` (1x1, 3x3, 1x1), Fig. 5, or ``"conv"`` (one 3x3).
         blocks: Blocks in each stage.
-        filters: Filters of each stage's 3x3 convolutions.
-        residual: Whether blocks have shortcuts; a plain network is the same without them.
-        shortcut: The option that the paper uses for this network.
+        shortcut: The option that the paper uses for this network; ``"none"`` in a plain one.
     """
 
     name: str
@@ -33,60 +68,53 @@ class Architecture:
     depth: int
     block: str
     blocks: tuple[int, ...]
-    filters: tuple[int, ...]
-    residual: bool
     shortcut: str
 
     @property
-    def first_stage(self) -> int:
-        """Number of the first stage of `blocks`: 2 on ImageNet, where conv1 stands alone (Table 1), else 1."""
-        return FIRST_STAGE[self.family]
-
-    @property
     def stages(self) -> tuple[str, ...]:
-        """Names of the stages in order, conv1 included. ``conv3`` stands for the paper's conv3_x.
+        """Names of the stages in order: conv1 and conv2 .. conv5 for the paper's conv2_x .. conv5_x.
 
         Sec. 4.2 names no stages: on CIFAR they are conv1, then stage1, stage2 and stage3 of 32, 16 and 8 pixels.
         """
-        kind = "stage" if self.family == "cifar" else "conv"
-        numbered = tuple(f"{kind}{self.first_stage + index}" for index in range(len(self.blocks)))
-        return numbered if self.family == "vgg" else ("conv1", *numbered)
+        return tuple(self.layout()) if self.family == "vgg" else ("conv1", *self.layout())
+
+    def stages_up_to(self, features) -> tuple[str, ...]:
+        """All stages or, where the maps of some are asked for, those up to the deepest."""
+        return self.stages[: 1 + max(map(self.stages.index, features))] if features else self.stages
+
+    def layout(self) -> dict[str, list[tuple[str, int, int]]]:
+        """Stage -> (name, filters, stride) of each block; in VGG the name is a place such as ``3_1``.
+
+        The first block of every stage but the first halves the map (Sec. 3.3); in VGG a pooling does.
+        """
+        vgg, first = self.family == "vgg", 2 if self.family == "imagenet" else 1
+        stage, block = "stage{}" if self.family == "cifar" else "conv{}", "{}_{}" if vgg else "stage{}_block{}"
+        layout = {}
+        for number, (count, filters) in enumerate(zip(self.blocks, FAMILIES[self.family].filters, strict=True), first):
+            strides = [1 if vgg or number == first else 2, *[1] * (count - 1)]
+            names = [block.format(number, place) for place in range(1, count + 1)]
+            layout[stage.format(number)] = [(name, filters, step) for name, step in zip(names, strides, strict=True)]
+        return layout
 
 
-FIRST_STAGE = {"cifar": 1, "imagenet": 2, "vgg": 1}
-PICTURE_SHAPE = {"cifar": (32, 32, 3), "imagenet": (224, 224, 3), "vgg": (224, 224, 3)}
-CLASSES = {"cifar": 10, "imagenet": 1000, "vgg": 1000}
+def convolutions(block: str, filters: int, stride: int, stride_in: str = "1x1") -> list[tuple[int, int, int]]:
+    """(filters, kernel size, stride) of each convolution of a block (Fig. 5); `block` as in `Architecture`."""
+    if block == "conv":
+        return [(filters, 3, stride)]
+    if block == "basic":
+        return [(filters, 3, stride), (filters, 3, 1)]
+    first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
+    return [(filters, 1, first), (filters, 3, second), (4 * filters, 1, 1)]
 
-# Sec. 4.2: depth 6n+2 with n = 3, 5, 7, 9, 18, 200. Plain networks stop at 110, as the paper's do.
-CIFAR_DEPTHS = {"resnet": (20, 32, 44, 56, 110, 1202), "plain": (20, 32, 44, 56, 110)}
 
-# Table 1: depth -> (block, blocks in conv2_x .. conv5_x, the shortcut option of Tables 2 to 4).
-IMAGENET_DEPTHS = {
-    18: ("basic", (2, 2, 2, 2), "A"),
-    34: ("basic", (3, 4, 6, 3), "A"),
-    50: ("bottleneck", (3, 4, 6, 3), "B"),
-    101: ("bottleneck", (3, 4, 23, 3), "B"),
-    152: ("bottleneck", (3, 8, 36, 3), "B"),
-}
-PLAIN_IMAGENET_DEPTHS = (18, 34)
-
-# [41]: depth -> convolutions in each stage (configurations D and E).
-VGG_DEPTHS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-
-# Module and class of each family.
-CLASS_OF = {
-    "cifar": ("resnet_keras.models.resnet", "ResNet"),
-    "imagenet": ("resnet_keras.models.resnet", "ResNet"),
-    "vgg": ("resnet_keras.models.vgg", "VGG"),
-}
+def projects(shortcut: str, grows: bool) -> bool:
+    """Whether a block's shortcut is a 1x1 projection; `grows`: the block changes the channels or the map's size."""
+    return shortcut == "C" or (shortcut == "B" and grows)
 
 
 def names() -> list[str]:
     """The paper's networks by name, in the paper's order of families and by depth."""
-    imagenet = [f"plain{depth}" for depth in PLAIN_IMAGENET_DEPTHS]
-    imagenet += [f"resnet{depth}" for depth in IMAGENET_DEPTHS]
-    cifar = [f"{kind}{depth}" for kind in ("plain", "resnet") for depth in CIFAR_DEPTHS[kind]]
-    return [*cifar, *imagenet, *(f"vgg{depth}" for depth in VGG_DEPTHS)]
+    return [*(f"{kind}{depth}" for kind, depths in CIFAR_DEPTHS.items() for depth in depths), *TABLE]
 
 
 def architecture(name: str) -> Architecture:
@@ -105,60 +133,29 @@ def architecture(name: str) -> Architecture:
         hint = f"did you mean {' or '.join(near)}?" if near else f"the paper's are {', '.join(names())}."
         raise UserError(f"unknown network {name!r}: {hint}")
     kind, depth = match[1], int(match[2])
+    if name in TABLE:
+        return Architecture(name, "vgg" if kind == "vgg" else "imagenet", depth, *TABLE[name])
+    if kind != "vgg" and depth >= 8 and (depth - 2) % 6 == 0:
+        blocks, shortcut = ((depth - 2) // 6,) * 3, "A" if kind == "resnet" else "none"
+        return Architecture(f"{kind}{depth}", "cifar", depth, "basic", blocks, shortcut)
+    depths = ", ".join(other.removeprefix(kind) for other in TABLE if other.startswith(kind))
     if kind == "vgg":
-        return _vgg(name, depth)
-    if depth in IMAGENET_DEPTHS and (kind == "resnet" or depth in PLAIN_IMAGENET_DEPTHS):
-        return _imagenet(kind, depth)
-    if depth >= 8 and (depth - 2) % 6 == 0:
-        return _cifar(kind, depth)
-    raise UserError(f"no network {name!r}: {_nearest_depths(kind, depth)}")
-
-
-def _imagenet(kind: str, depth: int) -> Architecture:
-    block, blocks, shortcut = IMAGENET_DEPTHS[depth]
-    return _make(kind, "imagenet", depth, block, blocks, (64, 128, 256, 512), shortcut)
-
-
-def _cifar(kind: str, depth: int) -> Architecture:
-    return _make(kind, "cifar", depth, "basic", ((depth - 2) // 6,) * 3, (16, 32, 64), "A")
-
-
-def _vgg(name: str, depth: int) -> Architecture:
-    if depth not in VGG_DEPTHS:
-        raise UserError(f"no network {name!r}: VGG depths are {', '.join(map(str, VGG_DEPTHS))}.")
-    return _make("vgg", "vgg", depth, "conv", VGG_DEPTHS[depth], (64, 128, 256, 512, 512), "none")
-
-
-def _make(kind, family, depth, block, blocks, filters, shortcut) -> Architecture:
-    residual = kind == "resnet"
-    shortcut = shortcut if residual else "none"
-    return Architecture(f"{kind}{depth}", family, depth, block, blocks, filters, residual, shortcut)
-
-
-def _nearest_depths(kind: str, depth: int) -> str:
-    below = max(8, (depth - 2) // 6 * 6 + 2)
-    imagenet = IMAGENET_DEPTHS if kind == "resnet" else PLAIN_IMAGENET_DEPTHS
-    return (
-        f"CIFAR depths are 6n+2 (nearest: {below} and {below + 6}), "
-        f"ImageNet depths are {', '.join(map(str, imagenet))}."
+        raise UserError(f"no network {name!r}: VGG depths are {depths}.")
+    near = max(8, (depth - 2) // 6 * 6 + 2)
+    raise UserError(
+        f"no network {name!r}: CIFAR depths are 6n+2 (nearest: {near} and {near + 6}), ImageNet depths are {depths}."
     )
 
 
 def resolve_shortcut(name: str, shortcut: str | None) -> str:
-    """The shortcut option a network of this name gets: the given one, or the paper's default.
-
-    Raises:
-        UserError: The option does not exist, or a network without shortcuts is given one.
-    """
+    """The shortcut option of a network of this name; for None the paper's. Raises what `build` does."""
     net = architecture(name)
-    if shortcut is None:
-        return net.shortcut
-    if shortcut not in OPTIONS:
-        raise UserError(f"unknown shortcut {shortcut!r}: use one of {', '.join(OPTIONS)}.")
-    if not net.residual and shortcut != "none":
+    if shortcut not in (None, *SHORTCUTS):
+        raise UserError(f"unknown shortcut {shortcut!r}: use one of {', '.join(SHORTCUTS)}.")
+    if net.shortcut == "none" and shortcut not in (None, "none"):
         instead = f", or build {name.replace('plain', 'resnet')}" if name.startswith("plain") else ""
         raise UserError(f"{name} has no shortcuts: leave shortcut={shortcut!r} out{instead}.")
-    return shortcut
+    return shortcut or net.shortcut
 
 
 def build(
@@ -169,6 +166,7 @@ def build(
     input_shape: tuple[int | None, int | None, int] | None = None,
     seed: int = 0,
     dtype: str | None = None,
+    weights: bool = True,
     **options,
 ):
     """Build one of the paper's networks, initialised and ready to be called on raw pixels.
@@ -178,14 +176,15 @@ def build(
         shortcut: ``"A"`` (identity, zero-padded), ``"B"`` (projection where dimensions grow), ``"C"`` (projection
             everywhere) or ``"none"`` (Sec. 4.1). Default: the paper's choice for this network.
         classes: Length of the logits. Default: 10 on CIFAR networks, 1000 on the others.
-        input_shape: Height, width, channels in pixels. Default (32, 32, 3) or (224, 224, 3). Whatever was given, an
-            ImageNet network takes pictures of any size, and so does VGG without its top; (None, None, 3) says so.
+        input_shape: Height, width, channels in pixels. Default (32, 32, 3) or (224, 224, 3). An ImageNet network
+            takes images of any other size too, and so does VGG without its top; (None, None, 3) says so.
         seed: Seed of the initial weights. They depend on it and on a variable's path alone: not on the backend, and
             a plain network starts from the weights of its residual twin.
         dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``. Default: Keras' global policy.
-        **options: Further choices; `resnet_keras.models.options.CHOICES` lists them by family.
+        weights: False leaves the variables out: enough to draw the network.
+        **options: Further choices; which networks take them stands in `FAMILIES`.
 
-            include_top (bool): Whether the classifier is there; False gives the last stage's maps.
+            include_top (bool): False leaves the classifier out and gives the last stage's maps.
             pooling (str): Without the top: ``"avg"`` or ``"max"`` over each map, giving vectors.
             features (list of str): Instead of logits, a dictionary of these stages' maps, such as
                 ``["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``), for a head of one's own; the network
@@ -193,67 +192,75 @@ def build(
             stride_in (str): Bottlenecks: ``"1x1"``, stride in the first convolution, as in the paper, or ``"3x3"``.
             pool_padding (str): ImageNet: ``"end"``, as the authors define the pool after conv1, or ``"both"``, as
                 torchvision and keras.applications do.
-            batch_norm (bool): BN after each convolution; by default there is, but for VGG.
+            batch_norm (bool): BN after each convolution. Default: yes, but for VGG.
 
     Returns:
-        A built `keras.Model` from pictures [batch, height, width, channels], uint8 or float in 0..255, to float32
+        A built `keras.Model` from images [batch, height, width, channels], uint8 or float in 0..255, to float32
         logits [batch, classes], unless `include_top` or `features` say otherwise.
 
     Raises:
         UserError: A name, option, class number or shape that does not exist, with what is allowed.
     """
-    network = assemble(
-        name, shortcut=shortcut, classes=classes, input_shape=input_shape, seed=seed, dtype=dtype, **options
-    )
-    network.build()
+    net, shape = architecture(name), input_shape
+    arguments = checked(name, shortcut=shortcut, classes=classes, input_shape=shape, seed=seed, **options)
+    load_keras()
+    if net.family == "vgg":
+        from resnet_keras.models.vgg import VGG as Network
+    else:
+        from resnet_keras.models.resnet import ResNet as Network
+    network = Network(name=net.name, dtype=dtype, **arguments)
+    if weights:
+        network.build()
     return network
 
 
-def assemble(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0, dtype=None, **options):
-    """What `build` builds, without weights yet: enough to count and to draw. Takes and raises what `build` does."""
-    net = architecture(name)
-    shortcut = resolve_shortcut(name, shortcut)
-    classes = _checked_classes(classes, net.family)
-    options = checked_options(net, options)
-    shape = _checked_shape(input_shape, net.family, options["include_top"])
-    if net.family != "vgg":
-        options["shortcut"] = shortcut
-    module, cls = CLASS_OF[net.family]
-    load_keras()
-    network_class = getattr(importlib.import_module(module), cls)
-    return network_class(name=net.name, classes=classes, input_shape=shape, seed=seed, dtype=dtype, **options)
-
-
-def _checked_classes(classes, family: str) -> int:
-    classes = CLASSES[family] if classes is None else classes
-    if not isinstance(classes, int) or isinstance(classes, bool) or not 1 <= classes <= 10**6:
+def checked(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0, **options) -> dict:
+    """The arguments of `build` but name and dtype, defaults filled in; raises what `build` does."""
+    net, shortcut = architecture(name), resolve_shortcut(name, shortcut)
+    classes = FAMILIES[net.family].classes if classes is None else classes
+    if type(classes) is not int or not 1 <= classes <= 10**6:
         raise UserError(f"classes={classes!r}: give a whole number of classes from 1 to 1,000,000.")
-    return classes
+    options = _checked_options(net, options)
+    shape = _checked_shape(net.family, input_shape, options["include_top"])
+    own = {} if net.family == "vgg" else {"shortcut": shortcut, "stride_in": "1x1", "pool_padding": "end"}
+    return {"classes": classes, "input_shape": shape, "seed": seed, **own, **options}
 
 
-# Five halvings on ImageNet, two on CIFAR: a smaller picture would leave a last map without a pixel of its own.
-SMALLEST_SIDE = {"cifar": 4, "imagenet": 32, "vgg": 32}
+def _checked_options(net: Architecture, options: dict) -> dict:
+    allowed = dict(FAMILIES[net.family].options)
+    if net.block != "bottleneck":
+        allowed.pop("stride_in", None)
+    for key, value in options.items():
+        if key not in allowed:
+            raise UserError(f"{net.name} takes no option {key!r}: the further options are {', '.join(allowed)}.")
+        if key != "features" and (type(value), value) not in [(type(choice), choice) for choice in allowed[key]]:
+            raise UserError(f"{key}={value!r}: use one of {', '.join(map(repr, allowed[key]))}.")
+    features = options.get("features")
+    maps = features if isinstance(features, (list, tuple)) else []
+    if features is not None and (not maps or any(stage not in net.stages for stage in maps)):
+        raise UserError(f"features={features!r}: give a list of stages out of {', '.join(net.stages)}.")
+    if features and options.get("include_top"):
+        raise UserError("include_top=True makes logits and features makes maps: leave one of them out.")
+    options = {**{key: values[0] for key, values in allowed.items()}, **options}
+    if features:
+        options |= {"features": list(features), "include_top": False}
+    if options["pooling"] and (features or options["include_top"]):
+        raise UserError(f"pooling={options['pooling']!r} is for a network without its top: add include_top=False.")
+    return options
 
 
-def _checked_shape(input_shape, family: str, include_top: bool) -> tuple[int | None, int | None, int]:
-    shape = PICTURE_SHAPE[family] if input_shape is None else tuple(input_shape)
-    smallest = SMALLEST_SIDE[family]
-    if len(shape) == 3 and None in shape[:2]:
-        _refuse_open_sides(shape, family, include_top)
-    known = [side for side in shape if side is not None]
-    whole = len(shape) == 3 and all(isinstance(side, int) and not isinstance(side, bool) for side in known)
-    if not whole or shape[2] is None or shape[2] < 1 or any(side < smallest for side in shape[:2] if side is not None):
+def _checked_shape(family: str, input_shape, include_top: bool) -> tuple[int | None, int | None, int]:
+    default, smallest = FAMILIES[family].input_shape, FAMILIES[family].smallest
+    shape = default if input_shape is None else tuple(input_shape)
+    fixed = {"cifar": "it subtracts a mean image", "vgg": "its fc6 takes maps of one size (or include_top=False)"}
+    if len(shape) == 3 and None in shape[:2] and family in fixed and (family == "cifar" or include_top):
+        raise UserError(f"input_shape={shape}: give both sides, such as {default}; {fixed[family]}.")
+    sound = len(shape) == 3 and shape[2] is not None
+    for side, least in zip(shape, (smallest, smallest, 1), strict=False):
+        sound = sound and (side is None or (type(side) is int and side >= least))
+    if not sound:
         raise UserError(
             f"input_shape={input_shape!r}: give (height, width, channels) in whole pixels, "
-            f"sides of {smallest} or more, such as {PICTURE_SHAPE[family]}."
+            f"sides of {smallest} or more, such as {default}."
         )
     return shape
-
-
-def _refuse_open_sides(shape, family: str, include_top: bool) -> None:
-    reasons = {
-        "cifar": "the network subtracts a mean picture of fixed size",
-        "vgg": "its first fully-connected layer takes maps of one size: leave the top off, with include_top=False",
-    }
-    if family in reasons and (family == "cifar" or include_top):
-        raise UserError(f"input_shape={shape}: give both sides, such as {PICTURE_SHAPE[family]}; {reasons[family]}.")

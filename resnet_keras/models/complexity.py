@@ -1,4 +1,4 @@
-"""Trainable parameters and multiply-adds, counted from the layers' shapes: no data runs through the network.
+"""Trainable parameters and multiply-adds, by arithmetic from the catalogue's table: no Keras, no weights, no data.
 
 A multiply-add is one multiplication and one addition, the paper's "FLOP" (Table 1); convolutions and fully-connected
 layers count, and nothing else does, as in the paper.
@@ -6,11 +6,10 @@ layers count, and nothing else does, as in the paper.
 
 from __future__ import annotations
 
-import itertools
 import math
 
 from resnet_keras.errors import UserError
-from resnet_keras.models.catalogue import architecture, assemble
+from resnet_keras.models.catalogue import STEMS, VGG_WIDTH, architecture, checked, convolutions, projects
 
 COLUMNS = ("stage", "layer", "kind", "kernel", "stride", "filters", "output", "parameters", "multiply_adds")
 
@@ -19,194 +18,124 @@ def complexity(network, by: str = "layer", **options):
     """Count a network's trainable parameters and multiply-adds.
 
     Args:
-        network: A network, built or not, or the name of one, which is then counted without making its weights.
+        network: A network or the name of one.
         by: ``"layer"``: a row for every layer with weights; ``"stage"``: a row for every stage.
         **options: With a name, options of `resnet_keras.build`.
 
     Returns:
         A pandas DataFrame. By layer: stage, layer (its place below the network's name), kind ("conv", "bn" or "fc"),
-        kernel and stride in pixels, filters, output (height, width, channels), parameters and multiply_adds for one
-        picture. By stage: stage, output, parameters, multiply_adds. Sums over the column are the whole network's.
+        kernel and stride in pixels, filters, output (height, width, channels), parameters and multiply_adds of one
+        image. By stage: stage, output, layers (in the paper's words, as in Table 1), parameters and multiply_adds. Sums
+        over a column are those of the network.
 
     Raises:
-        UserError: No such network or option; or a picture size that is open, so that nothing can be counted.
+        UserError: No such network or option; or an open image size, which leaves nothing to count.
     """
     import pandas as pd
 
-    if isinstance(network, str):
-        network = assemble(network, **options)
     if by not in ("layer", "stage"):
         raise UserError(f"by={by!r}: use 'layer' or 'stage'.")
-    if None in network.arguments["input_shape"]:
-        raise UserError(
-            f"{network.name} takes pictures of any size: build it with an input_shape, such as (224, 224, 3), to count."
-        )
-    table = pd.DataFrame(_rows(network), columns=COLUMNS)
+    described = _described(network, options)
+    table = pd.DataFrame(_layers(*described), columns=COLUMNS)
     if by == "layer":
         return table
-    ends = table[table["kind"] != "bn"].groupby("stage", sort=False)["output"].last()
-    sums = table.groupby("stage", sort=False)[["parameters", "multiply_adds"]].sum()
-    return sums.assign(output=ends).reset_index()[["stage", "output", "parameters", "multiply_adds"]]
+    groups = table.groupby("stage", sort=False)
+    stages = groups[["parameters", "multiply_adds"]].sum().assign(output=groups["output"].last())
+    layers = [_words(*described, stage) for stage in stages.index]
+    return stages.assign(layers=layers).reset_index()[["stage", "output", "layers", "parameters", "multiply_adds"]]
 
 
-def _rows(network):
-    stage_of = {layer.name: stage for stage, layers in network.stages.items() for layer in layers}
-    for place, layer, shape in network.parts():
-        kind, count = _found(COUNTS, layer, (None, None))
-        if kind is None:
-            continue
-        output = layer.compute_output_shape(shape)[1:]
-        parameters, multiply_adds = count(layer, shape[-1], output)
-        yield {
-            "stage": stage_of.get(place.partition("/")[0], "top"),
-            "layer": place,
-            "kind": kind,
-            "kernel": layer.kernel_size[0] if kind == "conv" else None,
-            "stride": layer.strides[0] if kind == "conv" else None,
-            "filters": output[-1],
-            "output": output,
-            "parameters": parameters,
-            "multiply_adds": multiply_adds,
-        }
-
-
-def _found(table: dict, layer, otherwise):
-    """A layer's entry in a table by the name of its class or of one it derives from."""
-    return next((table[cls.__name__] for cls in type(layer).__mro__ if cls.__name__ in table), otherwise)
-
-
-def _convolution(layer, channels_in: int, output: tuple) -> tuple[int, int]:
-    weights = math.prod(layer.kernel_size) * channels_in * layer.filters
-    return weights + layer.use_bias * layer.filters, weights * math.prod(output[:-1])
-
-
-def _fully_connected(layer, channels_in: int, output: tuple) -> tuple[int, int]:
-    weights = channels_in * layer.units
-    return weights + layer.use_bias * layer.units, weights
-
-
-def _normalization(layer, channels_in: int, output: tuple) -> tuple[int, int]:
-    return 2 * channels_in, 0  # gamma and beta; the moving statistics are not trained
-
-
-# Keras' class -> our word for it, and (parameters, multiply-adds) of such a layer.
-COUNTS = {
-    "Conv2D": ("conv", _convolution),
-    "Dense": ("fc", _fully_connected),
-    "BatchNormalization": ("bn", _normalization),
-}
-
-
-def table1(network, **options) -> str:
-    """A network in the form of the paper's Table 1, as text: the layers of each stage, and what they cost.
-
-    Takes and raises what `complexity` does. The right columns are trainable parameters and multiply-adds.
-    """
+def _described(network, options: dict) -> tuple:
+    """A network's `Architecture` and arguments, from its name or itself."""
     if isinstance(network, str):
-        network = assemble(network, **options)
-    counts = complexity(network, by="stage").set_index("stage")
-    total = counts[["parameters", "multiply_adds"]].sum()
-    name, unit = next((name, unit) for name, unit in UNITS if total["multiply_adds"] >= unit or unit == 1)
-    lines = [("layer name", "output size", describe_network(network), "parameters", f"mult-adds{name}")]
-    for stage, row in counts.iterrows():
-        first, *further = describe_stage(network, stage)
-        cost = f"{row['parameters']:,}", _in_units(row["multiply_adds"], unit)
-        lines.append((_title(stage), _size(row["output"]), first, *cost))
-        lines += [("", "", text, "", "") for text in further]
-    cost = f"{total['parameters']:,}", _in_units(total["multiply_adds"], unit)
-    return _aligned([*lines, ("total", "", "", *cost)])
+        return architecture(network), checked(network, **options)
+    return architecture(network.name), network.arguments
 
 
-def compare(networks: list):
-    """Networks of one family beside each other, as the paper's Table 1 has them, as a pandas DataFrame of text.
+def _layers(net, arguments):
+    """A row of `COLUMNS` for every layer with weights, in the order of the data."""
+    *size, channels = arguments["input_shape"]
+    if None in size:
+        raise UserError(f"{net.name} takes images of any size: give an input_shape, such as (224, 224, 3), to count.")
 
-    Args:
-        networks: Networks, built or not, whose stages have the same names and maps.
+    def convolution(stage, place, filters, kernel, stride, size, channels):
+        size, weights = tuple(-(-side // stride) for side in size), kernel**2 * channels * filters
+        bias = 0 if net.family != "vgg" or arguments["batch_norm"] else filters
+        row = (kernel, stride, filters, (*size, filters), weights + bias, weights * math.prod(size))
+        rows = [(stage, place, "conv", *row)]
+        if arguments["batch_norm"]:
+            rows.append(
+                (stage, place.replace("conv", "bn"), "bn", None, None, filters, (*size, filters), 2 * filters, 0)
+            )
+        return rows, size, filters
 
-    Returns:
-        A row for each stage and a column for each network, before them the size of the stage's maps.
-    """
-    import pandas as pd
-
-    sizes = complexity(networks[0], by="stage").set_index("stage")["output"].map(_size)
-    columns = {net.name: {stage: _stacked(describe_stage(net, stage)) for stage in sizes.index} for net in networks}
-    table = pd.DataFrame({"output size": sizes, **columns})
-    return table.rename(index=_title).rename_axis(None)
-
-
-def _stacked(texts: list[str]) -> str:
-    """A line for every convolution, as brackets stand in Table 1."""
-    return "\n".join(texts).replace("; ", "\n ")
-
-
-UNITS = ((" (10⁹)", 10**9), (" (10⁶)", 10**6), ("", 1))
-
-
-def _in_units(count: int, unit: int) -> str:
-    return f"{count / unit:,.3f}" if unit > 1 else f"{count:,}"
-
-
-def _title(stage: str) -> str:
-    """The paper's word for a stage: conv3_x."""
-    return f"{stage}_x" if stage.startswith("conv") and stage != "conv1" else stage
-
-
-def _size(output: tuple) -> str:
-    return f"{output[0]} × {output[1]}" if len(output) == 3 else "1 × 1"
+    if net.family in STEMS:
+        filters, kernel, stride, _ = STEMS[net.family]
+        rows, size, channels = convolution("conv1", "conv1", filters, kernel, stride, size, channels)
+        yield from rows
+    for number, stage in enumerate(net.stages_up_to(arguments["features"])[net.family in STEMS :]):
+        if net.family == "imagenet" and not number:
+            border = {"end": 1, "both": 2}[arguments["pool_padding"]]
+            size = [(side + border - 3) // 2 + 1 for side in size]
+        elif net.family == "vgg" and number:
+            size = [side // 2 for side in size]
+        for name, width, stride in net.layout()[stage]:
+            before = size, channels
+            plan = convolutions(net.block, width, stride, arguments.get("stride_in"))
+            for place, (filters, kernel, step) in enumerate(plan, start=1):
+                place = f"conv{name}" if net.block == "conv" else f"{name}/conv{place}"
+                rows, size, channels = convolution(stage, place, filters, kernel, step, size, channels)
+                yield from rows
+            if projects(arguments.get("shortcut"), grows=stride > 1 or before[1] != channels):
+                yield from convolution(stage, f"{name}/shortcut_conv", channels, 1, stride, *before)[0]
+    if arguments["include_top"]:
+        heads = [("fc", arguments["classes"])]
+        if net.family == "vgg":
+            channels *= math.prod(side // 2 for side in size)
+            heads = [("fc6", VGG_WIDTH), ("fc7", VGG_WIDTH), ("fc8", arguments["classes"])]
+        for place, units in heads:
+            weights = channels * units
+            yield "top", place, "fc", None, None, units, (units,), weights + units, weights
+            channels = units
 
 
-def describe_network(network) -> str:
-    """Name, depth and shortcut option."""
-    option = network.arguments.get("shortcut", "none")
-    return f"{network.name} ({architecture(network.name).depth} layers{f', option {option}' * (option != 'none')})"
-
-
-def describe_stage(network, stage: str) -> list[str]:
-    """A stage's layers in the paper's words, a string for every line: "[1×1, 64; 3×3, 64; 1×1, 256] × 3"."""
+def _words(net, arguments: dict, stage: str) -> str:
+    """A stage's layers in the paper's words, a line a kind: "[1×1, 64; 3×3, 64; 1×1, 256] × 3"."""
+    halving = "2×2 max pool, stride 2"
     if stage == "top":
-        return [", ".join(filter(None, map(_describe, network.top)))]
-    texts = filter(None, map(_describe, network.stages[stage]))
-    groups = [(text, len(list(equal))) for text, equal in itertools.groupby(texts)]
-    return [text if count == 1 else f"{_bracketed(text)} × {count}" for text, count in groups]
+        fc = f"{arguments['classes']}-d fc"
+        return f"{halving}\n[{VGG_WIDTH}-d fc] × 2\n{fc}" if net.family == "vgg" else f"average pool, {fc}"
+    if stage == "conv1" and net.family in STEMS:
+        filters, kernel, stride, _ = STEMS[net.family]
+        return f"{kernel}×{kernel}, {filters}" + f", stride {stride}" * (stride > 1)
+    blocks = net.layout()[stage]
+    plan = "; ".join(f"{kernel}×{kernel}, {filters}" for filters, kernel, _ in convolutions(net.block, blocks[0][1], 1))
+    pool = {("imagenet", "conv2"): "3×3 max pool, stride 2\n", ("vgg", "conv1"): ""}
+    return pool.get((net.family, stage), f"{halving}\n" if net.family == "vgg" else "") + f"[{plan}] × {len(blocks)}"
 
 
-def _bracketed(text: str) -> str:
-    return text if text.startswith("[") else f"[{text}]"
+def summary(network, **options):
+    """A network stage by stage, as the paper's Table 1 has it, as a `rich` table of at most 80 columns.
 
+    Takes and raises what `complexity` does.
+    """
+    import rich.box
+    from rich.table import Table
+    from rich.text import Text
 
-def _describe(layer) -> str:
-    return _found(WORDS, layer, lambda layer: "")(layer)
-
-
-def _describe_block(layer) -> str:
-    return "[" + "; ".join(f"{size}×{size}, {filters}" for filters, size, _ in layer.plan()) + "]"
-
-
-def _describe_convolution(layer) -> str:
-    stride = f", stride {layer.strides[0]}" if layer.strides[0] > 1 else ""
-    return f"{layer.kernel_size[0]}×{layer.kernel_size[0]}, {layer.filters}{stride}"
-
-
-WORDS = {
-    "Block": _describe_block,
-    "Conv2D": _describe_convolution,
-    "MaxPooling2D": lambda layer: f"{layer.pool_size[0]}×{layer.pool_size[0]} max pool, stride {layer.strides[0]}",
-    "GlobalAveragePooling2D": lambda layer: "average pool",
-    "GlobalMaxPooling2D": lambda layer: "max pool",
-    "Dense": lambda layer: f"{layer.units}-d fc",
-    "Dropout": lambda layer: "dropout",
-}
-
-
-def _aligned(lines: list[tuple]) -> str:
-    """Columns of text: the last two to the right, a rule under the heading and above the total."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    text = [
-        "  ".join(
-            cell.rjust(width) if column >= len(widths) - 2 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([text[0], rule, *text[1:-1], rule, text[-1]])
+    net, arguments = _described(network, options)
+    stages = complexity(network, by="stage", **options)
+    total = stages[["parameters", "multiply_adds"]].sum()
+    unit, power = (10**6, "10⁶") if net.family == "cifar" else (10**9, "10⁹")
+    option = f", option {arguments['shortcut']}" if arguments.get("shortcut", "none") != "none" else ""
+    headings = ["stage", "output", f"{net.name} ({net.depth} layers{option})", "parameters", f"mult-adds\n({power})"]
+    sums = ["total", "", "", f"{total['parameters']:,}", f"{total['multiply_adds'] / unit:,.3f}"]
+    table = Table(box=rich.box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), show_footer=True)
+    for number, (heading, footer) in enumerate(zip(headings, sums, strict=True)):
+        table.add_column(heading, footer, justify="right" if number > 2 else "left", no_wrap=True)
+    for row in stages.itertuples():
+        stage = f"{row.stage}_x" if row.stage.startswith("conv") and row.stage != "conv1" else row.stage
+        output = "×".join(map(str, row.output[:2] if len(row.output) == 3 else (1, 1)))
+        cost = f"{row.parameters:,}", f"{row.multiply_adds / unit:,.3f}"
+        table.add_row(stage, output, Text(row.layers), *cost)
+    return table

@@ -1,12 +1,15 @@
-"""The plain layers that every network is made of, padded as the authors pad."""
+"""The layers that every network is made of: convolution and pooling padded as the authors pad, mean subtraction, BN."""
 
 from __future__ import annotations
 
 import keras
 from keras import ops
 
+MOMENTUM = 0.9  # of BN's moving statistics; the authors' Caffe keeps 0.9 of the old value a step
+EPSILON = 1e-5  # added to BN's variance, as in the authors' released definitions
+POOL_BORDERS = {"end": (0, 1), "both": (1, 1)}  # zeros before and after, in pixels
 
-@keras.saving.register_keras_serializable("resnet_keras")
+
 class Conv2D(keras.layers.Conv2D):
     """A convolution, zero-padded by (kernel_size - 1) / 2 pixels on *each* side, as the authors pad.
 
@@ -15,17 +18,10 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def __init__(self, filters: int, kernel_size: int, strides: int = 1, use_bias: bool = False, **kwargs):
-        """Takes `keras.layers.Conv2D`'s arguments for a square, odd kernel; there is no bias unless asked for."""
+        """Takes `keras.layers.Conv2D`'s arguments for a square, odd kernel; without a bias unless asked for."""
         self.border = (kernel_size - 1) // 2 if strides > 1 else 0
-        super().__init__(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding="valid" if self.border else "same",
-            data_format="channels_last",
-            use_bias=use_bias,
-            **kwargs,
-        )
+        kwargs |= {"padding": "valid" if self.border else "same", "data_format": "channels_last"}
+        super().__init__(filters, kernel_size, strides=strides, use_bias=use_bias, **kwargs)
 
     def call(self, inputs):
         """Pad and convolve."""
@@ -36,7 +32,6 @@ class Conv2D(keras.layers.Conv2D):
         return super().compute_output_shape(padded_shape(input_shape, 2 * self.border))
 
 
-@keras.saving.register_keras_serializable("resnet_keras")
 class MaxPooling2D(keras.layers.MaxPooling2D):
     """The 3x3 max pool of stride 2 after conv1 (Table 1): [b, h, w, c], not negative, to half the height and width.
 
@@ -58,14 +53,6 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
         """Shape of the output, padding included."""
         return super().compute_output_shape(padded_shape(input_shape, sum(POOL_BORDERS[self.pool_padding])))
 
-    def get_config(self):
-        """The constructor's arguments."""
-        own = {key: value for key, value in super().get_config().items() if key in ("name", "trainable", "dtype")}
-        return {**own, "pool_padding": self.pool_padding}
-
-
-POOL_BORDERS = {"end": (0, 1), "both": (1, 1)}  # zeros before and after, in pixels
-
 
 def pad(x, before: int, after: int):
     """Surround maps [b, h, w, c] with zeros: `before` pixels on the top and left, `after` on the bottom and right."""
@@ -79,9 +66,8 @@ def padded_shape(shape, more: int) -> tuple:
     return (batch, *(None if side is None else side + more for side in sides), channels)
 
 
-@keras.saving.register_keras_serializable("resnet_keras")
 class MeanSubtraction(keras.layers.Layer):
-    """Subtracts a stored mean picture, or mean colour, from raw pixels; no division.
+    """Subtracts a stored mean image, or mean colour, from raw pixels; no division.
 
     Input: uint8 or float in 0..255, [b, h, w, c]. Output: the same shape in the compute dtype. The subtraction itself
     is in float32, so that a low-precision network sees pixels rounded once, after it.
@@ -105,6 +91,78 @@ class MeanSubtraction(keras.layers.Layer):
         """Shape of the output."""
         return input_shape
 
-    def get_config(self):
-        """The constructor's arguments."""
-        return {**super().get_config(), "mean_shape": self.mean_shape}
+
+def normalization(batch_norm: bool, **kwargs):
+    """A BN layer or, in a network without BN, a layer that changes nothing and has no weights."""
+    return BatchNormalization(**kwargs) if batch_norm else keras.layers.Identity(**kwargs)
+
+
+def normalize_in_groups(network, size: int) -> None:
+    """In training, take BN's statistics over groups of `size` images, as so many devices would each over its own.
+
+    The paper's were 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8). Saved networks do not keep it.
+
+    Args:
+        network: A built network.
+        size: Images in a group, in the order of the batch, which is a multiple of it; 0 for the whole batch.
+    """
+    for _, layer in network.parts():
+        if isinstance(layer, BatchNormalization):
+            layer.group = size
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization`: the same variables and results, faster on TensorFlow.
+
+    Keras computes the mean, the variance and the affine map as separate passes over memory; TensorFlow's fused kernel
+    takes one or two. Statistics are float32 in every precision. Input and output: [batch, height, width, channels].
+
+    Attributes:
+        group: Images whose statistics are taken together in training; 0 for the whole batch. See `normalize_in_groups`.
+    """
+
+    group = 0
+
+    def __init__(self, momentum: float = MOMENTUM, epsilon: float = EPSILON, **kwargs):
+        """See `keras.layers.BatchNormalization` for the arguments; only these two defaults differ."""
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalise `inputs`, with the batch's statistics in training and the moving ones otherwise."""
+        training = training and self.trainable
+        if self.group and training:
+            return self._grouped_training(inputs)
+        axes = len(inputs.shape)
+        fits = axes == 4 and self.axis in (-1, axes - 1) and self.scale and self.center
+        if keras.config.backend() != "tensorflow" or not fits:
+            return super().call(inputs, training=training, mask=mask)
+        if training:
+            return self._fused_training(inputs)
+        return self._fused(inputs, self.moving_mean, self.moving_variance, is_training=False)[0]
+
+    def _grouped_training(self, inputs):
+        """Each group by its own mean and variance; the moving statistics take the mean of the groups'."""
+        groups = ops.cast(ops.reshape(inputs, (-1, self.group, *inputs.shape[1:])), "float32")
+        mean, variance = ops.moments(groups, axes=(1, 2, 3), keepdims=True)
+        outputs = (groups - mean) * (ops.rsqrt(variance + self.epsilon) * self.gamma) + self.beta
+        self._move(self.moving_mean, ops.mean(mean, axis=(0, 1, 2, 3)))
+        self._move(self.moving_variance, ops.mean(variance, axis=(0, 1, 2, 3)))
+        return ops.cast(ops.reshape(outputs, (-1, *inputs.shape[1:])), inputs.dtype)
+
+    def _fused_training(self, inputs):
+        outputs, mean, variance = self._fused(inputs, [], [], is_training=True)
+        # The kernel reports the unbiased variance; Keras, and so a moving average made elsewhere, keeps the biased one.
+        count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance * ((count - 1.0) / count))
+        return outputs
+
+    def _fused(self, inputs, mean, variance, is_training):
+        """TensorFlow's kernel: the output, and the mean and variance of the batch."""
+        import tensorflow as tf
+
+        options = {"mean": mean, "variance": variance, "epsilon": self.epsilon, "is_training": is_training}
+        return tf.raw_ops.FusedBatchNormV3(x=inputs, scale=self.gamma, offset=self.beta, **options)[:3]
+
+    def _move(self, average, value):
+        average.assign(average * self.momentum + value * (1.0 - self.momentum))

@@ -1,26 +1,128 @@
-"""Plain and residual networks for CIFAR (Sec. 4.2) and ImageNet (Table 1)."""
+"""Plain and residual networks (Sec. 4.2 and Table 1): a forward pass from raw pixels to logits, layer by layer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
+import numpy as np
 
+from resnet_keras.errors import UserError
+from resnet_keras.models import scan
 from resnet_keras.models.blocks import BLOCKS, Block
-from resnet_keras.models.layers import Conv2D, MaxPooling2D
-from resnet_keras.models.network import Network
-from resnet_keras.models.normalization import normalization
+from resnet_keras.models.catalogue import STEMS, architecture
+from resnet_keras.models.initialization import initialize
+from resnet_keras.models.layers import Conv2D, MaxPooling2D, MeanSubtraction, normalization
 
-# Filters, kernel size and stride of conv1; whether the next stage begins with a 3x3 max pool of stride 2.
-STEMS = {"cifar": (16, 3, 1, False), "imagenet": (64, 7, 2, True)}
+
+class Network(keras.Model):
+    """What all networks share. Make one with `resnet_keras.build`, which checks the arguments.
+
+    It is a loop over layers, not a functional graph: a graph of 1202 layers exceeds Python's recursion limit.
+    Variables are named ``<network>/stage2_block1/conv1/kernel`` and so on, whatever the options. A subclass makes the
+    layers, without weights yet: ``make_stages(net, policy)`` and ``make_top(net)``.
+
+    Attributes:
+        mean: The first layer; `mean.mean` is the stored mean. See `set_mean`.
+        stages: Stage's name in the paper -> its layers in order.
+        top: What follows the last stage: the classifier, a pooling, or nothing.
+        arguments: The constructor's arguments but name and dtype.
+        scan_from: Equal blocks in a row from which a compiled step runs them as a loop; None for never, for graphs that
+            go to other software. See `resnet_keras.models.scan`.
+    """
+
+    scan_from: int | None = scan.MANY
+
+    def __init__(self, *, name, dtype=None, **arguments):
+        """See `resnet_keras.build`."""
+        super().__init__(name=name, dtype=dtype, autocast=False)
+        self.arguments = {**arguments, "input_shape": list(arguments["input_shape"])}
+        net, shape, features = architecture(name), arguments["input_shape"], arguments["features"]
+        # Sec. 4.2 subtracts a mean image, Sec. 3.4 too; the authors' ImageNet networks, and VGG's, a mean colour.
+        mean_shape = shape if net.family == "cifar" else shape[-1:]
+        self.mean = MeanSubtraction(mean_shape, name="mean", dtype=self.dtype_policy)
+        stages = self.make_stages(net, self.dtype_policy)
+        self.stages = {stage: stages[stage] for stage in net.stages_up_to(features)}
+        self.top = [] if features else self.make_top(net)
+
+    def chain(self) -> list:
+        """Every layer of the network, in the order of the data; a block is one of them."""
+        return [self.mean, *(layer for layers in self.stages.values() for layer in layers), *self.top]
+
+    def walk(self, x, training=False, layers=None) -> Iterator[tuple]:
+        """Run the network layer by layer.
+
+        Args:
+            x: Images [b, h, w, c], raw pixels 0..255.
+            training: Whether BN and dropout act as in training.
+            layers: What to run instead of `chain()`, such as all of it but one block.
+
+        Yields:
+            (place, layer, input, output), in the order of the data. The layers inside a block come before the block
+            itself, at places such as ``stage2_block1/conv1``. A walk that is left early runs no further layers.
+        """
+        for layer in self.chain() if layers is None else layers:
+            before, inside = x, []
+            watch = {"watch": lambda *step, inside=inside: inside.append(step)} if isinstance(layer, Block) else {}
+            x = layer(x, training=training, **watch)
+            yield from ((f"{layer.name}/{part.name}", part, *tensors) for part, *tensors in inside)
+            yield layer.name, layer, before, x
+
+    def call(self, inputs, training=None):
+        """Images [b, h, w, c], raw pixels 0..255, to float32 logits [b, classes], or to maps by stage."""
+        features, x, maps = self.arguments["features"], inputs, {}
+        ends = {self.stages[stage][-1].name: stage for stage in features or ()}
+        for place, _, _, x in self.walk(inputs, training, scan.joined(self.chain(), self.scan_from)):
+            if place in ends:
+                maps[ends[place]] = x
+        return {stage: maps[stage] for stage in features} if features else x
+
+    def parts(self) -> list[tuple[str, keras.Layer]]:
+        """(place, layer) of every layer, those inside the blocks too, in the order of the data.
+
+        A place is a path below the network's name, such as ``stage2_block1/conv1``.
+        """
+        parts = []
+        for layer in self.chain():
+            inside = layer.parts() if isinstance(layer, Block) else ()
+            parts += [(f"{layer.name}/{part.name}", part) for part in inside] or [(layer.name, layer)]
+        return parts
+
+    def build(self, input_shape=None):
+        """Create every variable and draw the initial weights."""
+        shape = (None, *self.arguments["input_shape"])
+        for layer in self.chain():
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        initialize(self, self.arguments["seed"])
+
+    def set_mean(self, mean) -> None:
+        """Store what is subtracted from the pixels, in 0..255.
+
+        Args:
+            mean: [h, w, c] or [c]. A CIFAR network keeps a mean image, and takes a mean colour for all its pixels; the
+                others keep a mean colour, and take the average of a mean image.
+
+        Raises:
+            UserError: The shape does not fit; nothing is changed.
+        """
+        shape, values = tuple(self.mean.mean.shape), np.asarray(mean, "float32")
+        if len(shape) == 1 and values.ndim == 3:
+            values = values.mean(axis=(0, 1), dtype="float64")
+        if values.shape not in (shape, shape[-1:]):
+            allowed = f"{shape} or {shape[-1:]}" if len(shape) == 3 else f"(height, width, {shape[0]}) or {shape}"
+            raise UserError(f"a mean of shape {np.shape(mean)} does not fit {self.name}: give {allowed}.")
+        self.mean.mean.assign(np.broadcast_to(values, shape).astype("float32"))
+
+    def get_config(self):
+        """What `from_config` needs to make the same network."""
+        dtype = keras.saving.serialize_keras_object(self.dtype_policy)
+        return {"name": self.name, "dtype": dtype, **self.arguments}
 
 
 @keras.saving.register_keras_serializable("resnet_keras")
 class ResNet(Network):
     """A plain or residual network; see `Network`."""
-
-    def __init__(self, *, shortcut, stride_in="1x1", pool_padding="end", batch_norm=True, **shared):
-        """See `resnet_keras.build`."""
-        own = {"shortcut": shortcut, "stride_in": stride_in, "pool_padding": pool_padding, "batch_norm": batch_norm}
-        super().__init__(**own, **shared)
 
     @property
     def blocks(self) -> list:
@@ -29,38 +131,31 @@ class ResNet(Network):
 
     def make_stages(self, net, policy):
         """conv1, then a stage for each size of the map."""
-        given = self.arguments
+        arguments = self.arguments
         filters, size, stride, pools = STEMS[net.family]
-        stem = [
-            Conv2D(filters, size, stride, name="conv1", dtype=policy),
-            normalization(given["batch_norm"], name="bn1", dtype=policy),
-            keras.layers.ReLU(name="relu1", dtype=policy),
-        ]
-        pool = [MaxPooling2D(given["pool_padding"], name="pool1", dtype=policy)] if pools else []
-        stages = {net.stages[0]: stem}
-        for index, stage in enumerate(net.stages[1:]):
-            stages[stage] = [] if index else pool
-            for name, width, step in block_plan(net, index):
-                options = {option: given[option] for option in ("shortcut", "stride_in", "batch_norm")}
+        stages = {
+            "conv1": [
+                Conv2D(filters, size, stride, name="conv1", dtype=policy),
+                normalization(arguments["batch_norm"], name="bn1", dtype=policy),
+                keras.layers.ReLU(name="relu1", dtype=policy),
+            ]
+        }
+        options = {option: arguments[option] for option in ("shortcut", "stride_in", "batch_norm")}
+        pool = [MaxPooling2D(arguments["pool_padding"], name="pool1", dtype=policy)] if pools else []
+        for stage, blocks in net.layout().items():
+            stages[stage], pool = pool, []
+            for name, width, step in blocks:
                 stages[stage].append(BLOCKS[net.block](width, step, **options, name=name, dtype=policy))
         return stages
 
-    def make_classifier(self, classes, seed):
-        """Global average pooling and one fully-connected layer.
-
-        Float32 in every precision: they cost nothing, and the loss needs exact logits.
-        """
-        fc = keras.layers.Dense(classes, name="fc", dtype="float32")
-        return [*self.make_pooling("avg"), fc]
+    def make_top(self, net):
+        """Global average pooling and one fully-connected layer: they cost nothing, and the loss needs exact logits."""
+        if not self.arguments["include_top"]:
+            return pooling(self.arguments["pooling"])
+        return [*pooling("avg"), keras.layers.Dense(self.arguments["classes"], name="fc", dtype="float32")]
 
 
-def block_plan(net, index: int) -> list[tuple[str, int, int]]:
-    """(name, filters, stride) of each block in the `index`-th stage of an `Architecture`.
-
-    The first block of every stage but the first halves the map (Sec. 3.3).
-    """
-    number, width = net.first_stage + index, net.filters[index]
-    return [
-        (f"stage{number}_block{place}", width, 2 if index > 0 and place == 1 else 1)
-        for place in range(1, net.blocks[index] + 1)
-    ]
+def pooling(kind: str | None) -> list:
+    """A global pooling, ``"avg"`` or ``"max"``, or nothing."""
+    kinds = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    return [kinds[kind](name="pool", data_format="channels_last", dtype="float32")] if kind else []

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import keras
 
-from resnet_keras.models.layers import Conv2D
-from resnet_keras.models.network import Network
-from resnet_keras.models.normalization import BatchNormalization
+from resnet_keras.models.catalogue import VGG_WIDTH
+from resnet_keras.models.layers import Conv2D, normalization
+from resnet_keras.models.resnet import Network, pooling
 
-FC_WIDTH = 4096
 DROPOUT = 0.5  # on the two wide fully-connected layers, as in [41]
 
 
@@ -19,46 +18,32 @@ class VGG(Network):
     With `batch_norm`, BN stands between convolution and ReLU, and takes over the bias.
     """
 
-    def __init__(self, *, batch_norm=False, **shared):
-        """See `resnet_keras.build`."""
-        super().__init__(batch_norm=batch_norm, **shared)
-
     def make_stages(self, net, policy):
         """Each stage but the first begins with the pooling that follows the one before: features are unpooled maps."""
-        stages = {}
-        for number, (count, width) in enumerate(zip(net.blocks, net.filters, strict=True), start=1):
-            layers = [pooling(number - 1, policy)] if number > 1 else []
-            for place in range(1, count + 1):
-                layers += self._convolution(f"{number}_{place}", width, policy)
-            stages[net.stages[number - 1]] = layers
+        batch_norm, stages = self.arguments["batch_norm"], {}
+        for number, (stage, convolutions) in enumerate(net.layout().items(), start=1):
+            stages[stage] = [halving(number - 1, policy)] if number > 1 else []
+            for place, width, _ in convolutions:
+                stages[stage].append(Conv2D(width, 3, use_bias=not batch_norm, name=f"conv{place}", dtype=policy))
+                stages[stage] += [normalization(True, name=f"bn{place}", dtype=policy)] if batch_norm else []
+                stages[stage].append(keras.layers.ReLU(name=f"relu{place}", dtype=policy))
         return stages
 
-    def _convolution(self, place: str, width: int, policy) -> list:
-        normalized = self.arguments["batch_norm"]
-        bn = [BatchNormalization(name=f"bn{place}", dtype=policy)] if normalized else []
-        return [
-            Conv2D(width, 3, use_bias=not normalized, name=f"conv{place}", dtype=policy),
-            *bn,
-            keras.layers.ReLU(name=f"relu{place}", dtype=policy),
-        ]
-
     def make_top(self, net):
-        """The last pooling stands before the classifier, and ends a network without one."""
-        if self.arguments["features"]:
-            return []
-        return [pooling(len(net.blocks), self.dtype_policy), *super().make_top(net)]
-
-    def make_classifier(self, classes, seed):
-        """fc6 and fc7 with dropout, then the logits, float32 in every precision."""
-        layers = [keras.layers.Flatten(name="flatten", data_format="channels_last", dtype=self.dtype_policy)]
+        """The last pooling, then fc6 and fc7 with dropout, and the logits."""
+        arguments, policy = self.arguments, self.dtype_policy
+        last = halving(len(net.blocks), policy)
+        if not arguments["include_top"]:
+            return [last, *pooling(arguments["pooling"])]
+        layers = [last, keras.layers.Flatten(name="flatten", data_format="channels_last", dtype=policy)]
         for number in (6, 7):
             layers += [
-                keras.layers.Dense(FC_WIDTH, activation="relu", name=f"fc{number}", dtype=self.dtype_policy),
-                keras.layers.Dropout(DROPOUT, seed=seed, name=f"dropout{number}", dtype=self.dtype_policy),
+                keras.layers.Dense(VGG_WIDTH, activation="relu", name=f"fc{number}", dtype=policy),
+                keras.layers.Dropout(DROPOUT, seed=arguments["seed"], name=f"dropout{number}", dtype=policy),
             ]
-        return [*layers, keras.layers.Dense(classes, name="fc8", dtype="float32")]
+        return [*layers, keras.layers.Dense(arguments["classes"], name="fc8", dtype="float32")]
 
 
-def pooling(number: int, policy):
+def halving(number: int, policy):
     """2x2 max pooling of stride 2, after stage `number`."""
     return keras.layers.MaxPooling2D(2, 2, name=f"pool{number}", data_format="channels_last", dtype=policy)

@@ -1,6 +1,6 @@
 """Pictures of networks, drawn from the networks themselves: side by side as in Fig. 3, and the shortcut options.
 
-They take what `resnet_keras.build` or `resnet_keras.models.catalogue.assemble` make; weights are not needed.
+They take what `resnet_keras.build` makes, with or without weights.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class Trainer:
 
     def _build_network(self, **spread):
         from resnet_keras.models import build
-        from resnet_keras.models.normalization import normalize_in_groups
+        from resnet_keras.models.layers import normalize_in_groups
         from resnet_keras.training.optimizer import SGD
         from resnet_keras.training.steps import engine
 

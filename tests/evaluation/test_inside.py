@@ -85,7 +85,7 @@ def test_leaving_out_a_silent_block_changes_nothing_and_another_does(shortcut):
     intact = logits(network, images)
     for number, (case, chain) in enumerate(inside.lesioned(network)):
         if case["lesion"] == "delete":
-            same = np.allclose(inside.logits(chain, images), intact, rtol=1e-4, atol=1e-4)
+            same = np.allclose(inside.logits(network, chain, images), intact, rtol=1e-4, atol=1e-4)
             assert same == (number in silent), case
 
 
@@ -96,7 +96,7 @@ def test_a_plain_block_that_keeps_the_shape_is_cut_out():
     for number in (5, 3, 1):
         chain = inside.without(chain, network.chain().index(network.blocks[number]))
     exact, _ = forward("plain8", values(network), images)
-    np.testing.assert_allclose(inside.logits(chain, images), exact, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(inside.logits(network, chain, images), exact, rtol=1e-3, atol=1e-3)
 
 
 def test_swapping_twice_restores_and_once_does_not():
@@ -104,7 +104,7 @@ def test_swapping_twice_restores_and_once_does_not():
     chain, intact = network.chain(), logits(network, images)
     place = chain.index(network.blocks[1])
     once = inside.swapped(chain, place)
-    assert not np.allclose(inside.logits(once, images), intact, rtol=1e-4)
+    assert not np.allclose(inside.logits(network, once, images), intact, rtol=1e-4)
     assert inside.swapped(once, place) == chain
 
 

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import resnet_keras
 from resnet_keras.errors import UserError
 from resnet_keras.store import RunFolder, Store
 from tests.faults.test_bad_input import hdf5
@@ -34,8 +35,6 @@ def test_the_attack_works_where_pickles_are_opened(tmp_path):
 
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".npz", ".npy"])
 def test_no_pickle_is_opened_as_weights(tmp_path, ending):
-    from resnet_keras.models import weights
-
     path, mark = tmp_path / f"weights{ending}", tmp_path / "mark"
     if ending == ".npz":
         np.savez(path, a=np.array([Attack(mark)], dtype=object))
@@ -44,7 +43,7 @@ def test_no_pickle_is_opened_as_weights(tmp_path, ending):
     else:
         path.write_bytes(pickle.dumps(Attack(mark)))
     with pytest.raises(UserError):
-        weights.load(path)
+        resnet_keras.load(path)
     assert not mark.exists()
 
 
@@ -82,25 +81,14 @@ LAYERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_hostile_network_runs_no_code(tmp_path, monkeypatch, name):
-    from resnet_keras.models import weights
-
     monkeypatch.chdir(tmp_path)
     content = hostile_keras(LAYERS[name])
     (tmp_path / "network.keras").write_bytes(content)
-    for read in (RunFolder(tmp_path).load_network, lambda: weights.load(tmp_path / "network.keras")):
+    for read in (RunFolder(tmp_path).load_network, lambda: resnet_keras.load(tmp_path / "network.keras")):
         with pytest.raises(UserError) as refused:
             read()
         assert "\n" not in str(refused.value)
     assert not (tmp_path / "MARK").exists()
-
-
-def network_readers(path):
-    """Every way into the package for a .keras file that somebody else has made."""
-    from resnet_keras.evaluation import predict
-    from resnet_keras.models import weights
-
-    folder = RunFolder(path.parent)
-    return folder.load_network, lambda: weights.load(path), lambda: predict._from_file("resnet20", path)
 
 
 @pytest.mark.slow
@@ -116,7 +104,7 @@ def test_code_within_a_network_is_not_run(tmp_path, monkeypatch):
         keras.saving.load_model(path, compile=False, safe_mode=False)
     assert mark.exists()
     mark.unlink()
-    for read in network_readers(path):
+    for read in (RunFolder(tmp_path).load_network, lambda: resnet_keras.load(path)):
         with pytest.raises(UserError, match=r"safe_mode|unsafe|arbitrary code") as refused:
             read()
         assert "\n" not in str(refused.value) and not mark.exists()

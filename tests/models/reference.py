@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
 
 def array(x):
     """A tensor or variable of any backend as NumPy."""
@@ -39,7 +41,7 @@ def conv(x, kernel, stride=1):
     return out
 
 
-def batch_norm(x, gamma, beta, moving_mean, moving_variance, training, epsilon=1e-5):
+def batch_norm(x, gamma, beta, moving_mean, moving_variance, training=False, epsilon=1e-5):
     """Normalise with the batch's own statistics in training, with the moving ones otherwise."""
     mean = x.mean((0, 1, 2)) if training else moving_mean
     variance = x.var((0, 1, 2)) if training else moving_variance
@@ -57,12 +59,11 @@ def subsample(x, stride, channels):
     return out
 
 
-def block(x, weights, strides, shortcut, channels, training):
+def block(x, weights, strides, shortcut, channels, training=False):
     """One block of Fig. 5. `weights`: path below the block -> array; `strides`: one per convolution."""
 
     def norm(y, name):
-        kinds = ("gamma", "beta", "moving_mean", "moving_variance")
-        return batch_norm(y, *(weights[f"{name}/{kind}"] for kind in kinds), training)
+        return batch_norm(y, *(weights[f"{name}/{kind}"] for kind in NORM), training)
 
     y = x
     for number, stride in enumerate(strides, start=1):
@@ -76,6 +77,11 @@ def block(x, weights, strides, shortcut, channels, training):
     elif shortcut != "none":
         y = y + subsample(x, stride, channels)
     return relu(y)
+
+
+def weights_of(layer):
+    """Path below a layer -> its value, float64."""
+    return {v.path.split(f"{layer.name}/", 1)[1]: array(v).astype("float64") for v in layer.weights}
 
 
 def randomize(layer, seed=0):
@@ -95,3 +101,4 @@ def randomize(layer, seed=0):
         else:
             continue
         variable.assign(values.astype("float32"))
+    return layer

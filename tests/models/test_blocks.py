@@ -1,20 +1,20 @@
-"""Each kind of block against a forward pass written with loops in NumPy."""
+"""Each kind of block and shortcut against a forward pass written with loops in NumPy."""
 
 import numpy as np
 import pytest
+from keras import ops
 
-from resnet_keras.models.blocks import BasicBlock, Bottleneck
-from resnet_keras.models.layers import Conv2D
+from resnet_keras.models.blocks import BasicBlock, Bottleneck, identity
 from tests.models import reference
-from tests.models.reference import array
+from tests.models.reference import array, gradient
+
+X = np.random.default_rng(1).normal(size=(3, 8, 6, 8)).astype("float32")
 
 
-def made(cls, channels_in, **options):
+def block_of(cls, channels_in, **options):
     block = cls(**options, name="block")
     block.build((None, 8, 6, channels_in))
-    reference.randomize(block)
-    weights = {v.path.split("block/", 1)[1]: array(v).astype("float64") for v in block.weights}
-    return block, weights
+    return reference.randomize(block)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -32,8 +32,8 @@ def made(cls, channels_in, **options):
     ids=["basic", "basic/2", "bottleneck", "bottleneck-wider", "bottleneck/2-v1", "bottleneck/2-v1.5"],
 )
 def test_block_against_numpy(cls, channels_in, filters, stride, stride_in, strides, shortcut, training):
-    block, weights = made(cls, channels_in, filters=filters, stride=stride, stride_in=stride_in, shortcut=shortcut)
-    x = np.random.default_rng(1).normal(size=(3, 8, 6, channels_in)).astype("float32")
+    block = block_of(cls, channels_in, filters=filters, stride=stride, stride_in=stride_in, shortcut=shortcut)
+    x, weights = X[..., :channels_in], reference.weights_of(block)
     expected = reference.block(x.astype("float64"), weights, strides, shortcut, block.channels, training)
     out = array(block(x, training=training))
     assert out.shape == expected.shape == (3, *block.compute_output_shape(x.shape)[1:])
@@ -43,19 +43,40 @@ def test_block_against_numpy(cls, channels_in, filters, stride, stride_in, strid
 @pytest.mark.parametrize("cls", [BasicBlock, Bottleneck])
 def test_residual_minus_its_shortcut_is_plain(cls):
     """F(x) of a residual block is the plain block with the same weights, before the last ReLU."""
-    plain, _ = made(cls, 8, filters=2, shortcut="none")
-    residual, _ = made(cls, 8, filters=2, shortcut="A")
-    x = np.random.default_rng(1).normal(size=(2, 8, 6, 8)).astype("float32")
-    np.testing.assert_array_equal(np.maximum(array(residual.residual(x)), 0), array(plain(x)))
+    plain, residual = (block_of(cls, 8, filters=2, shortcut=option) for option in ("none", "A"))
+    np.testing.assert_array_equal(np.maximum(array(residual.residual(X)), 0), array(plain(X)))
 
 
-@pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)])
-@pytest.mark.parametrize("side", [8, 9])
-def test_convolution_pads_both_sides_alike(size, stride, side):
-    conv = Conv2D(3, size, stride)
-    conv.build((None, side, side, 2))
-    x = np.random.default_rng(0).normal(size=(2, side, side, 2)).astype("float32")
-    out = array(conv(x))
-    np.testing.assert_allclose(out, reference.conv(x, array(conv.kernel), stride), rtol=1e-4, atol=1e-5)
-    assert conv.compute_output_shape(x.shape) == out.shape
-    assert not conv.use_bias
+@pytest.mark.parametrize("shortcut", ["A", "C"])
+def test_watching_shows_every_layer_inside_and_changes_nothing(shortcut):
+    block, seen = block_of(BasicBlock, 8, filters=8, shortcut=shortcut), []
+    watched = block(X, watch=lambda *step: seen.append(step))
+    np.testing.assert_array_equal(array(watched), array(block(X)))
+    assert [layer for layer, *_ in seen] == block.parts()
+    for layer, before, after in seen:
+        np.testing.assert_array_equal(array(layer(before)), array(after))
+    np.testing.assert_array_equal(array(seen[3][2]), array(block.residual(X)))
+
+
+def test_identity_takes_every_second_pixel_and_appends_zeros():
+    x = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype("float32")
+    expected = np.zeros((2, 3, 3, 5), "float32")
+    for row in range(3):
+        for column in range(3):
+            expected[:, row, column, :3] = x[:, 2 * row, 2 * column]
+    np.testing.assert_array_equal(array(identity(x, 2, 5)), expected)
+    assert identity(x, 1, 3) is x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_identity_passes_gradients_back_to_the_pixels_taken(dtype):
+    upstream = np.random.default_rng(0).integers(-9, 10, (2, 3, 3, 5)).astype("float32")  # exact in both precisions
+    expected = np.zeros((2, 6, 5, 3), "float32")
+    for row in range(3):
+        for column in range(3):
+            expected[:, 2 * row, 2 * column] = upstream[:, row, column, :3]
+
+    def carried(x):
+        return ops.sum(ops.cast(identity(ops.cast(x, dtype), 2, 5), "float32") * upstream)
+
+    np.testing.assert_array_equal(gradient(carried, np.ones((2, 6, 5, 3), "float32")), expected)

@@ -1,13 +1,36 @@
 """Parameters and multiply-adds against the paper, against the variables, and against TensorFlow's profiler."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
-from resnet_keras import UserError, build, complexity
-from resnet_keras.models.catalogue import names
-from resnet_keras.models.complexity import table1
-from tests.models.test_catalogue import COUNTS
+from resnet_keras import UserError, build, complexity, names
+from resnet_keras.models.complexity import summary
+
+# Trainable parameters by option A, B, C.
+CIFAR = {
+    20: (269_722, 272_474, 283_962),
+    32: (464_154, 466_906, 489_594),
+    44: (658_586, 661_338, 695_226),
+    56: (853_018, 855_770, 900_858),
+    110: (1_727_962, 1_730_714, 1_826_202),
+    1202: (19_421_274, 19_424_026, 20_538_714),
+}
+IMAGENET = {
+    18: (11_515_688, 11_689_512, 12_043_816),
+    34: (21_623_848, 21_797_672, 22_716_840),
+    50: (22_780_456, 25_557_032, 40_128_552),
+    101: (41_772_584, 44_549_160, 76_981_288),
+    152: (57_416_232, 60_192_808, 107_335_720),
+}
+RESNETS = {**CIFAR, **IMAGENET}
+COUNTS = {(f"resnet{d}", option): n for d, row in RESNETS.items() for option, n in zip("ABC", row, strict=True)}
+COUNTS |= {(f"plain{d}", None): RESNETS[d][0] for d in (18, 20, 32, 34, 44, 56, 110)}
+COUNTS |= {("vgg16", None): 138_357_544, ("vgg19", None): 143_667_240}
 
 # Millions of multiply-adds by name, option and other options; the paper's facts, to the digits given there.
 MULTIPLY_ADDS = [
@@ -42,8 +65,8 @@ def test_parameters_are_the_papers(name, option):
 def test_multiply_adds_are_the_papers(name, option, options, millions):
     digits, _, power = millions.partition("e")
     rounding = 0.5 * 10 ** (int(power or 0) - len(digits.partition(".")[2]))
-    found = complexity(name, shortcut=option, **options)["multiply_adds"].sum() / 1e6
-    assert abs(found - float(millions)) <= rounding * 1.0001
+    count = complexity(name, shortcut=option, **options)["multiply_adds"].sum() / 1e6
+    assert abs(count - float(millions)) <= rounding * 1.0001
 
 
 @pytest.mark.parametrize(("name", "millions"), [("vgg16", 15.35e3), ("vgg19", 19.51e3)])
@@ -57,19 +80,25 @@ def test_convolutions_of_vgg_alone(name, millions):
     [
         ("resnet20", {"shortcut": "C"}),
         ("resnet18", {"include_top": False, "pooling": "avg"}),
-        ("resnet50", {"features": ["conv3"]}),
-        ("vgg16", {"batch_norm": True, "input_shape": (32, 32, 3), "classes": 5}),
+        ("resnet50", {"shortcut": "A", "classes": 6}),
+        ("resnet50", {"features": ["conv3"], "shortcut": "C"}),
+        ("vgg16", {"batch_norm": True, "input_shape": (64, 32, 3), "classes": 5}),
         ("plain20", {"batch_norm": False}),
     ],
 )
-def test_parameters_are_those_of_the_variables(name, options):
-    net = build(name, **options)
-    table = complexity(net)
+def test_rows_are_the_networks_own_layers(name, options, thin):
+    network = build(name, **options)
+    table = complexity(network)
     for row in table.itertuples():
-        below = [v for v in net.trainable_variables if v.path.startswith(f"{net.name}/{row.layer}/")]
+        below = [v for v in network.trainable_variables if v.path.startswith(f"{network.name}/{row.layer}/")]
         assert sum(int(np.prod(v.shape)) for v in below) == row.parameters, row.layer
-    assert table["parameters"].sum() == sum(int(np.prod(v.shape)) for v in net.trainable_variables)
+    assert table["parameters"].sum() == sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    assert list(table["layer"]) == [place for place, layer in network.parts() if layer.trainable_variables]
     assert table.equals(complexity(name, **options))
+    shapes = {
+        place: tuple(x.shape[1:]) for place, _, _, x in network.walk(np.zeros((1, *network.arguments["input_shape"])))
+    }
+    assert all(shapes[row.layer] == row.output for row in table.itertuples())
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow's profiler sees TensorFlow's graphs")
@@ -77,39 +106,34 @@ def test_parameters_are_those_of_the_variables(name, options):
     ("name", "options"),
     [
         ("resnet20", {"shortcut": "C"}),
-        ("resnet34", {}),
-        ("resnet50", {"shortcut": "C"}),
+        ("resnet18", {"pool_padding": "both", "input_shape": (97, 128, 3)}),
         ("resnet50", {"stride_in": "3x3", "input_shape": (160, 192, 3)}),
         ("vgg16", {"input_shape": (64, 64, 3)}),
     ],
 )
-def test_multiply_adds_are_the_profilers(name, options):
+def test_multiply_adds_are_the_profilers(name, options, thin):
     import tensorflow as tf
     from tensorflow.compat.v1.profiler import ProfileOptionBuilder, profile
 
-    net = build(name, **options)
-    pictures = tf.TensorSpec((1, *net.arguments["input_shape"]), "float32")
-    graph = tf.function(lambda x: net(x, training=False)).get_concrete_function(pictures).graph
+    network = build(name, **options)
+    images = tf.TensorSpec((1, *network.arguments["input_shape"]), "float32")
+    graph = tf.function(lambda x: network(x, training=False)).get_concrete_function(images).graph
     settings = {
         **ProfileOptionBuilder.float_operation(),
         "output": "none",
         "account_type_regexes": ["Conv2D", "MatMul"],
     }
     operations = profile(graph, options=settings).total_float_ops  # a multiply-add is two
-    np.testing.assert_allclose(complexity(net)["multiply_adds"].sum(), operations / 2, rtol=0.02)
+    np.testing.assert_allclose(complexity(network)["multiply_adds"].sum(), operations / 2, rtol=0.02)
 
 
 def test_by_stage():
     table = complexity("resnet50", by="stage").set_index("stage")
     assert list(table.index) == ["conv1", "conv2", "conv3", "conv4", "conv5", "top"]
     assert table.loc["conv4", "output"] == (14, 14, 1024)
-    whole = complexity("resnet50")
-    assert (table[["parameters", "multiply_adds"]].sum() == whole[["parameters", "multiply_adds"]].sum()).all()
-
-
-def test_a_name_makes_no_weights(monkeypatch):
-    monkeypatch.setattr(keras.layers.Layer, "add_weight", None)
-    complexity("resnet152", shortcut="C")
+    assert table.loc["conv2", "layers"] == "3×3 max pool, stride 2\n[1×1, 64; 3×3, 64; 1×1, 256] × 3"
+    sums = complexity("resnet50")[["parameters", "multiply_adds"]].sum()
+    assert (table[["parameters", "multiply_adds"]].sum() == sums).all()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +141,8 @@ def test_a_name_makes_no_weights(monkeypatch):
     [
         (("resnet21",), {}, "nearest: 20 and 26"),
         (("resnet20",), {"by": "block"}, "by='block': use 'layer' or 'stage'"),
-        (("resnet50",), {"input_shape": (None, None, 3)}, "build it with an input_shape"),
+        (("resnet50",), {"input_shape": (None, None, 3)}, "give an input_shape"),
+        (("resnet50",), {"features": ["conv9"]}, "out of conv1, conv2"),
     ],
 )
 def test_errors(arguments, options, says):
@@ -125,24 +150,32 @@ def test_errors(arguments, options, says):
         complexity(*arguments, **options)
 
 
-def test_table_1_of_resnet_50_reads_as_the_papers():
-    lines = table1("resnet50").splitlines()
-    heading = "layer name output size resnet50 (50 layers, option B) parameters mult-adds (10⁹)"
-    assert " ".join(lines[0].split()) == heading
-    cells = [line.split("  ") for line in lines]
-    assert [row[0] for row in cells if row[0].startswith("conv")] == [
-        "conv1",
-        "conv2_x",
-        "conv3_x",
-        "conv4_x",
-        "conv5_x",
-    ]
+def text(name, **options):
+    console = Console(width=200, force_terminal=False)
+    with console.capture() as capture:
+        console.print(summary(name, **options))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_summary_fits_80_columns_and_sums_up(name):
+    options = {"shortcut": "C"} if name.startswith("resnet") else {}
+    lines = text(name, **options)
+    assert max(map(len, lines)) <= 80
+    assert lines[-1].split()[1] == f"{complexity(name, **options)['parameters'].sum():,}"
+
+
+def test_the_summary_of_resnet_50_reads_as_the_papers_table_1():
+    lines = text("resnet50")
+    assert " ".join(lines[1].split()) == "stage output resnet50 (50 layers, option B) parameters (10⁹)"
+    starts = [line.split()[0] for line in lines if line.startswith("conv")]
+    assert starts == ["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x"]
     for stage, blocks in zip((64, 128, 256, 512), (3, 4, 6, 3), strict=True):
         assert f"[1×1, {stage}; 3×3, {stage}; 1×1, {4 * stage}] × {blocks}" in "\n".join(lines)
-    assert "7×7, 64, stride 2" in lines[2] and "112 × 112" in lines[2]
+    assert "7×7, 64, stride 2" in lines[3] and "112×112" in lines[3]
     assert lines[-1].split() == ["total", "25,557,032", "3.858"]
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name != "resnet1202"])
-def test_every_network_has_a_table(name):
-    assert table1(name).splitlines()[-1].split()[1] == f"{complexity(name)['parameters'].sum():,}"
+def test_counting_needs_no_keras():
+    code = "import sys, resnet_keras; resnet_keras.complexity('resnet152'); assert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

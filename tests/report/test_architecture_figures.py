@@ -5,12 +5,12 @@ import io
 import pytest
 from PIL import Image
 
-from resnet_keras.models.catalogue import assemble
+from resnet_keras import build
 from resnet_keras.report import architecture_figures as drawings
 
 
 def test_resnet_34_as_in_figure_3():
-    boxes, arcs = drawings.plan(assemble("resnet34"))
+    boxes, arcs = drawings.plan(build("resnet34", weights=False))
     assert [box.text for box in boxes[:3]] == ["7×7 conv, 64, /2", "pool, /2", "3×3 conv, 64"]
     assert [box.text for box in boxes[-2:]] == ["average pool", "fc 1000"]
     assert len(boxes) == 34 + 2  # two poolings have no weights
@@ -20,15 +20,15 @@ def test_resnet_34_as_in_figure_3():
 
 
 def test_plain_34_is_the_same_without_shortcuts():
-    boxes, arcs = drawings.plan(assemble("plain34"))
-    assert arcs == [] and boxes == drawings.plan(assemble("resnet34"))[0]
+    boxes, arcs = drawings.plan(build("plain34", weights=False))
+    assert arcs == [] and boxes == drawings.plan(build("resnet34", weights=False))[0]
 
 
 def test_vgg_19_and_bottlenecks():
-    boxes, arcs = drawings.plan(assemble("vgg19"))
+    boxes, arcs = drawings.plan(build("vgg19", weights=False))
     assert arcs == [] and sum("conv" in box.text for box in boxes) == 16 and boxes[-1].text == "fc 1000"
     assert [box.side for box in boxes if box.text.startswith("pool")] == [112, 56, 28, 14, 7]
-    boxes, arcs = drawings.plan(assemble("resnet50"))
+    boxes, arcs = drawings.plan(build("resnet50", weights=False))
     assert all(arc.last == arc.first + 2 for arc in arcs)
     assert sum(arc.grows for arc in arcs) == 4  # conv2_1 widens its map from 64 to 256 channels
 
@@ -36,8 +36,8 @@ def test_vgg_19_and_bottlenecks():
 @pytest.mark.parametrize(
     "figure",
     [
-        lambda: drawings.side_by_side([assemble(n) for n in ("vgg19", "plain34", "resnet34")], ["a", "b", "c"]),
-        lambda: drawings.side_by_side([assemble("resnet20")]),
+        lambda: drawings.side_by_side([build(n, weights=False) for n in ("vgg19", "plain34")], ["a", "b"]),
+        lambda: drawings.side_by_side([build("resnet20", weights=False)]),
         lambda: drawings.options({"A": "nothing", "B": "a little", "C": "more"}),
     ],
     ids=["three", "one", "options"],

@@ -1,0 +1,257 @@
+"""Networks from files: our own, and weights of keras.applications and torchvision. No pickle is ever opened.
+
+`load("network.keras")` reads what this package saved, `load("resnet50.safetensors", "resnet50")` torchvision's state
+dict; the network takes raw RGB pixels all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from resnet_keras.errors import UserError, first_line
+from resnet_keras.models.catalogue import FAMILIES, architecture, build
+from resnet_keras.quiet import load_keras
+
+KINDS = ("/kernel", "/bias", "/gamma", "/beta", "/moving_mean", "/moving_variance")
+ENDINGS = (".keras", ".safetensors", ".h5", ".hdf5")
+# The networks of each library and the options of `build` that make them.
+BOTH = {"shortcut": "B", "pool_padding": "both"}
+KERAS = {f"resnet{depth}": {**BOTH, "stride_in": "1x1"} for depth in (50, 101, 152)} | {"vgg16": {}, "vgg19": {}}
+TORCH = {"resnet18": BOTH, "resnet34": BOTH}
+TORCH |= {name: {**options, "stride_in": "3x3"} if options else {} for name, options in KERAS.items()}
+# What their first convolution takes: (pixels - mean) / scale, in the order blue, green, red in keras.applications.
+KERAS_MEAN, KERAS_EPSILON = np.array([123.68, 116.779, 103.939]), 1.001e-5
+TORCH_MEAN, TORCH_SCALE = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
+# Patterns in their names of tensors, and what our places have there.
+KERAS_NAMES = [
+    (r"^conv1_(conv|bn)/", r"\g<1>1/"),
+    (r"^conv(\d)_block(\d+)_0_(conv|bn)/", r"stage\1_block\2/shortcut_\3/"),
+    (r"^conv(\d)_block(\d+)_(\d)_(conv|bn)/", r"stage\1_block\2/\4\3/"),
+    (r"^block(\d)_conv(\d)/", r"conv\1_\2/"),
+    (r"^fc1/", "fc6/"),
+    (r"^fc2/", "fc7/"),
+    (r"^predictions/", "fc/"),
+]
+TORCH_NAMES = [
+    (r"^layer(\d)\.(\d+)\.", lambda match: f"stage{int(match[1]) + 1}_block{int(match[2]) + 1}/"),
+    (r"downsample\.0", "shortcut_conv"),
+    (r"downsample\.1", "shortcut_bn"),
+    (r"^classifier\.0", "fc6"),
+    (r"^classifier\.3", "fc7"),
+    (r"^classifier\.6", "fc"),
+    (r"(bn[\d_]*)\.weight$", r"\1/gamma"),
+    (r"(bn[\d_]*)\.bias$", r"\1/beta"),
+    (r"\.running_mean$", "/moving_mean"),
+    (r"\.running_var$", "/moving_variance"),
+    (r"\.weight$", "/kernel"),
+    (r"\.bias$", "/bias"),
+]
+
+
+def load(path, name: str | None = None, **options):
+    """A network with the weights in a file, ready to be called on raw RGB pixels in 0..255.
+
+    Args:
+        path: A ``.keras`` file of this package; or weights of keras.applications (``.keras``, ``.h5``, ``.hdf5``), of
+            torchvision (a state dict in ``.safetensors``), or of a network of this package that `save_weights` wrote
+            (``.weights.h5``). Or a dictionary of arrays by the names that these have.
+        name: The network of the catalogue that the weights are of; a ``.keras`` file of this package says so itself.
+        **options: Of `resnet_keras.build`, such as `input_shape`, `dtype`, `features` or ``include_top=False``; the
+            stride, padding, preprocessing and number of classes of a library's network are known.
+
+    Returns:
+        A built network: `network(images)` gives logits, where the library's may end with a softmax.
+
+    Raises:
+        UserError: The file cannot be read, is a pickle or of another network; one line says what does not fit.
+    """
+    file = "the dictionary" if isinstance(path, dict) else _checked(Path(path)).name
+    net = architecture(name) if name else None
+    nameless = UserError(f"{file} does not say which network it is of: add its name, such as 'resnet50'.")
+    if net is None and not file.lower().endswith(".keras"):
+        raise nameless
+    load_keras()
+    from resnet_keras.models.vgg import Network  # registers networks of every kind with Keras
+
+    tensors = path if isinstance(path, dict) else _read(Path(path), name, options)
+    if isinstance(tensors, Network):
+        if name not in (None, tensors.name):
+            raise UserError(f"{file} holds {tensors.name}, not {name}: give its own name.")
+        return tensors
+    if net is None:
+        raise nameless
+    tensors = {re.sub(r"^((module|model)\.)+", "", key): np.asarray(value) for key, value in tensors.items()}
+    torch = any(key.endswith((".weight", ".running_mean")) for key in tensors)
+    library, networks = ("torchvision", TORCH) if torch else ("keras.applications", KERAS)
+    if name not in networks:
+        raise UserError(f"{library} has no {name}: it has {', '.join(networks)}.")
+    values = _ours(tensors, net, torch)
+    options = {**networks[name], **_options(values, net), **options}
+    if options.get("features"):
+        del options["include_top"]
+    network = build(name, **options)
+    _assign(network, values, file)
+    network.set_mean(TORCH_MEAN if torch else KERAS_MEAN)
+    return network
+
+
+def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
+    """A library's tensors by our variables' paths below the network's name, its conventions taken into the numbers."""
+    from resnet_keras.models.layers import EPSILON
+
+    patterns = TORCH_NAMES if torch else KERAS_NAMES
+    if net.family == "vgg":
+        kinds = ("conv", "bn", "relu") if any("running_mean" in key for key in tensors) else ("conv", "relu")
+        stages = net.layout().values()  # torchvision numbers the layers of all stages in a row
+        row = [name for stage in stages for name in [*(f"{k}{place}" for place, *_ in stage for k in kinds), "pool"]]
+        rows = [(rf"^features\.{number}\.", f"{name}.") for number, name in enumerate(row)]
+        patterns = [*rows, *patterns, (r"^fc/", "fc8/")]
+    values = {}
+    for key, value in tensors.items():
+        for pattern, place in patterns:
+            key = re.sub(pattern, place, key)
+        if torch and value.ndim > 1:
+            value = value.transpose((2, 3, 1, 0) if value.ndim == 4 else (1, 0))
+        # Vectors in double precision: statistics are shifted by less than float32 can tell.
+        values[key] = value.astype("float64") if value.ndim == 1 else value
+    for key, value in list(values.items()):
+        mean = key.replace("conv", "bn").replace("/bias", "/moving_mean")
+        if key.endswith("/bias") and mean in values:  # our convolutions have no bias where BN follows
+            values[mean] = values[mean] - values.pop(key)
+        elif key.endswith("/moving_variance") and not torch:
+            values[key] = value + (KERAS_EPSILON - EPSILON)
+        elif key in ("conv1/kernel", "conv1_1/kernel"):
+            values[key] = value / TORCH_SCALE[:, None] if torch else value[:, :, ::-1]
+        elif key == "fc6/kernel" and torch:  # of maps flattened as [c, h, w]
+            side = _side(value)
+            maps = value.reshape(-1, side, side, value.shape[1])
+            values[key] = maps.transpose(1, 2, 0, 3).reshape(value.shape)
+    return values
+
+
+def _side(kernel) -> int:
+    """The side of the maps that VGG's first fully-connected layer was made for, where they are square."""
+    return max(1, round((len(kernel) / FAMILIES["vgg"].filters[-1]) ** 0.5))
+
+
+def _options(values: dict, net) -> dict:
+    """What only the tensors say of a network: the classifier and, of VGG, BN and the size of images."""
+    vgg = net.family == "vgg"
+    bias, kernel = values.get("fc8/bias" if vgg else "fc/bias"), values.get("fc6/kernel")
+    options = {"include_top": False} if bias is None else {"include_top": True, "classes": len(bias)}
+    options |= {"batch_norm": any(key.endswith("/moving_mean") for key in values)} if vgg else {}
+    return options | ({} if kernel is None else {"input_shape": (32 * _side(kernel), 32 * _side(kernel), 3)})
+
+
+def _assign(network, values: dict, file: str) -> None:
+    """Set every variable but the mean and dropout's; all are checked before the first is set."""
+    variables = {variable.path.split("/", 1)[1]: variable for variable in network.variables}
+    variables = {place: variable for place, variable in variables.items() if place.endswith(KINDS)}
+    problems = [f"{place} is missing" for place in variables if place not in values]
+    # A network without its top, or that ends with an earlier stage, takes what it has.
+    stages = {re.split("[_/]", place)[0] for place in variables}
+    for place, value in values.items():
+        if place in variables and value.shape != tuple(variables[place].shape):
+            problems.append(f"{place} is {value.shape}, not {tuple(variables[place].shape)}")
+        elif place not in variables and not place.endswith("num_batches_tracked"):
+            left_off = not network.arguments["include_top"] and re.split("[_/]", place)[0] not in stages
+            problems += [] if left_off else [f"{place} is unknown"]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise UserError(f"{file} does not fit {network.name}: {'; '.join(problems[:3])}{more}.")
+    for place, variable in variables.items():
+        variable.assign(values[place].astype("float32"))
+
+
+def _read(path: Path, name: str | None, options: dict):
+    """What a file holds: tensors by name or, where it is of this package, a network."""
+    readers = {".safetensors": _read_safetensors, ".keras": _read_keras}
+    try:
+        return readers.get(path.suffix.lower(), _read_h5)(path, name, options)
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(f"{path.name} cannot be read without {error.name}: pip install {error.name}.") from error
+    except Exception as error:  # the libraries raise many kinds for files that are damaged or not theirs
+        raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it complete?") from error
+
+
+def _checked(path: Path) -> Path:
+    if path.suffix.lower() not in ENDINGS:
+        raise UserError(
+            f"{path.name}: give a file ending in {', '.join(ENDINGS)}. A pickle (.pt, .pth, .bin) can run code when it "
+            "is opened: where it comes from, write safetensors.torch.save_file(model.state_dict(), 'a.safetensors')."
+        )
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: give the path of a {', '.join(ENDINGS)} file.")
+    return path
+
+
+def _read_safetensors(path: Path, *_) -> dict[str, np.ndarray]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        keys = list(file.keys())
+        if any(file.get_slice(key).get_dtype().startswith("F8") for key in keys):
+            raise UserError(f"{path.name} holds float8 numbers: save it as float16, bfloat16 or float32.")
+        return {key: file.get_tensor(key) for key in keys}
+
+
+def _read_keras(path: Path, *_):
+    import h5py  # noqa: F401 (where it is missing, Keras blames the file)
+    import keras
+
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    if hasattr(model, "walk"):
+        return model
+    variables = {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
+    return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
+
+
+# Variables of a layer in Keras' order, by their number: files of different ages name them differently.
+IN_ORDER = {1: ("kernel",), 2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_variance")}
+
+
+def _read_h5(path: Path, name: str | None, options: dict):
+    """Any of Keras' HDF5 files: a network's or weights, by layer's name (old ones) or a ``.weights.h5``."""
+    import h5py
+
+    def text(value):
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+    def numbers(stored):
+        return np.array(stored, dtype=stored.attrs.get("dtype", stored.dtype))  # bfloat16 is stored as bytes
+
+    with h5py.File(path) as file:
+        group = file.get("model_weights", file)
+        if "layer_names" in group.attrs:
+            members = {key: group[key] for key in map(text, group.attrs["layer_names"])}
+            layers = {key: [layer[text(n)] for n in layer.attrs["weight_names"]] for key, layer in members.items()}
+        else:
+            members = {key: layer["vars"] for key, layer in file["layers"].items()}
+            if "mean_subtraction" in members:
+                return _with_own_weights(path, name, members, options)
+            layers = {
+                text(layer.attrs.get("name", key)): [layer[number] for number in sorted(layer, key=int)]
+                for key, layer in members.items()
+            }
+        return {
+            f"{layer}/{variable}": numbers(stored)
+            for layer, values in layers.items()
+            for variable, stored in zip(IN_ORDER.get(len(values), map(str, range(len(values)))), values, strict=True)
+        }
+
+
+def _with_own_weights(path: Path, name: str | None, layers: dict, options: dict):
+    """A network of this package with what its `save_weights` wrote, which tells classes, a mean image's size and BN."""
+    dense = sorted(key for key in layers if key.startswith("dense"))
+    mean = layers["mean_subtraction"]["0"].shape
+    stored = {"batch_norm": any(key.startswith("batch_normalization") for key in layers)}
+    stored |= {"classes": len(layers[dense[-1]]["1"])} if dense else {"include_top": False}
+    stored |= {"input_shape": mean} if len(mean) == 3 else {}
+    network = build(name, **{**stored, **options})
+    network.load_weights(path)
+    return network

@@ -1,0 +1,280 @@
+"""Weights of keras.applications, torchvision and this package: the same logits, whatever the file."""
+
+import importlib.util
+import sys
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from resnet_keras import UserError, build, load
+from tests.models.peers import MEAN, STD, torchvision
+from tests.models.reference import array, randomize
+
+RNG = np.random.default_rng(0)
+
+
+def images(side):
+    return RNG.integers(0, 256, (2, side, side, 3), np.uint8)
+
+
+def assert_close(logits, expected, share=1e-4):
+    """To a share of the largest logit."""
+    assert logits.shape == expected.shape and expected.std() > 0
+    assert np.abs(logits - expected).max() <= share * np.abs(expected).max()
+
+
+# ---- keras.applications -----------------------------------------------------------------------------------------
+
+
+def keras_peer(name, side=32, **options):
+    """A keras.applications model with random weights, biases and BN statistics; and its logits of raw images."""
+    kind = {"resnet": name.replace("resnet", "ResNet"), "vgg": name.upper()}[name.rstrip("0123456789")]
+    module = keras.applications.vgg16 if "VGG" in kind else keras.applications.resnet
+    options = {"weights": None, "input_shape": (side, side, 3), "classifier_activation": None, "classes": 7, **options}
+    peer = randomize(getattr(keras.applications, kind)(**options))
+    first = next(layer.kernel for layer in peer.layers if layer.weights)
+    first.assign(first / 64)  # pixels become small numbers, beside which biases and means tell
+    return peer, lambda raw: array(peer(module.preprocess_input(raw.astype("float32"))))
+
+
+def tensors(peer):
+    return {f"{layer.name}/{variable.name}": array(variable) for layer in peer.layers for variable in layer.weights}
+
+
+@pytest.fixture(scope="module")
+def resnet50():
+    return keras_peer("resnet50")
+
+
+@pytest.fixture(scope="module")
+def state50(resnet50):
+    return tensors(resnet50[0])
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg16"])
+def test_keras_applications(name, resnet50):
+    peer, logits = resnet50 if name == "resnet50" else keras_peer(name, side=64)
+    raw = images(peer.input_shape[1])
+    network = load(tensors(peer), name)
+    assert network.name == name and network.arguments["classes"] == 7
+    assert_close(array(network(raw)), logits(raw))
+
+
+@pytest.mark.slow
+@pytest.mark.faults  # `make torture`: the same names as above, more of them
+@pytest.mark.parametrize("name", ["resnet101", "resnet152", "vgg19"])
+def test_deeper_networks_of_keras_applications(name):
+    peer, logits = keras_peer(name)
+    raw = images(32)
+    assert_close(array(load(tensors(peer), name)(raw)), logits(raw))
+
+
+def test_biases_epsilon_and_colours_are_folded(resnet50, state50):
+    """Each convention matters: without it the logits differ."""
+    raw = images(32)
+    expected = resnet50[1](raw)
+    network = load(state50, "resnet50")
+    for change in (
+        {name: np.zeros_like(value) for name, value in state50.items() if name.endswith("_conv/bias")},
+        {"conv1_conv/kernel": state50["conv1_conv/kernel"][:, :, ::-1]},
+    ):
+        assert np.abs(array(load({**state50, **change}, "resnet50")(raw)) - expected).max() > 0.01 * expected.max()
+    stored = state50["conv2_block1_1_bn/moving_variance"].astype("float64")
+    np.testing.assert_allclose(array(network.blocks[0].bns[0].moving_variance), stored + 1e-8, rtol=1e-7)
+
+
+@pytest.mark.parametrize("file", ["a.keras", "a.h5", "a.hdf5", "A.H5", "a.weights.h5"])
+def test_what_keras_writes_is_read(file, tmp_path, resnet50):
+    peer, logits = resnet50
+    written = tmp_path / file.replace(".hdf5", ".h5").replace(".H5", ".h5")
+    (peer.save_weights if "weights" in file else peer.save)(written)
+    raw = images(32)
+    assert_close(array(load(written.rename(tmp_path / file), "resnet50")(raw)), logits(raw))
+
+
+def test_a_backbone_takes_what_it_has(resnet50, state50):
+    peer, _ = resnet50
+    raw = images(32)
+    maps = load(state50, "resnet50", features=["conv2", "conv4"])(raw)
+    inner = keras.Model(peer.inputs, [peer.get_layer(f"conv{n}_out").output for n in ("2_block3", "4_block6")])
+    expected = inner(keras.applications.resnet.preprocess_input(raw.astype("float32")))
+    for mine, theirs in zip(maps.values(), expected, strict=True):
+        assert_close(array(mine), array(theirs))
+    topless = {name: value for name, value in state50.items() if "predictions" not in name}
+    expected = array(load(state50, "resnet50", include_top=False, pooling="avg")(raw))
+    np.testing.assert_array_equal(array(load(topless, "resnet50", pooling="avg")(raw)), expected)
+
+
+# ---- torchvision ------------------------------------------------------------------------------------------------
+
+OF_TORCH = {"shortcut": "B", "pool_padding": "both"}
+
+
+def of_torchvision(name, **options):
+    """One of our networks, built as torchvision's is, with random weights and its mean."""
+    if name.startswith("resnet"):
+        options |= {**OF_TORCH, **({"stride_in": "3x3"} if name == "resnet50" else {})}
+    network = randomize(build(name, classes=7, input_shape=(64, 64, 3), **options))
+    network.set_mean(255 * MEAN)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("resnet18", {}), ("resnet50", {}), ("vgg16", {}), ("vgg19", {"batch_norm": True})]
+)
+def test_torchvisions_state_dict(name, options, thin):
+    network = of_torchvision(name, **options)
+    again = load(torchvision(network), name, **({} if name.startswith("vgg") else {"input_shape": (64, 64, 3)}))
+    assert_close(array(again(raw := images(64))), array(network(raw)))
+    assert again.arguments == network.arguments
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    """A network, its logits of `raw`, and torchvision's state dict of it."""
+    network, raw = of_torchvision("resnet18"), images(64)
+    return raw, array(network(raw)), torchvision(network)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
+def test_what_data_parallel_and_lightning_put_before_names(prefix, resnet18, tmp_path):
+    raw, expected, state = resnet18
+    save_file({prefix + name: value for name, value in state.items()}, tmp_path / "a.safetensors")
+    assert_close(array(load(tmp_path / "a.safetensors", "resnet18")(raw)), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "float8_e4m3fn"])
+def test_precisions(dtype, resnet18, tmp_path):
+    raw, expected, state = resnet18
+    kind = getattr(ml_dtypes, dtype, dtype)
+    save_file(
+        {name: v.astype(kind) if v.dtype == "float32" else v for name, v in state.items()}, tmp_path / "a.safetensors"
+    )
+    if dtype.startswith("float8"):
+        with pytest.raises(UserError, match="holds float8 numbers: save it as float16, bfloat16 or"):
+            load(tmp_path / "a.safetensors", "resnet18")
+    else:
+        assert_close(array(load(tmp_path / "a.safetensors", "resnet18")(raw)), expected, 1e-4 if "64" in dtype else 0.1)
+
+
+@pytest.fixture(scope="module")
+def torchvision_itself():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed: pip install '.[peers]'")
+    try:
+        import torchvision
+    except RuntimeError:  # beside another PyTorch than it was built for: without its operators, which no network needs
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+        import torchvision
+    yield torchvision
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg19_bn"])
+def test_torchvision_itself(torchvision_itself, name):
+    import torch
+
+    torch.manual_seed(0)
+    peer = getattr(torchvision_itself.models, name)(num_classes=7).eval()
+    with torch.no_grad():
+        for key, value in peer.state_dict().items():
+            if key.endswith("running_var") or (value.ndim == 1 and key.endswith("weight")):
+                value.uniform_(0.5, 1.5)
+            elif value.ndim == 1:
+                value.normal_(0, 0.3)
+        raw = images(224)
+        normalized = ((raw / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype("float32")
+        expected = peer(torch.from_numpy(normalized)).numpy()
+    network = load({key: value.numpy() for key, value in peer.state_dict().items()}, name.removesuffix("_bn"))
+    assert_close(array(network(raw)), expected)
+
+
+# ---- our own ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet8", {"classes": 4, "input_shape": (16, 12, 3)}),
+        ("plain8", {"batch_norm": False, "include_top": False}),
+        ("vgg16", {"classes": 3, "input_shape": (32, 32, 3)}),
+    ],
+)
+def test_weights_that_save_weights_made_of_our_own_network(name, options, tmp_path, thin):
+    network = randomize(build(name, **options))
+    network.save_weights(tmp_path / "own.weights.h5")
+    again = load(tmp_path / "own.weights.h5", name, **({"input_shape": (32, 32, 3)} if name == "vgg16" else {}))
+    assert again.arguments == network.arguments
+    raw = RNG.integers(0, 256, (2, *network.arguments["input_shape"]), np.uint8)
+    np.testing.assert_array_equal(array(again(raw)), array(network(raw)))
+    with pytest.raises(UserError, match=r"own.weights.h5 cannot be read \(.*\)"):
+        load(tmp_path / "own.weights.h5", "vgg19" if name == "vgg16" else "resnet14", **options)
+
+
+# ---- what is refused --------------------------------------------------------------------------------------------
+
+
+def test_weights_that_do_not_fit(state50):
+    state = dict(state50)
+    state["conv2_block1_1_conv/kernel"] = np.zeros((3, 3, 64, 64), "float32")
+    del state["conv3_block1_0_bn/gamma"], state["conv1_bn/beta"]
+    state |= {"conv6_block1_1_conv/kernel": np.zeros(3), "odd": np.zeros(2)}
+    with pytest.raises(UserError) as error:
+        load(state, "resnet50")
+    assert str(error.value) == (
+        "the dictionary does not fit resnet50: bn1/beta is missing; stage3_block1/shortcut_bn/gamma is missing; "
+        "stage2_block1/conv1/kernel is (3, 3, 64, 64), not (1, 1, 64, 64) and 2 more."
+    )
+    for name, options in (("resnet101", {}), ("resnet101", {"features": ["conv4"]})):
+        with pytest.raises(UserError, match="does not fit resnet101: stage4_block7/conv1/kernel is missing"):
+            load(state50, name, **options)
+
+
+def test_weights_of_a_deeper_network_are_no_backbone(state50):
+    deeper = {**state50, "conv4_block7_1_conv/kernel": state50["conv4_block6_1_conv/kernel"]}
+    with pytest.raises(UserError, match="stage4_block7/conv1/kernel is unknown"):
+        load(deeper, "resnet50", features=["conv5"])
+    load(deeper, "resnet50", features=["conv3"])  # up to there the two are one network
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "says"),
+    [
+        ("a.pth", "resnet50", "a.pth: give a file ending in .*pickle.*save_file"),
+        ("a.txt", "resnet50", "a.txt: give a file ending in .keras, .safetensors, .h5, .hdf5"),
+        ("b.h5", "resnet50", "there is no file .*b.h5"),
+        ("torn.safetensors", "resnet50", "torn.safetensors cannot be read"),
+        ("torn.h5", "resnet50", "torn.h5 cannot be read"),
+        ("torn.keras", None, "torn.keras cannot be read"),
+        ("small.safetensors", "resnet18", "keras.applications has no resnet18: it has resnet50"),
+        ("small.safetensors", "resnet50", "small.safetensors does not fit resnet50: "),
+        ("small.safetensors", "resnet49", "no network 'resnet49'"),
+        ("small.safetensors", None, "small.safetensors does not say which network it is of: add its name"),
+        ("own.keras", "resnet20", "own.keras holds resnet8, not resnet20"),
+    ],
+)
+def test_errors(file, name, says, tmp_path):
+    for torn in ("torn.safetensors", "torn.h5", "torn.keras"):
+        (tmp_path / torn).write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    save_file({"a": np.zeros(1)}, tmp_path / "small.safetensors")
+    if file == "own.keras":
+        build("resnet8").save(tmp_path / file)
+    with pytest.raises(UserError, match=says) as error:
+        load(tmp_path / file, name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("file", "module"), [("a.h5", "h5py"), ("a.keras", "h5py"), ("a.safetensors", "safetensors")])
+def test_a_missing_module_is_named(file, module, tmp_path, monkeypatch):
+    (tmp_path / file).write_bytes(b"good")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=f"{file} cannot be read without {module}: pip install {module}."):
+        load(tmp_path / file, "resnet50")
