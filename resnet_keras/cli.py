@@ -316,7 +316,7 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
     except UnicodeEncodeError:
         _fail(2, "a name holds bytes that are no UTF-8 text: rename the file or folder.")
     except CycloptsError as error:
-        files = [word for word in arguments or sys.argv[1:] if word.startswith("-") and Path(word).is_file()]
+        files = [word for word in arguments or sys.argv[1:] if word.startswith("-") and os.path.isfile(word)]
         _fail(2, str(error) + (f" The file {files[0]} is meant? Write ./{files[0]}" if files else ""))
     except ImportError as error:
         _fail(2, f"the module {error.name} cannot be imported ({first_line(error)}): install it, or `make` once more.")

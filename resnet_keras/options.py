@@ -78,8 +78,13 @@ def whole_numbers(kind, tokens):
 
 
 def count(kind, tokens):
-    """A whole number or the word "all"."""
-    return "all" if tokens[0].value == "all" else whole_numbers(int, tokens)
+    """A whole number, 1 or more, or the word "all"."""
+    if tokens[0].value == "all":
+        return "all"
+    number = whole_numbers(int, tokens)
+    if number < 1:
+        raise ValueError("give a whole number, 1 or more, or all")
+    return number
 
 
 def option(help: str, group: Group | None = None, **settings) -> Parameter:

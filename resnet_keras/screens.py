@@ -92,7 +92,7 @@ def overview(store: Store) -> Table:
             ("bundled", ", ".join(plain(folder.name) for folder in store.models()) or "none"),
             *((f"  {each.name}", each.title.removeprefix("ImageNet: ")) for each in EXPERIMENTS.values()),
             ("scales", f"{scales} iterations"),
-            ("runs", ", ".join(f"{count} {name}" for name, count in counted.most_common()) or "none"),
+            ("runs", ", ".join(f"{count} {name}" for name, count in sorted(counted.items(), reverse=True)) or "none"),
         ]
     )
 
