@@ -55,7 +55,6 @@ class Architecture:
     """One column of the paper's Table 1, one depth of its Section 4.2, or a VGG network.
 
     Attributes:
-        name: Such as ``resnet56``.
         family: ``"cifar"`` (Sec. 4.2), ``"imagenet"`` (Table 1) or ``"vgg"`` ([41] of the paper).
         depth: The number of weighted layers, as the paper counts them (projections excluded).
         block: ``"basic"`` (two 3x3), ``"bottleneck"`` (1x1, 3x3, 1x1), Fig. 5, or ``"conv"`` (one 3x3).
@@ -79,7 +78,7 @@ class Architecture:
         return tuple(self.layout()) if self.family == "vgg" else ("conv1", *self.layout())
 
     def stages_up_to(self, features) -> tuple[str, ...]:
-        """All stages or, where the maps of some are asked for, those up to the deepest."""
+        """All stages or, for maps of some of them, those up to the deepest."""
         return self.stages[: 1 + max(map(self.stages.index, features))] if features else self.stages
 
     def layout(self) -> dict[str, list[tuple[str, int, int]]]:

@@ -23,32 +23,24 @@ KERAS = {f"resnet{depth}": {**BOTH, "stride_in": "1x1"} for depth in (50, 101, 1
 TORCH = {"resnet18": BOTH, "resnet34": BOTH}
 TORCH |= {name: {**options, "stride_in": "3x3"} if options else {} for name, options in KERAS.items()}
 # What their first convolution takes: (pixels - mean) / scale, in the order blue, green, red in keras.applications.
-KERAS_MEAN, KERAS_EPSILON = np.array([123.68, 116.779, 103.939]), 1.001e-5
+KERAS_MEAN = np.array([123.68, 116.779, 103.939])
+KERAS_EPSILON = 1.001e-5 - 1e-5  # of its BN, above ours
 TORCH_MEAN, TORCH_SCALE = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
 # Patterns in their names of tensors, and what our places have there.
 KERAS_NAMES = [
-    (r"^conv1_(conv|bn)/", r"\g<1>1/"),
+    (r"^conv1_(conv|bn)/", r"\g<1>1/"), (r"^block(\d)_conv(\d)/", r"conv\1_\2/"),
     (r"^conv(\d)_block(\d+)_0_(conv|bn)/", r"stage\1_block\2/shortcut_\3/"),
     (r"^conv(\d)_block(\d+)_(\d)_(conv|bn)/", r"stage\1_block\2/\4\3/"),
-    (r"^block(\d)_conv(\d)/", r"conv\1_\2/"),
-    (r"^fc1/", "fc6/"),
-    (r"^fc2/", "fc7/"),
-    (r"^predictions/", "fc/"),
-]
+    (r"^fc1/", "fc6/"), (r"^fc2/", "fc7/"), (r"^predictions/", "fc/"),
+]  # fmt: skip
 TORCH_NAMES = [
     (r"^layer(\d)\.(\d+)\.", lambda match: f"stage{int(match[1]) + 1}_block{int(match[2]) + 1}/"),
-    (r"downsample\.0", "shortcut_conv"),
-    (r"downsample\.1", "shortcut_bn"),
-    (r"^classifier\.0", "fc6"),
-    (r"^classifier\.3", "fc7"),
-    (r"^classifier\.6", "fc"),
-    (r"(bn[\d_]*)\.weight$", r"\1/gamma"),
-    (r"(bn[\d_]*)\.bias$", r"\1/beta"),
-    (r"\.running_mean$", "/moving_mean"),
-    (r"\.running_var$", "/moving_variance"),
-    (r"\.weight$", "/kernel"),
-    (r"\.bias$", "/bias"),
-]
+    (r"downsample\.0", "shortcut_conv"), (r"downsample\.1", "shortcut_bn"),
+    (r"^classifier\.0", "fc6"), (r"^classifier\.3", "fc7"), (r"^classifier\.6", "fc"),
+    (r"(bn[\d_]*)\.weight$", r"\1/gamma"), (r"(bn[\d_]*)\.bias$", r"\1/beta"),
+    (r"\.running_mean$", "/moving_mean"), (r"\.running_var$", "/moving_variance"),
+    (r"\.weight$", "/kernel"), (r"\.bias$", "/bias"),
+]  # fmt: skip
 
 
 def load(path, name: str | None = None, **options):
@@ -68,21 +60,14 @@ def load(path, name: str | None = None, **options):
     Raises:
         UserError: The file cannot be read, is a pickle or of another network; one line says what does not fit.
     """
-    file = "the dictionary" if isinstance(path, dict) else _checked(Path(path)).name
-    net = architecture(name) if name else None
-    nameless = UserError(f"{file} does not say which network it is of: add its name, such as 'resnet50'.")
-    if net is None and not file.lower().endswith(".keras"):
-        raise nameless
-    load_keras()
-    from resnet_keras.models.vgg import Network  # registers networks of every kind with Keras
-
+    file, net = "the dictionary" if isinstance(path, dict) else Path(path).name, name and architecture(name)
     tensors = path if isinstance(path, dict) else _read(Path(path), name, options)
-    if isinstance(tensors, Network):
+    if not isinstance(tensors, dict):  # a network of this package
         if name not in (None, tensors.name):
             raise UserError(f"{file} holds {tensors.name}, not {name}: give its own name.")
         return tensors
     if net is None:
-        raise nameless
+        raise UserError(f"{file} does not say which network it is of: add its name, such as 'resnet50'.")
     tensors = {re.sub(r"^((module|model)\.)+", "", key): np.asarray(value) for key, value in tensors.items()}
     torch = any(key.endswith((".weight", ".running_mean")) for key in tensors)
     library, networks = ("torchvision", TORCH) if torch else ("keras.applications", KERAS)
@@ -100,8 +85,6 @@ def load(path, name: str | None = None, **options):
 
 def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
     """A library's tensors by our variables' paths below the network's name, its conventions taken into the numbers."""
-    from resnet_keras.models.layers import EPSILON
-
     patterns = TORCH_NAMES if torch else KERAS_NAMES
     if net.family == "vgg":
         kinds = ("conv", "bn", "relu") if any("running_mean" in key for key in tensors) else ("conv", "relu")
@@ -122,7 +105,7 @@ def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
         if key.endswith("/bias") and mean in values:  # our convolutions have no bias where BN follows
             values[mean] = values[mean] - values.pop(key)
         elif key.endswith("/moving_variance") and not torch:
-            values[key] = value + (KERAS_EPSILON - EPSILON)
+            values[key] = value + KERAS_EPSILON
         elif key in ("conv1/kernel", "conv1_1/kernel"):
             values[key] = value / TORCH_SCALE[:, None] if torch else value[:, :, ::-1]
         elif key == "fc6/kernel" and torch:  # of maps flattened as [c, h, w]
@@ -139,17 +122,18 @@ def _side(kernel) -> int:
 
 def _options(values: dict, net) -> dict:
     """What only the tensors say of a network: the classifier and, of VGG, BN and the size of images."""
-    vgg = net.family == "vgg"
-    bias, kernel = values.get("fc8/bias" if vgg else "fc/bias"), values.get("fc6/kernel")
+    bias = values.get("fc8/bias" if net.family == "vgg" else "fc/bias")
     options = {"include_top": False} if bias is None else {"include_top": True, "classes": len(bias)}
-    options |= {"batch_norm": any(key.endswith("/moving_mean") for key in values)} if vgg else {}
-    return options | ({} if kernel is None else {"input_shape": (32 * _side(kernel), 32 * _side(kernel), 3)})
+    if net.family == "vgg":
+        options["batch_norm"] = any(key.endswith("/moving_mean") for key in values)
+    if "fc6/kernel" in values:
+        options["input_shape"] = (*[32 * _side(values["fc6/kernel"])] * 2, 3)
+    return options
 
 
 def _assign(network, values: dict, file: str) -> None:
     """Set every variable but the mean and dropout's; all are checked before the first is set."""
-    variables = {variable.path.split("/", 1)[1]: variable for variable in network.variables}
-    variables = {place: variable for place, variable in variables.items() if place.endswith(KINDS)}
+    variables = {v.path.split("/", 1)[1]: v for v in network.variables if v.path.endswith(KINDS)}
     problems = [f"{place} is missing" for place in variables if place not in values]
     # A network without its top, or that ends with an earlier stage, takes what it has.
     stages = {re.split("[_/]", place)[0] for place in variables}
@@ -168,9 +152,18 @@ def _assign(network, values: dict, file: str) -> None:
 
 def _read(path: Path, name: str | None, options: dict):
     """What a file holds: tensors by name or, where it is of this package, a network."""
-    readers = {".safetensors": _read_safetensors, ".keras": _read_keras}
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise UserError(
+            f"{path.name}: give a file ending in {', '.join(ENDINGS)}. A pickle (.pt, .pth, .bin) can run code when it "
+            "is opened: where it comes from, write safetensors.torch.save_file(model.state_dict(), 'a.safetensors')."
+        )
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: give the path of a {', '.join(ENDINGS)} file.")
     try:
-        return readers.get(path.suffix.lower(), _read_h5)(path, name, options)
+        if ending == ".safetensors":
+            return _read_safetensors(path)
+        return _read_keras(path) if ending == ".keras" else _read_h5(path, name, options)
     except UserError:
         raise
     except ImportError as error:
@@ -179,18 +172,7 @@ def _read(path: Path, name: str | None, options: dict):
         raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it complete?") from error
 
 
-def _checked(path: Path) -> Path:
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(
-            f"{path.name}: give a file ending in {', '.join(ENDINGS)}. A pickle (.pt, .pth, .bin) can run code when it "
-            "is opened: where it comes from, write safetensors.torch.save_file(model.state_dict(), 'a.safetensors')."
-        )
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: give the path of a {', '.join(ENDINGS)} file.")
-    return path
-
-
-def _read_safetensors(path: Path, *_) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -200,12 +182,16 @@ def _read_safetensors(path: Path, *_) -> dict[str, np.ndarray]:
         return {key: file.get_tensor(key) for key in keys}
 
 
-def _read_keras(path: Path, *_):
+def _read_keras(path: Path):
     import h5py  # noqa: F401 (where it is missing, Keras blames the file)
+
+    load_keras()
     import keras
 
+    from resnet_keras.models.vgg import Network  # registers networks of every kind with Keras
+
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    if hasattr(model, "walk"):
+    if isinstance(model, Network):
         return model
     variables = {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
     return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
@@ -222,9 +208,6 @@ def _read_h5(path: Path, name: str | None, options: dict):
     def text(value):
         return value.decode() if isinstance(value, bytes) else str(value)
 
-    def numbers(stored):
-        return np.array(stored, dtype=stored.attrs.get("dtype", stored.dtype))  # bfloat16 is stored as bytes
-
     with h5py.File(path) as file:
         group = file.get("model_weights", file)
         if "layer_names" in group.attrs:
@@ -232,24 +215,24 @@ def _read_h5(path: Path, name: str | None, options: dict):
             layers = {key: [layer[text(n)] for n in layer.attrs["weight_names"]] for key, layer in members.items()}
         else:
             members = {key: layer["vars"] for key, layer in file["layers"].items()}
-            if "mean_subtraction" in members:
+            if "mean_subtraction" in members and name:
                 return _with_own_weights(path, name, members, options)
             layers = {
                 text(layer.attrs.get("name", key)): [layer[number] for number in sorted(layer, key=int)]
                 for key, layer in members.items()
             }
-        return {
-            f"{layer}/{variable}": numbers(stored)
+        return {  # bfloat16 is stored as bytes
+            f"{layer}/{variable}": np.array(stored, dtype=stored.attrs.get("dtype", stored.dtype))
             for layer, values in layers.items()
             for variable, stored in zip(IN_ORDER.get(len(values), map(str, range(len(values)))), values, strict=True)
         }
 
 
-def _with_own_weights(path: Path, name: str | None, layers: dict, options: dict):
+def _with_own_weights(path: Path, name: str, layers: dict, options: dict):
     """A network of this package with what its `save_weights` wrote, which tells classes, a mean image's size and BN."""
     dense = sorted(key for key in layers if key.startswith("dense"))
     mean = layers["mean_subtraction"]["0"].shape
-    stored = {"batch_norm": any(key.startswith("batch_normalization") for key in layers)}
+    stored = {"batch_norm": "batch_normalization" in layers}
     stored |= {"classes": len(layers[dense[-1]]["1"])} if dense else {"include_top": False}
     stored |= {"input_shape": mean} if len(mean) == 3 else {}
     network = build(name, **{**stored, **options})

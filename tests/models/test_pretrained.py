@@ -1,6 +1,5 @@
 """Weights of keras.applications, torchvision and this package: the same logits, whatever the file."""
 
-import importlib.util
 import sys
 
 import keras
@@ -160,39 +159,19 @@ def test_precisions(dtype, resnet18, tmp_path):
         assert_close(array(load(tmp_path / "a.safetensors", "resnet18")(raw)), expected, 1e-4 if "64" in dtype else 0.1)
 
 
-@pytest.fixture(scope="module")
-def torchvision_itself():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed: pip install '.[peers]'")
-    try:
-        import torchvision
-    except RuntimeError:  # beside another PyTorch than it was built for: without its operators, which no network needs
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-        import torchvision
-    yield torchvision
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg19_bn"])
-def test_torchvision_itself(torchvision_itself, name):
-    import torch
-
+def test_torchvision_itself(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
+    models = pytest.importorskip("torchvision.models", exc_type=(ImportError, RuntimeError))
     torch.manual_seed(0)
-    peer = getattr(torchvision_itself.models, name)(num_classes=7).eval()
+    peer, raw = getattr(models, name)(num_classes=7).eval(), images(224)
     with torch.no_grad():
         for key, value in peer.state_dict().items():
-            if key.endswith("running_var") or (value.ndim == 1 and key.endswith("weight")):
-                value.uniform_(0.5, 1.5)
-            elif value.ndim == 1:
-                value.normal_(0, 0.3)
-        raw = images(224)
-        normalized = ((raw / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype("float32")
-        expected = peer(torch.from_numpy(normalized)).numpy()
+            if value.ndim == 1:
+                positive = key.endswith("running_var") or key.endswith("weight")
+                value.uniform_(0.5, 1.5) if positive else value.normal_(0, 0.3)
+        expected = peer(torch.from_numpy(((raw / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype("float32"))).numpy()
     network = load({key: value.numpy() for key, value in peer.state_dict().items()}, name.removesuffix("_bn"))
     assert_close(array(network(raw)), expected)
 
