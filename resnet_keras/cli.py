@@ -249,9 +249,9 @@ def summary(
     classes: Annotated[opt.Whole | None, option("Length of the logits; default: 10, or 1000 on ImageNet.")] = None,
 ):
     """Show a network as Table 1 does, with parameters and multiply-adds."""
-    from resnet_keras.models.complexity import summary as table
+    from resnet_keras.models.complexity import table1
 
-    screens.show(table(name, shortcut=shortcut, classes=classes))
+    screens.show(table1(name, shortcut=shortcut, classes=classes))
 
 
 @verb(EXPERIMENT, name="list", sort_key=1)

@@ -182,16 +182,14 @@ def build(
         dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``. Default: Keras' global policy.
         weights: False leaves the variables out: enough to draw the network.
         **options: Further choices; which networks take them stands in `FAMILIES`.
-
-            include_top (bool): False leaves the classifier out and gives the last stage's maps.
-            pooling (str): Without the top: ``"avg"`` or ``"max"`` over each map, giving vectors.
-            features (list of str): Instead of logits, a dictionary of these stages' maps, such as
-                ``["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``), for a head of one's own; the network
-                ends with the deepest of them.
-            stride_in (str): Bottlenecks: ``"1x1"``, stride in the first convolution, as in the paper, or ``"3x3"``.
-            pool_padding (str): ImageNet: ``"end"``, as the authors define the pool after conv1, or ``"both"``, as
-                torchvision and keras.applications do.
-            batch_norm (bool): BN after each convolution. Default: yes, but for VGG.
+            ``include_top=False`` leaves the classifier out and gives the last stage's maps; ``pooling="avg"`` or
+            ``"max"`` makes vectors of them.
+            ``features=["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``) gives a dictionary of these stages'
+            maps, for a head of one's own; the network ends with the deepest of them.
+            ``stride_in="3x3"`` strides in the middle of a bottleneck, not in its first convolution as the paper does.
+            ``pool_padding="both"`` pads the pool after conv1 as torchvision and keras.applications do; the authors pad
+            its ``"end"``.
+            ``batch_norm``: BN after each convolution; by default there is, but in VGG.
 
     Returns:
         A built `keras.Model` from images [batch, height, width, channels], uint8 or float in 0..255, to float32
@@ -251,13 +249,12 @@ def _checked_options(net: Architecture, options: dict) -> dict:
 def _checked_shape(family: str, input_shape, include_top: bool) -> tuple[int | None, int | None, int]:
     default, smallest = FAMILIES[family].input_shape, FAMILIES[family].smallest
     shape = default if input_shape is None else tuple(input_shape)
-    fixed = {"cifar": "it subtracts a mean image", "vgg": "its fc6 takes maps of one size (or include_top=False)"}
-    if len(shape) == 3 and None in shape[:2] and family in fixed and (family == "cifar" or include_top):
+    fixed = {"cifar": "it subtracts a mean image"}
+    fixed |= {"vgg": "its fc6 takes maps of one size (or include_top=False)"} if include_top else {}
+    if len(shape) == 3 and None in shape[:2] and family in fixed:
         raise UserError(f"input_shape={shape}: give both sides, such as {default}; {fixed[family]}.")
-    sound = len(shape) == 3 and shape[2] is not None
-    for side, least in zip(shape, (smallest, smallest, 1), strict=False):
-        sound = sound and (side is None or (type(side) is int and side >= least))
-    if not sound:
+    pixels = [(side, least) for side, least in zip(shape, (smallest, smallest, 1), strict=False) if side is not None]
+    if len(shape) != 3 or shape[2] is None or any(type(side) is not int or side < least for side, least in pixels):
         raise UserError(
             f"input_shape={input_shape!r}: give (height, width, channels) in whole pixels, "
             f"sides of {smallest} or more, such as {default}."

@@ -11,7 +11,7 @@ import math
 from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import STEMS, VGG_WIDTH, architecture, checked, convolutions, projects
 
-COLUMNS = ("stage", "layer", "kind", "kernel", "stride", "filters", "output", "parameters", "multiply_adds")
+LAYER_COLUMNS = ("stage", "layer", "kind", "kernel", "stride", "filters", "output", "parameters", "multiply_adds")
 
 
 def complexity(network, by: str = "layer", **options):
@@ -36,7 +36,7 @@ def complexity(network, by: str = "layer", **options):
     if by not in ("layer", "stage"):
         raise UserError(f"by={by!r}: use 'layer' or 'stage'.")
     described = _described(network, options)
-    table = pd.DataFrame(_layers(*described), columns=COLUMNS)
+    table = pd.DataFrame(_layers(*described), columns=LAYER_COLUMNS)
     if by == "layer":
         return table
     groups = table.groupby("stage", sort=False)
@@ -53,7 +53,7 @@ def _described(network, options: dict) -> tuple:
 
 
 def _layers(net, arguments):
-    """A row of `COLUMNS` for every layer with weights, in the order of the data."""
+    """A row of `LAYER_COLUMNS` for every layer with weights, in the order of the data."""
     *size, channels = arguments["input_shape"]
     if None in size:
         raise UserError(f"{net.name} takes images of any size: give an input_shape, such as (224, 224, 3), to count.")
@@ -114,7 +114,7 @@ def _words(net, arguments: dict, stage: str) -> str:
     return pool.get((net.family, stage), f"{halving}\n" if net.family == "vgg" else "") + f"[{plan}] × {len(blocks)}"
 
 
-def summary(network, **options):
+def table1(network, **options):
     """A network stage by stage, as the paper's Table 1 has it, as a `rich` table of at most 80 columns.
 
     Takes and raises what `complexity` does.

@@ -15,7 +15,7 @@ from resnet_keras.errors import UserError, first_line
 from resnet_keras.models.catalogue import FAMILIES, architecture, build
 from resnet_keras.quiet import load_keras
 
-KINDS = ("/kernel", "/bias", "/gamma", "/beta", "/moving_mean", "/moving_variance")
+WEIGHTS = ("/kernel", "/bias", "/gamma", "/beta", "/moving_mean", "/moving_variance")
 ENDINGS = (".keras", ".safetensors", ".h5", ".hdf5")
 # The networks of each library and the options of `build` that make them.
 BOTH = {"shortcut": "B", "pool_padding": "both"}
@@ -27,13 +27,13 @@ KERAS_MEAN = np.array([123.68, 116.779, 103.939])
 KERAS_EPSILON = 1.001e-5 - 1e-5  # of its BN, above ours
 TORCH_MEAN, TORCH_SCALE = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
 # Patterns in their names of tensors, and what our places have there.
-KERAS_NAMES = [
+KERAS_PATTERNS = [
     (r"^conv1_(conv|bn)/", r"\g<1>1/"), (r"^block(\d)_conv(\d)/", r"conv\1_\2/"),
     (r"^conv(\d)_block(\d+)_0_(conv|bn)/", r"stage\1_block\2/shortcut_\3/"),
     (r"^conv(\d)_block(\d+)_(\d)_(conv|bn)/", r"stage\1_block\2/\4\3/"),
     (r"^fc1/", "fc6/"), (r"^fc2/", "fc7/"), (r"^predictions/", "fc/"),
 ]  # fmt: skip
-TORCH_NAMES = [
+TORCH_PATTERNS = [
     (r"^layer(\d)\.(\d+)\.", lambda match: f"stage{int(match[1]) + 1}_block{int(match[2]) + 1}/"),
     (r"downsample\.0", "shortcut_conv"), (r"downsample\.1", "shortcut_bn"),
     (r"^classifier\.0", "fc6"), (r"^classifier\.3", "fc7"), (r"^classifier\.6", "fc"),
@@ -61,7 +61,7 @@ def load(path, name: str | None = None, **options):
         UserError: The file cannot be read, is a pickle or of another network; one line says what does not fit.
     """
     file, net = "the dictionary" if isinstance(path, dict) else Path(path).name, name and architecture(name)
-    tensors = path if isinstance(path, dict) else _read(Path(path), name, options)
+    tensors = path if isinstance(path, dict) else _open(Path(path), name, options)
     if not isinstance(tensors, dict):  # a network of this package
         if name not in (None, tensors.name):
             raise UserError(f"{file} holds {tensors.name}, not {name}: give its own name.")
@@ -73,8 +73,11 @@ def load(path, name: str | None = None, **options):
     library, networks = ("torchvision", TORCH) if torch else ("keras.applications", KERAS)
     if name not in networks:
         raise UserError(f"{library} has no {name}: it has {', '.join(networks)}.")
-    values = _ours(tensors, net, torch)
-    options = {**networks[name], **_options(values, net), **options}
+    try:
+        values = _ours(tensors, net, torch)
+        options = {**networks[name], **_read_off(values, net), **options}
+    except (ValueError, TypeError, IndexError) as error:  # of tensors with fewer axes or other sizes
+        raise UserError(f"{file} does not fit {name}: {first_line(error)}.") from error
     if options.get("features"):
         del options["include_top"]
     network = build(name, **options)
@@ -85,7 +88,7 @@ def load(path, name: str | None = None, **options):
 
 def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
     """A library's tensors by our variables' paths below the network's name, its conventions taken into the numbers."""
-    patterns = TORCH_NAMES if torch else KERAS_NAMES
+    patterns = TORCH_PATTERNS if torch else KERAS_PATTERNS
     if net.family == "vgg":
         kinds = ("conv", "bn", "relu") if any("running_mean" in key for key in tensors) else ("conv", "relu")
         stages = net.layout().values()  # torchvision numbers the layers of all stages in a row
@@ -120,7 +123,7 @@ def _side(kernel) -> int:
     return max(1, round((len(kernel) / FAMILIES["vgg"].filters[-1]) ** 0.5))
 
 
-def _options(values: dict, net) -> dict:
+def _read_off(values: dict, net) -> dict:
     """What only the tensors say of a network: the classifier and, of VGG, BN and the size of images."""
     bias = values.get("fc8/bias" if net.family == "vgg" else "fc/bias")
     options = {"include_top": False} if bias is None else {"include_top": True, "classes": len(bias)}
@@ -133,7 +136,7 @@ def _options(values: dict, net) -> dict:
 
 def _assign(network, values: dict, file: str) -> None:
     """Set every variable but the mean and dropout's; all are checked before the first is set."""
-    variables = {v.path.split("/", 1)[1]: v for v in network.variables if v.path.endswith(KINDS)}
+    variables = {v.path.split("/", 1)[1]: v for v in network.variables if v.path.endswith(WEIGHTS)}
     problems = [f"{place} is missing" for place in variables if place not in values]
     # A network without its top, or that ends with an earlier stage, takes what it has.
     stages = {re.split("[_/]", place)[0] for place in variables}
@@ -150,7 +153,7 @@ def _assign(network, values: dict, file: str) -> None:
         variable.assign(values[place].astype("float32"))
 
 
-def _read(path: Path, name: str | None, options: dict):
+def _open(path: Path, name: str | None, options: dict):
     """What a file holds: tensors by name or, where it is of this package, a network."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:

@@ -1,9 +1,8 @@
 """Long rows of equal blocks as one loop over their stacked weights.
 
-A compiled step of ResNet-1202 would hold 600 copies of a block's operations and take minutes to trace. Here a block is
-traced once for each stage. The weights stay variables of their own blocks, stacked inside the step, so paths and
-checkpoints do not depend on which way a stage is run. The loop is also what saves memory: in training it keeps each
-block's input alone, and computes the inside of a block again on the way back.
+A compiled step of ResNet-1202 would hold 600 copies of a block's operations and take minutes to trace; here a block is
+traced once a stage. The weights stay variables of their own blocks, stacked inside the step. The loop also saves
+memory: in training it keeps each block's input alone, and computes the inside of a block again on the way back.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ MANY = 60  # equal blocks in a row from which the loop traces faster than the co
 
 
 def joined(layers: list, many: int | None = MANY) -> list:
-    """The layers, with a `Row` in place of `many` or more equal blocks one after the other; None for no row."""
+    """The layers, with a `BlockRow` in place of `many` or more equal blocks one after the other; None for no row."""
     if many is None or len(layers) < many:
         return layers
     rows = [list(row) for _, row in itertools.groupby(layers, _kind)]
-    return [layer for row in rows for layer in ([Row(row)] if len(row) >= many else row)]
+    return [layer for row in rows for layer in ([BlockRow(row)] if len(row) >= many else row)]
 
 
 def _kind(layer):
@@ -32,7 +31,7 @@ def _kind(layer):
     return type(layer), layer.plan(), layer.shortcut, layer.batch_norm, weights
 
 
-class Row:
+class BlockRow:
     """Equal blocks, called as one layer; a compiled step runs them as a loop."""
 
     def __init__(self, blocks: list):
@@ -49,8 +48,8 @@ class Row:
         def body(x, weights, others):
             return self.blocks[0].stateless_call(weights, others, x, training=training)
 
-        weights = _stacked([block.trainable_variables for block in self.blocks])
-        others = _stacked([block.non_trainable_variables for block in self.blocks])
+        weights = _stack([block.trainable_variables for block in self.blocks])
+        others = _stack([block.non_trainable_variables for block in self.blocks])
         x, changed = LOOPS[keras.config.backend()](body, x, weights, others, len(self.blocks), training)
         for index, values in enumerate(changed if training else []):
             for block, value in zip(self.blocks, ops.unstack(values, len(self.blocks)), strict=True):
@@ -69,7 +68,7 @@ def _is_traced(x) -> bool:
     return keras.config.backend() == "jax" and isinstance(x, jax.core.Tracer)
 
 
-def _stacked(rows: list[list]) -> list:
+def _stack(rows: list[list]) -> list:
     """Variables of each block -> one tensor [blocks, ...] for each of a block's variables."""
     return [ops.stack([variable.value for variable in column]) for column in zip(*rows, strict=True)]
 

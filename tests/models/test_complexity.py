@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from resnet_keras import UserError, build, complexity, names
-from resnet_keras.models.complexity import summary
+from resnet_keras.models.complexity import table1
 
 # Trainable parameters by option A, B, C.
 CIFAR = {
@@ -142,7 +142,7 @@ def test_errors(arguments, options, says):
 def text(name, **options):
     console = Console(width=200, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary(name, **options))
+        console.print(table1(name, **options))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 

@@ -212,6 +212,10 @@ def test_weights_that_do_not_fit(state50):
         "the dictionary does not fit resnet50: bn1/beta is missing; stage3_block1/shortcut_bn/gamma is missing; "
         "stage2_block1/conv1/kernel is (3, 3, 64, 64), not (1, 1, 64, 64) and 2 more."
     )
+    for odd in (np.zeros(()), np.zeros((7, 7, 1, 64)), np.zeros(5)):
+        for key in ("conv1.weight", "conv1_conv/kernel", "predictions/bias", "conv2_block1_1_conv/bias"):
+            with pytest.raises(UserError, match="does not fit resnet50"):
+                load({**state50, key: odd}, "resnet50")
     for name, options in (("resnet101", {}), ("resnet101", {"features": ["conv4"]})):
         with pytest.raises(UserError, match="does not fit resnet101: stage4_block7/conv1/kernel is missing"):
             load(state50, name, **options)

@@ -70,7 +70,7 @@ def test_frozen_blocks_and_blocks_of_other_kinds_stay_out_of_the_loop():
     network = build("resnet32", input_shape=(8, 8, 3))
 
     def rows():
-        return [len(layer.blocks) for layer in scan.joined(network.chain(), 2) if isinstance(layer, scan.Row)]
+        return [len(layer.blocks) for layer in scan.joined(network.chain(), 2) if isinstance(layer, scan.BlockRow)]
 
     assert rows() == [5, 4, 4]
     network.blocks[2].bns[0].trainable = False
