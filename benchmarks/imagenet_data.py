@@ -47,14 +47,13 @@ def photographs(options) -> tuple[list[bytes], str]:
 
 def ours(encoded: list[bytes], noise: bool = False):
     """This package: the crop of a decoded image, resized; in training the device adds the colour noise."""
-    from resnet_keras.data.encoded import Photograph
-    from resnet_keras.data.imagenet import draw, training_crop
+    from resnet_keras.data.photos import Photograph, draw_crops, training_crop
     from resnet_keras.data.views import colour_shift
 
     iterations = iter(range(10**9))
 
     def take() -> int:
-        draws = draw(0, next(iterations), len(encoded), len(encoded))
+        draws = draw_crops(0, next(iterations), len(encoded), len(encoded))
         batch = np.empty((len(encoded), CROP, CROP, 3), np.float32 if noise else np.uint8)
         for place, number in enumerate(draws.index):
             photograph = Photograph(encoded[number], 0, "")

@@ -1,9 +1,8 @@
-"""Where pictures come from: `load("cifar10")` gives train and test splits, `augment` makes batches of them.
+"""Where images come from: `load("cifar10")` gives train and test splits, `augment` makes batches of them.
 
 Importing this loads NumPy alone.
 """
 
-from resnet_keras.data.dataset import Dataset, Identity, Split
-from resnet_keras.data.sources import identify, load
+from resnet_keras.data.datasets import Dataset, Identity, Split, identify, load
 
 __all__ = ["Dataset", "Identity", "Split", "identify", "load"]

@@ -1,8 +1,8 @@
 """Pad 4, crop, flip (Sec. 4.2): a pure function of (seed, iteration, image), each image on its own.
 
-`draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped;
-`apply` carries that out on the device, inside the training step. A resumed run draws the same numbers again,
-so there is no generator state to save, and every backend sees the same pictures.
+`draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped; `apply`
+carries that out on the device, inside the training step. A resumed run draws the same numbers again, so there is no
+generator state to save, and every backend sees the same images.
 """
 
 from __future__ import annotations
@@ -21,51 +21,41 @@ PAD = 4  # zeros on each side (Sec. 4.2); a crop starts at one of 9 x 9 places
 _ORDER, _CROP = 0, 1
 
 
-class HeldFeed:
-    """What a training takes its batches from, for a split in memory: the device holds it, and a plan says what to take.
+class Plan(NamedTuple):
+    """What happens to each place of each batch."""
 
-    Every data set gives such an object by `feed`. `held` are the arrays for the device, `apply(*held, plan)` makes
-    `(pictures, labels)` of the plan of one batch there, and `take` gives the plans, each a named tuple of arrays.
+    index: Any  # int32 [n, B], which image of the split
+    top: Any  # int32 [n, B] in 0..8, first row of the crop in the padded image
+    left: Any  # int32 [n, B] in 0..8, first column of the crop in the padded image
+    flip: Any  # bool [n, B], whether the crop is mirrored left to right
+
+    def at(self, step: int) -> Plan:
+        """The plan of one batch: the same fields without the leading axis."""
+        return Plan(*(field[step] for field in self))
+
+
+class Feed:
+    """Batches of a split in memory: its arrays stay on the device, and a plan says what to take of them.
 
     Attributes:
-        held: see above.
-        apply: see above.
-        most_steps: iterations that can be taken at once, or None where there is no limit.
+        arrays: to be put on the device: images and labels.
+        apply: `apply(*arrays, plan)` makes `(images, labels)` of the plan of one batch there.
+        most_steps: iterations that can be planned at once, or None where there is no limit.
     """
 
     most_steps = None
 
     def __init__(self, split, seed: int, batch_size: int, augment: bool):
         """`split` has the images and labels; the others are those of `draw`."""
-        self.held, self.apply = (split.images, split.labels), apply
-        self.drawn = {"seed": seed, "batch_size": batch_size, "examples": len(split), "augment": augment}
+        self.arrays, self.apply = (split.images, split.labels), apply
+        self.settings = {"seed": seed, "batch_size": batch_size, "examples": len(split), "augment": augment}
 
     def take(self, iteration: int, steps: int) -> Plan:
         """Plan of the iterations `iteration .. iteration + steps - 1`."""
-        return draw(first_iteration=iteration, iterations=steps, **self.drawn)
+        return draw(first_iteration=iteration, iterations=steps, **self.settings)
 
     def close(self) -> None:
-        """Nothing is open."""
-
-
-class Plan(NamedTuple):
-    """What happens to each place of each batch.
-
-    Attributes:
-        index: int32 `[n, B]`, which image of the split.
-        top: int32 `[n, B]` in 0..8, first row of the crop in the padded image.
-        left: int32 `[n, B]` in 0..8, first column of the crop in the padded image.
-        flip: bool `[n, B]`, whether the crop is mirrored left to right.
-    """
-
-    index: Any
-    top: Any
-    left: Any
-    flip: Any
-
-    def at(self, step: int) -> Plan:
-        """The plan of one batch: the same fields without the leading axis."""
-        return Plan(*(field[step] for field in self))
+        """Do nothing: no file or thread is open."""
 
 
 def draw(
@@ -86,57 +76,61 @@ def draw(
 
     Returns:
         A `Plan` of arrays `[n, B]`.
-
-    Raises:
-        UserError: an argument is outside its range.
     """
-    _check(seed, first_iteration, iterations, batch_size, examples)
     shape = (iterations, batch_size)
     index = order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
     if not augment:
         middle = np.full(shape, PAD, np.int32)
         return Plan(index, middle, middle.copy(), np.zeros(shape, bool))
-    drawn = np.empty(shape, np.uint64)
+    bits = np.empty(shape, np.uint64)
     for row in range(iterations):
-        drawn[row] = words(seed, first_iteration + row, _CROP, batch_size)
-    return Plan(index, _ninth(drawn >> 40), _ninth((drawn >> 16) & 0xFFFFFF), (drawn & 1).astype(bool))
+        bits[row] = words(seed, first_iteration + row, _CROP, batch_size)
+    top, left = ((part * np.uint64(2 * PAD + 1)) >> np.uint64(24) for part in (bits >> 40, (bits >> 16) & 0xFFFFFF))
+    return Plan(index, top.astype(np.int32), left.astype(np.int32), (bits & 1).astype(bool))
 
 
 def apply(images, labels, plan) -> tuple:
-    """One batch of augmented pictures, computed on the device.
+    """One batch of augmented images, computed on the device.
 
     The padding is zeros on raw pixels, that is, black: a pixel from outside the image is 0 *before* any mean
     is subtracted. (The paper leaves this order open.)
 
     Args:
-        images: uint8 tensor `[N, H, W, C]`, the whole split.
+        images: uint8 tensor `[N, H, W, C]`, the split. N*H*W may exceed 2^31: only places within a batch are counted.
         labels: int tensor `[N]`.
         plan: a `Plan` of one batch, fields `[B]`, NumPy or tensors.
 
     Returns:
-        `(pictures, labels)`: uint8 `[B, H, W, C]` and `[B]`.
+        `(images, labels)`: uint8 `[B, H, W, C]` and `[B]`.
     """
     from keras import ops
 
-    height, width = images.shape[1], images.shape[2]
+    height, width, channels = images.shape[1:]
     index, top, left = (ops.cast(field, "int32") for field in plan[:3])
     flip = ops.cast(plan.flip, "bool")[:, None]
     rows = top[:, None] + (np.arange(height, dtype="int32") - PAD)  # [B, H], may lie outside
     columns = np.arange(width, dtype="int32")[None, :]
     columns = left[:, None] + ops.where(flip, width - 1 - columns, columns) - PAD  # [B, W]
 
-    pixels = ops.reshape(images, (-1, images.shape[3]))
-    place = (index[:, None] * height + ops.clip(rows, 0, height - 1))[:, :, None] * width
+    pixels = ops.reshape(ops.take(images, index, axis=0), (-1, channels))
+    number = ops.arange(ops.shape(index)[0], dtype="int32")
+    place = (number[:, None] * height + ops.clip(rows, 0, height - 1))[:, :, None] * width
     place = place + ops.clip(columns, 0, width - 1)[:, None, :]
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    pictures = ops.take(pixels, place, axis=0) * ops.cast(inside, "uint8")[..., None]
-    return pictures, ops.take(labels, index, axis=0)
+    crops = ops.take(pixels, place, axis=0) * ops.cast(inside, "uint8")[..., None]
+    return crops, ops.take(labels, index, axis=0)
 
 
 def order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
-    """Places `start .. start + count - 1` of the endless row of shuffled epochs: int32 `[count]`, numbers of images."""
-    positions = np.empty(count, np.int32)
-    filled = 0
+    """Places `start .. start + count - 1` of the endless row of shuffled epochs: int32 `[count]`, numbers of images.
+
+    Raises:
+        UserError: an argument is outside its range.
+    """
+    for name, value, least in (("seed", seed, 0), ("iteration", start, 0), ("batch_size", count, 0)):
+        if not least <= value < 2**63:
+            raise UserError(f"{name} is {value}; it must be a whole number of {least} or more")
+    positions, filled = np.empty(count, np.int32), 0
     while filled < count:
         epoch, offset = divmod(start + filled, examples)
         piece = _permutation(seed, epoch, examples)[offset : offset + count - filled]
@@ -148,9 +142,9 @@ def order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     """The shuffled epoch, by sorting raw words: NumPy keeps their stream fixed, but not `shuffle`."""
-    order = np.argsort(words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
-    order.flags.writeable = False
-    return order
+    permutation = np.argsort(words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
+    permutation.flags.writeable = False
+    return permutation
 
 
 def words(seed: int, number: int, purpose: int, count: int) -> np.ndarray:
@@ -158,17 +152,3 @@ def words(seed: int, number: int, purpose: int, count: int) -> np.ndarray:
     key = np.array([seed, number], np.uint64)
     counter = np.array([0, 0, 0, purpose], np.uint64)
     return np.random.Philox(key=key, counter=counter).random_raw(count)
-
-
-def _ninth(bits24: np.ndarray) -> np.ndarray:
-    """24 random bits to 0..8, each as likely as the others to one part in a million."""
-    return ((bits24 * np.uint64(2 * PAD + 1)) >> np.uint64(24)).astype(np.int32)
-
-
-def _check(seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int) -> None:
-    given = {"seed": seed, "first_iteration": first_iteration, "iterations": iterations}
-    given |= {"batch_size": batch_size, "examples": examples}
-    for name, value in given.items():
-        least = 1 if name in ("batch_size", "examples") else 0
-        if not least <= value < 2**63:
-            raise UserError(f"{name} is {value}; it must be a whole number of {least} or more")

@@ -1,7 +1,8 @@
 """How a photograph becomes what a network sees (Sec. 3.4): resized shorter sides, crops, and colour noise.
 
-All sizes in pixels. Resizing is bilinear over the area a new pixel covers (antialiased), by Pillow, so that every
-backend sees the same pixels. Positions are whole numbers of the resized picture.
+All sizes in pixels; an image is uint8 `[h, w, 3]` or a Pillow image of mode RGB. Resizing is bilinear over the area
+that a new pixel covers (antialiased), by Pillow, so that every backend sees the same pixels. Positions are whole
+numbers of the resized image.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from resnet_keras.errors import UserError
 SIDE, CROP = 256, 224  # test views: the shorter side and the crop (Sec. 3.4)
 SIDES = (224, 256, 384, 480, 640)  # of the multi-scale test (Sec. 3.4)
 JITTER = (256, 480)  # training: the shorter side is drawn from here, both included (Sec. 3.4)
-MOST = 2**26  # pixels of a resized picture; only an absurdly long strip has more
+MOST = 2**26  # pixels of a resized image; only an absurdly long strip has more
 
 # Principal components of ImageNet's RGB values in 0..1: eigenvalues, and an eigenvector in each row. Computed over the
 # training set by the authors of fb.resnet.torch (datasets/imagenet.lua), and used by most reproductions since.
@@ -21,41 +22,11 @@ EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
 EIGENVECTORS = np.array([[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948], [0.4009, -0.8140, 0.4203]])
 
 
-def shorter_side(image, side: int) -> np.ndarray:
-    """The whole picture with its shorter side at `side`, the longer in proportion (rounded down).
-
-    Args:
-        image: uint8 `[h, w, 3]` or a Pillow picture of mode RGB.
-        side: pixels.
-
-    Returns:
-        uint8 `[h', w', 3]`, `min(h', w') == side`.
-
-    Raises:
-        UserError: the picture is so long a strip that the result would not fit into memory.
-    """
-    picture = _pillow(image)
-    width, height = resized(picture.size, side)
-    if width * height > MOST:
-        raise UserError(
-            f"a picture of {picture.width}x{picture.height} pixels cannot be shown with a shorter side of {side}: "
-            "it is too long a strip; crop it first"
-        )
-    return np.array(_resampled(picture, (width, height), (0, 0, *picture.size)))
-
-
-def centre_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
-    """The central `crop` x `crop` pixels at shorter side `side`: uint8 `[crop, crop, 3]`. `image` as above."""
-    picture = _pillow(image)
-    width, height = resized(picture.size, side)
-    return cropped(picture, side, (height - crop) // 2, (width - crop) // 2, crop)
-
-
 def test_view(image, shape: tuple[int, int, int], cropped: bool) -> np.ndarray:
     """The single view of an image that a network is tested on and predicts from: uint8 `[h, w, 3]`.
 
     Args:
-        image: uint8 `[h, w, 3]` or a Pillow image of mode RGB, of any size.
+        image: of any size.
         shape: height, width and channels that the network takes.
         cropped: True for a network of photographs, which was trained on crops of them: the central crop, from a shorter
             side that is larger in the paper's proportion, 256 : 224 (Sec. 3.4). False for one of images in memory,
@@ -70,63 +41,73 @@ def test_view(image, shape: tuple[int, int, int], cropped: bool) -> np.ndarray:
     return np.array(ImageOps.fit(_pillow(image), (width, height), Image.Resampling.BILINEAR))
 
 
-def ten_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
-    """The 10 crops of Sec. 3.4 at shorter side `side`: four corners and the centre, then their mirror images.
+def centre_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
+    """The central `crop` x `crop` pixels at shorter side `side`: uint8 `[crop, crop, 3]`."""
+    image = _pillow(image)
+    width, height = resized(image.size, side)
+    return cropped(image, side, (height - crop) // 2, (width - crop) // 2, crop)
 
-    Returns:
-        uint8 `[10, crop, crop, 3]` in the order top left, top right, bottom left, bottom right, centre, and the five
-        mirrored. `image` as above.
+
+def ten_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
+    """The 10 crops of Sec. 3.4 at shorter side `side`: uint8 `[10, crop, crop, 3]`.
+
+    In the order top left, top right, bottom left, bottom right, centre, and the mirror images of the five.
     """
-    picture = _pillow(image)
-    width, height = resized(picture.size, side)
+    image = _pillow(image)
+    width, height = resized(image.size, side)
     down, right = height - crop, width - crop
     places = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
-    five = np.stack([cropped(picture, side, top, left, crop) for top, left in places])
+    five = np.stack([cropped(image, side, top, left, crop) for top, left in places])
     return np.concatenate([five, five[:, :, ::-1]])
 
 
 def scales(image, sides: tuple[int, ...] = SIDES) -> list[np.ndarray]:
-    """The whole picture at each shorter side of `sides`: a list of uint8 `[h, w, 3]`. `image` as above."""
+    """All of the image at each shorter side of `sides`: a list of uint8 `[h, w, 3]`."""
     return [shorter_side(image, side) for side in sides]
+
+
+def shorter_side(image, side: int) -> np.ndarray:
+    """All of the image with its shorter side at `side`, the longer in proportion (rounded down): uint8 `[h, w, 3]`.
+
+    Raises:
+        UserError: the image is so long a strip that the result would not fit into memory.
+    """
+    image = _pillow(image)
+    width, height = resized(image.size, side)
+    if width * height > MOST:
+        raise UserError(
+            f"an image of {image.width}x{image.height} pixels cannot be shown with a shorter side of {side}: "
+            "it is too long a strip; crop it first"
+        )
+    return _resampled(image, (width, height), (0, 0, *image.size))
 
 
 def cropped(image, side: int, top: int, left: int, crop: int = CROP, flip: bool = False) -> np.ndarray:
     """What `shorter_side(image, side)[top : top + crop, left : left + crop]` is, computed for the crop alone.
 
     With `flip` it is mirrored left to right.
-
-    Raises:
-        UserError: the crop does not lie in the resized picture.
     """
-    from PIL import Image
-
-    picture = _pillow(image)
-    width, height = resized(picture.size, side)
-    if not (0 <= top <= height - crop and 0 <= left <= width - crop):
-        raise UserError(f"a crop of {crop} at ({top}, {left}) does not lie in a picture of {height}x{width} pixels")
-    across, down = picture.width / width, picture.height / height
-    box = (left * across, top * down, (left + crop) * across, (top + crop) * down)
-    found = _resampled(picture, (crop, crop), box)
-    return np.array(found.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else found)
+    image = _pillow(image)
+    width, height = resized(image.size, side)
+    across, down = image.width / width, image.height / height
+    view = _resampled(image, (crop, crop), (left * across, top * down, (left + crop) * across, (top + crop) * down))
+    return view[:, ::-1] if flip else view
 
 
 def resized(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Width and height of a picture of `size` (width, height) when its shorter side is `side`."""
+    """Width and height of an image of `size` (width, height) when its shorter side is `side`."""
     shorter = min(size)
     return size[0] * side // shorter, size[1] * side // shorter
 
 
 def colour_shift(draws: np.ndarray) -> np.ndarray:
-    """What AlexNet's colour noise adds to red, green and blue of every pixel of a picture, in 0..255.
+    """What AlexNet's colour noise adds to red, green and blue of an image's pixels, in 0..255: float32 `[..., 3]`.
 
     The components of RGB are added, each with its eigenvalue times its draw. Eigenvalues are of colours in 0..1, which
     is the scale that the rule is used at everywhere; the first component's noise then has a deviation of 5.5.
 
     Args:
         draws: `[..., 3]`, of mean 0 and deviation 0.1.
-
-    Returns:
-        float32 `[..., 3]`.
     """
     shift = np.zeros((*np.shape(draws)[:-1], 3))
     for component in range(3):
@@ -140,7 +121,7 @@ def _pillow(image):
     return Image.fromarray(np.ascontiguousarray(image)) if isinstance(image, np.ndarray) else image
 
 
-def _resampled(picture, size: tuple[int, int], box: tuple):
+def _resampled(image, size: tuple[int, int], box: tuple) -> np.ndarray:
     from PIL import Image
 
-    return picture.resize(size, Image.Resampling.BILINEAR, box=box)
+    return np.array(image.resize(size, Image.Resampling.BILINEAR, box=box))

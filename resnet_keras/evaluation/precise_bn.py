@@ -81,7 +81,7 @@ def training_batches(dataset, config: dict) -> Iterator:
     recipe = config.get("recipe", ELSEWHERE)
     size = recipe.get("bn_batch") or recipe["batch_size"]
     with contextlib.closing(dataset.feed(config.get("seed", 0), size, recipe["augment"])) as feed:
-        arrays = [ops.convert_to_tensor(array) for array in feed.held]
+        arrays = [ops.convert_to_tensor(array) for array in feed.arrays]
         for iteration in itertools.count():
             plan = feed.take(iteration, 1)
             yield feed.apply(*arrays, plan._make(field[0] for field in plan))[0]

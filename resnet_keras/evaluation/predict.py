@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from resnet_keras.data import photographs, views
-from resnet_keras.data.imagenet import MEAN
-from resnet_keras.data.pictures import is_picture
+from resnet_keras.data import images, views
+from resnet_keras.data.photos import MEAN
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
@@ -179,7 +178,7 @@ def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
     """
     files: list[Path] = []
     for path in map(Path, paths):
-        inside = sorted(each for each in path.iterdir() if is_picture(each.name)) if path.is_dir() else [path]
+        inside = sorted(each for each in path.iterdir() if images.is_image(each)) if path.is_dir() else [path]
         if not inside:
             raise UserError(f"the folder {path} holds no images itself: name a file, or a folder with images in it.")
         files += inside
@@ -223,7 +222,7 @@ def _predicted(trained: Trained, files: list[str], top: int) -> list[Prediction]
 def _view(trained: Trained, file: str) -> np.ndarray | str:
     """What the network is shown of a file, or what is wrong with it."""
     try:
-        return trained.view(photographs.opened(file, upright=True))
+        return trained.view(images.decode(file))
     except UserError as error:
         return " ".join(str(error).split())
 

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from resnet_keras.data import views
-from resnet_keras.data.photographs import opened
+from resnet_keras.data.images import decode
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
@@ -143,7 +143,7 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
         raise UserError(f"views={mode} are views of photographs; images of one size are tested as they are, views=1.")
     prepare, scorer, size = MODES[mode]
     score = scorer(network)
-    ready = split.each(lambda photo: (prepare(opened(photo.source, photo.where)), photo.label))
+    ready = split.each(lambda photo: (prepare(decode(photo.source, photo.where)), photo.label))
     while batch := list(itertools.islice(ready, size)):
         yield score([views for views, _ in batch]), np.array([label for _, label in batch])
 
@@ -151,7 +151,7 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
 def _viewed(split, view: Callable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """A split in batches, `view` of each of its images."""
     if hasattr(split, "each"):
-        ready = split.each(lambda photo: (view(opened(photo.source, photo.where)), photo.label))
+        ready = split.each(lambda photo: (view(decode(photo.source, photo.where)), photo.label))
     else:
         ready = ((view(image), label) for image, label in zip(split.images, split.labels, strict=True))
     while batch := list(itertools.islice(ready, BATCH)):

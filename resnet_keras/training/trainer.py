@@ -146,13 +146,13 @@ class Trainer:
             **({} if recipe.batch_norm else {"batch_norm": False}),
         )
         normalize_in_groups(self.network, recipe.bn_batch)
-        self.network.set_mean(self.dataset.mean())
+        self.network.set_mean(self.dataset.mean(per_pixel=len(self.network.mean.mean.shape) == 3))
         optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
         self.steps_per_call = min(self.steps_per_call, self.feed.most_steps or self.steps_per_call)
         options = {"apply": self.feed.apply, "xla": device.settings().xla, **spread}
         options["most"] = self.steps_per_call
-        self.engine = engine(self.network, optimizer, *self.feed.held, **options)
+        self.engine = engine(self.network, optimizer, *self.feed.arrays, **options)
 
     def _resume(self):
         checkpoint = load_checkpoint(self.folder.path)

@@ -1,14 +1,14 @@
-"""The built-in pictures: always the same bits, balanced, and told apart by shape alone."""
+"""The built-in images: always the same bits, balanced, and told apart by shape alone."""
 
 import hashlib
+import math
 from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.path import Path
 
-from resnet_keras.data import shapes32
-from resnet_keras.errors import UserError
+from resnet_keras.data import Split, shapes32
 
 DIGESTS = {
     "train": "439ed55c80743dc6d899d6b0041e15282a7d1e82c22194b8f3cd55fcbfdba296",
@@ -18,12 +18,12 @@ DIGESTS = {
 
 @pytest.fixture(scope="module")
 def splits():
-    return {split: shapes32.draw(split) for split in ("train", "test")}
+    return {split: Split(*shapes32.draw_images(split)) for split in ("train", "test")}
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_pictures_never_change(splits, split):
-    """A change of one bit needs a new VERSION, or results of different pictures would stand side by side."""
+def test_the_images_never_change(splits, split):
+    """A change of one bit needs a new VERSION, or results of different images would stand side by side."""
     assert shapes32.VERSION == "2"
     assert hashlib.sha256(splits[split].images.tobytes()).hexdigest() == DIGESTS[split]
 
@@ -36,7 +36,7 @@ def test_sizes_and_balance(splits, split, count):
     assert len(shapes32.CLASSES) == 10
 
 
-def test_no_picture_comes_twice(splits):
+def test_no_image_comes_twice(splits):
     every = np.concatenate([split.images for split in splits.values()])
     assert len({image.tobytes() for image in every}) == 12_000
 
@@ -56,14 +56,14 @@ def error_of_nearest(train, test):
 
 
 def colours(images):
-    """Mean and deviation of each colour over the picture, and its histogram."""
+    """Mean and deviation of each colour over the image, and its histogram."""
     pixels = images.reshape(len(images), -1, 3).astype(float)
     bins = [((pixels >= low) & (pixels < low + 64)).mean(axis=1) for low in range(0, 256, 64)]
     return np.concatenate([pixels.mean(axis=1), pixels.std(axis=1), *bins], axis=1)
 
 
-def test_colours_and_mean_pictures_do_not_tell_the_classes(splits):
-    """Guessing errs in 90 of 100; colour statistics and the average picture of a class hardly do better."""
+def test_colours_and_mean_images_do_not_tell_the_classes(splits):
+    """Guessing errs in 90 of 100; colour statistics and the average image of a class hardly do better."""
     train, test = splits["train"], splits["test"]
     by_colour = error_of_nearest((colours(train.images), train.labels), (colours(test.images), test.labels))
     flat = [split.images.reshape(len(split), -1).astype(np.float32) for split in (train, test)]
@@ -96,7 +96,7 @@ def test_no_class_becomes_another_when_turned_or_mirrored():
 
 
 def test_figures_are_there_to_be_seen(splits):
-    """The middle of the picture differs from the corners more often than chance has it: figures fill it."""
+    """The middle of the image differs from the corners more often than chance has it: figures fill it."""
     images = splits["test"].images.astype(float)
     corners = np.median(np.stack([images[:, i, j] for i in (1, -2) for j in (1, -2)]), axis=0)
     far = np.abs(images - corners[:, None, None]).mean(axis=3) > 25
@@ -105,6 +105,26 @@ def test_figures_are_there_to_be_seen(splits):
     assert (share > 0.05).mean() > 0.95
 
 
-def test_another_split_is_refused():
-    with pytest.raises(UserError, match="no split 'validation'; it has train and test"):
-        shapes32.draw("validation")
+def test_no_cosine_lies_where_libraries_could_round_it_differently():
+    exact = [10_000 * math.cos(math.radians(degree)) for degree in range(360)]
+    assert min(abs(value % 1.0 - 0.5) for value in exact) > 1e-6
+    assert np.abs(shapes32.COSINES * 10_000 - exact).max() <= 0.5
+    degrees = np.arange(-400, 400, 7)
+    cosine, sine = shapes32.direction(degrees)
+    assert np.allclose(cosine, np.cos(np.radians(degrees)), atol=1e-4)
+    assert np.allclose(sine, np.sin(np.radians(degrees)), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", shapes32.CLASSES)
+def test_distance_from_an_outline(name):
+    """Inside as matplotlib has it; distance to the nearest of many points laid along the edge."""
+    corners = shapes32.OUTLINES[name] * 10 + [16, 15]
+    x, y = np.arange(32) + 0.5, np.arange(30) + 0.5
+    distance = shapes32.polygon_distance(x[None, None, :], y[None, :, None], corners[None])[0]
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    share = np.linspace(0, 1, 1000)[:, None]
+    edge = np.concatenate([a + (b - a) * share for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)])
+    nearest = np.array([np.hypot(*(edge - point).T).min() for point in points])
+    signed = np.where(Path(corners).contains_points(points), -nearest, nearest)
+    clear = nearest > 0.02
+    assert np.allclose(distance.ravel()[clear], signed[clear], atol=0.01)

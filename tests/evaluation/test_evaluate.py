@@ -9,7 +9,7 @@ from PIL import Image
 
 from resnet_keras import build
 from resnet_keras import data as datasets
-from resnet_keras.data.imagenet import MEAN
+from resnet_keras.data.photos import MEAN
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import evaluate
 from resnet_keras.evaluation.predict import Trained, find, image_files, predict

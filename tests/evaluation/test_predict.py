@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from resnet_keras import build
-from resnet_keras.data.imagenet import MEAN
+from resnet_keras.data.photos import MEAN
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation import predict as module
 from resnet_keras.evaluation.predict import Trained, find, image_files, predict

@@ -9,8 +9,8 @@ from PIL import Image
 
 from resnet_keras import build
 from resnet_keras.data import Split
-from resnet_keras.data.encoded import Photograph
-from resnet_keras.data.imagenet import Photographs, workers
+from resnet_keras.data.images import workers
+from resnet_keras.data.photos import Photograph, Photographs
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation import views
 
@@ -45,7 +45,7 @@ class Source:
     def __init__(self, *encoded):
         self.encoded, self.asked = encoded, 0
 
-    def read(self, number):
+    def __getitem__(self, number):
         self.asked += 1
         return Photograph(self.encoded[number % len(self.encoded)], number, f"picture {number}")
 

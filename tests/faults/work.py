@@ -193,12 +193,12 @@ def cache(folder):
     from resnet_keras.data import shapes32
 
     os.environ["RESNET_KERAS_DATA"] = str(folder)
-    draw = shapes32.draw
+    draw = shapes32.draw_images
 
     def drawn(split):
         if split == "train":
             print("drawn", flush=True)
         return draw(split)
 
-    shapes32.draw = drawn
+    shapes32.draw_images = drawn
     data.load("shapes32")

@@ -116,6 +116,6 @@ def test_a_bad_photograph_stops_a_run_that_goes_on_when_it_is_mended(folder, run
 
 
 def _index(run, iteration):
-    from resnet_keras.data.imagenet import draw
+    from resnet_keras.data.photos import draw_crops
 
-    return draw(run.seed, iteration, run.recipe.batch_size, 32, 32).index.tolist()
+    return draw_crops(run.seed, iteration, run.recipe.batch_size, 32, 32).index.tolist()

@@ -1,0 +1,343 @@
+"""Data sets by name: `load("cifar10")` gives train and test splits, in memory or streamed.
+
+The decoded images of a set in memory are kept in `data/cache/<name>-<version>.npz`, so that a second start takes a
+second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from resnet_keras import paths
+from resnet_keras.data import images, photos, shapes32, tfds
+from resnet_keras.data.augment import Feed
+from resnet_keras.data.views import CROP
+from resnet_keras.errors import UserError, first_line
+
+log = logging.getLogger(__name__)
+
+BUILT_IN = "shapes32"
+TITLES = {
+    "cifar10": "CIFAR-10",
+    "cifar10_jpeg": "CIFAR-10 (JPEG)",
+    "cifar100": "CIFAR-100",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "svhn_cropped": "SVHN",
+    "imagenet2012": "ImageNet 2012",
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which images these are.
+
+    Attributes:
+        name: safe in file names, `cifar10_jpeg`.
+        version: of a TFDS set its own; of a folder a digest of what its images hold.
+        title: for people, `CIFAR-10 (JPEG)`.
+        source: what `load` takes to find the set again: a name, or the absolute path of a folder.
+    """
+
+    name: str
+    version: str
+    title: str
+    source: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images kept in memory: `images` uint8 `[N, H, W, 3]` and `labels` int32 `[N]`; `photos.Photographs` is alike."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    cropped = False  # a network is shown the images as they are; see `views.test_view`
+
+    def __len__(self) -> int:
+        """Number of images, N."""
+        return len(self.labels)
+
+    def __getitem__(self, rows: slice) -> Split:
+        """A range of these images, without a copy."""
+        return Split(self.images[rows], self.labels[rows])
+
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Images and labels in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield self.images[part], self.labels[part]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        return self.images.shape[1:]
+
+    def mean(self, per_pixel: bool = True) -> np.ndarray:
+        """See `Dataset.mean`. The sum is taken in whole numbers, so it is the same on every machine."""
+        total = np.add.reduce(self.images, axis=0, dtype=np.uint64)
+        mean = total / len(self) if per_pixel else total.sum((0, 1)) / (len(self) * total[..., 0].size)
+        return mean.astype(np.float32)
+
+    def feed(self, seed: int, batch_size: int, augment: bool) -> Feed:
+        """See `Dataset.feed`."""
+        return Feed(self, seed, batch_size, augment)
+
+
+Contents = tuple  # class names, the images to train on and those to test on: splits of one kind
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named set with its splits, in memory or streamed; `validation` is None unless it was asked for."""
+
+    identity: Identity
+    classes: tuple[str, ...]
+    train: Split | photos.Photographs
+    test: Split | photos.Photographs
+    validation: Split | photos.Photographs | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what a network is shown."""
+        return self.train.shape
+
+    def mean(self, per_pixel: bool = True) -> np.ndarray:
+        """What a network subtracts, float32 `[H, W, 3]` or `[3]`.
+
+        Of images in memory their mean over the training images used, for each pixel (Sec. 4.2) or for each channel; of
+        photographs always ImageNet's mean colour, `[3]`.
+        """
+        return self.train.mean(per_pixel)
+
+    def feed(self, seed: int, batch_size: int, augment: bool) -> Feed | photos.PhotographFeed:
+        """What a training takes its batches from."""
+        return self.train.feed(seed, batch_size, augment)
+
+
+def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, validation=0, crop=CROP) -> Dataset:
+    """The data set `name`, decoded, from the cache where that has it; photographs are streamed instead.
+
+    A set is one of photographs where its images vary in size or have more than 128 pixels on a side.
+
+    Args:
+        name: `shapes32`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
+            `DIR/{train,test}/CLASS/*.jpg`, with a slash in it.
+        data_dir: where prepared TFDS sets lie and downloads go; default: `data/tfds`. The cache stays under `data/`.
+        validation: how many training images to set apart. They are the same on every machine and for every
+            seed, and no longer part of `train`.
+        crop: side of what a network is shown of a photograph, in pixels; images in memory are taken as they are.
+
+    Returns:
+        The data set, its images in a fixed order.
+
+    Raises:
+        UserError: there is no such set, it cannot be read, or `validation` leaves no training images.
+    """
+    identity, read = _source(os.fspath(name), data_dir)
+    classes, train, test = read(crop)
+    count = len(train)
+    if not 0 <= validation < count:
+        raise UserError(f"validation is {validation}; {identity.title} allows 0 to {count - 1} of its {count} images")
+    rest = count - validation  # the order is one fixed shuffle already
+    return Dataset(identity, classes, train[:rest], test, train[rest:] if validation else None)
+
+
+def identify(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> Identity:
+    """Which images `name` stands for. A folder is read for it the first time, any other set is not.
+
+    Raises:
+        UserError: there is no such set.
+    """
+    return _source(os.fspath(name), data_dir)[0]
+
+
+def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
+    """A set's identity, and what reads it, given the crop of photographs."""
+    if name == BUILT_IN:
+        identity = Identity(BUILT_IN, shapes32.VERSION, BUILT_IN, BUILT_IN)
+        return identity, lambda crop: _cached(identity, _draw_shapes32)
+    path = os.path.expanduser(name)
+    if "/" in name.replace(os.sep, "/") and (os.path.isdir(path) or os.path.isabs(path) or name.startswith(".")):
+        return _from_folder(Path(os.path.abspath(path)))
+    return _from_tfds(name, data_dir)
+
+
+def _draw_shapes32() -> Contents:
+    return shapes32.CLASSES, *(Split(*shapes32.draw_images(split)) for split in shapes32.COUNTS)
+
+
+def _from_folder(folder: Path) -> tuple[Identity, Callable[[int], Contents]]:
+    survey, title = images.survey(folder), images.text(folder.name)
+    classes = tuple(sorted(set(map(images.class_of, survey.train))))
+    identity = Identity(_safe(title), survey.version, title, str(folder))
+
+    def read(crop: int) -> Contents:
+        for note in survey.notes:
+            _say(f"{title}: {note}")
+        parts = [photos.Files(folder, paths, classes) for paths in (survey.train, survey.test)]
+        if survey.streamed:
+            return classes, *(photos.Photographs(part, range(len(part)), crop) for part in parts)
+        return _cached(identity, lambda: (classes, *map(in_memory, parts)))
+
+    return identity, read
+
+
+def _from_tfds(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
+    """A prepared set; else a cached one, which needs no TFDS; else one to download."""
+    roots = _roots(data_dir)
+    if not tfds.NAME.fullmatch(name):
+        raise UserError(_unknown(name, roots))
+    source, cached = tfds.prepared_folder(name, roots), _cached_versions(name)
+    version = source.name if source else max(cached, key=tfds.version_order, default=None)
+    full_name = name
+    if version is None:
+        source = _unprepared(name, roots)
+        full_name, _, version = source.info.full_name.rpartition("/")
+    identity = Identity(_safe(full_name), version, TITLES.get(full_name, full_name), full_name)
+
+    def make(crop: int) -> Contents:
+        opened = tfds.open_set(source or _unprepared(name, roots))
+        if not opened.streamed:
+            return opened.classes, *(in_memory(tfds.records(opened, split)) for split in opened.splits)
+        parts = (tfds.Records(opened, split) for split in opened.splits)
+        return opened.classes, *(photos.Photographs(part, range(len(part)), crop) for part in parts)
+
+    return identity, lambda crop: _cached(identity, lambda: make(crop))
+
+
+def _unprepared(name: str, roots: list[Path]):
+    builder = tfds.unprepared(name, roots[0])
+    if builder is None:
+        raise UserError(_unknown(name, roots))
+    return builder
+
+
+def _roots(data_dir: str | os.PathLike | None) -> list[Path]:
+    """Folders in which prepared TFDS sets are looked for; downloads go to the first."""
+    elsewhere = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    if data_dir is None:
+        return [paths.data_dir() / "tfds", elsewhere]
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"there is no data folder {folder}; name an existing one, or make it first")
+    return [folder, folder / "tfds", elsewhere]
+
+
+def _unknown(name: str, roots: list[Path]) -> str:
+    shown = name if len(name) <= 60 else f"{name[:50]}... ({len(name)} characters)"
+    hint = ""
+    if os.path.isdir(name):
+        hint = f" (for the folder of that name, give ./{name})"
+    elif shown == name:
+        near = difflib.get_close_matches(name, sorted({BUILT_IN, *tfds.known_names(roots)}), n=4)
+        hint = f" (near it: {', '.join(near)})" if near else ""
+    return (
+        f"there is no data set {shown!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification set "
+        f"such as cifar10, or ./NAME for a folder that holds {images.LAYOUT}"
+    )
+
+
+def _safe(name: str) -> str:
+    """`name` with nothing in it that a file name could choke on."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")[:100] or "images"
+
+
+@functools.cache
+def _say(line: str) -> None:
+    """Log a line, once in a process."""
+    log.warning(line)
+
+
+def in_memory(photographs: Iterable[photos.Photograph]) -> Split:
+    """Decode images and sort them by the SHA-256 of their values.
+
+    That is one fixed shuffle, whatever order they came in: a set from TFDS and the same images in a folder are equal
+    bit for bit, and the last 5,000 are a random but fixed sample.
+
+    Raises:
+        UserError: an image is broken or of another size than the others; the message names it.
+    """
+    items = list(photographs)
+    arrays = list(images.in_threads(lambda item: np.array(images.decode(item.source, item.where)), items))
+    for array, item in zip(arrays, items, strict=True):
+        if array.shape != arrays[0].shape:
+            odd, first = (f"{height}x{width}" for height, width, _ in (array.shape, arrays[0].shape))
+            raise UserError(f"{item.where} has {odd} pixels, {items[0].where} has {first}: all must be of one size")
+    keys = [(hashlib.sha256(array.data).digest(), item.label) for array, item in zip(arrays, items, strict=True)]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return Split(np.stack([arrays[i] for i in order]), np.array([items[i].label for i in order], np.int32))
+
+
+def _cache(file: str = "") -> Path:
+    return paths.data_dir() / "cache" / file
+
+
+def _cached_versions(name: str) -> list[str]:
+    """Versions of a TFDS set that are in the cache."""
+    versions = [path.stem.rpartition("-")[2] for path in _cache().glob(f"{_safe(name)}-*.npz")]
+    return [version for version in versions if tfds.VERSION.fullmatch(version)]
+
+
+def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:
+    """A set from the cache, or made by one process while others wait; what is streamed is not kept."""
+    path = _cache(f"{identity.name}-{identity.version}.npz")
+    if (contents := _read(path)) is not None:
+        return contents
+    with contextlib.ExitStack() as stack:
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+        with contextlib.suppress(OSError):  # where nothing can be written, no lock is needed
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(lock.acquire(timeout=0))
+            except filelock.Timeout:
+                _say(f"another process is reading {identity.name}: waiting for it")
+                stack.enter_context(lock.acquire())
+        if (contents := _read(path)) is None:
+            contents = make()
+            if isinstance(contents[1], Split):
+                _write(path, contents)
+    return contents
+
+
+def _read(path: Path) -> Contents | None:
+    """What a file of the cache holds; None where there is none or its check sums say that it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            train, test = (Split(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in ("train", "test"))
+            return tuple(arrays["classes"].tolist()), train, test
+    except Exception as error:  # NumPy and zipfile raise many kinds
+        _say(f"the cache {path} is damaged ({first_line(error)}); making it again")
+        return None
+
+
+def _write(path: Path, contents: Contents) -> None:
+    """Write a file of the cache, or none. Without room or permission for it, log that and go on."""
+    classes, train, test = contents
+    arrays = {"train_images": train.images, "train_labels": train.labels}
+    arrays |= {"test_images": test.images, "test_labels": test.labels, "classes": np.array(classes)}
+    temporary = path.with_name(f".{path.name}.tmp")  # of whoever has the lock
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        _say(f"cannot cache {path.stem} in {path.parent} ({error}); going on without")
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,252 @@
+"""Image files: one decoder for every kind, one walk through a folder `{train,test}/<class>/`.
+
+What a file holds decides its kind, never its name: ImageNet has a PNG that is called .JPEG.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from resnet_keras import paths
+from resnet_keras.errors import UserError, first_line
+
+KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# A file with such an ending that is of none of these kinds is a damaged image; any other is no image and left out.
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+TESTED = ("test", "val", "validation")  # folders of images to test on: the first that is there
+LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg (or val in place of test; PNG, WebP, GIF, BMP and TIFF too)"
+FACTS = "1"  # a new one when what `_examine` returns changes
+IN_MEMORY = 128  # a set of images of one size up to this many pixels a side is kept in memory, any other is streamed
+
+# Of metadata, palettes and size; what makes an image unreadable is an error, which names the file.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class NoImage(UserError):
+    """The file is an image of none of the kinds."""
+
+
+def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter: int | None = None):
+    """One image as a Pillow image of mode RGB, upright as the camera was held (EXIF).
+
+    Grey, palette and CMYK images become RGB, 16 bits a value become 8, transparency is dropped, and of an animation the
+    first image is taken.
+
+    Args:
+        source: the encoded image, or the path of its file.
+        where: what messages call it; default: the path.
+        shorter: where no more pixels are needed on the shorter side than these, a JPEG is decoded at 1/2, 1/4 or 1/8 of
+            its size if that still has them: much faster for a photograph straight from a camera.
+
+    Raises:
+        UserError: it is empty, broken, cut off, of another kind, or larger than Pillow allows; the message names it.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    encoded = isinstance(source, bytes)
+    where = where or ("an image" if encoded else os.fspath(source))
+    try:
+        with Image.open(io.BytesIO(source) if encoded else source, formats=KINDS) as image:
+            if shorter:
+                least = min(image.size)
+                image.draft("RGB", tuple(-(-side * shorter // least) for side in image.size))
+            image.load()
+            return _upright(_rgb(image, where), image)
+    except UserError:
+        raise
+    except UnidentifiedImageError:
+        raise NoImage(f"{where} is no {', '.join(KINDS[:-1])} or {KINDS[-1]} image; mend or remove it") from None
+    except Image.DecompressionBombError:
+        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        raise UserError(f"{where} has more than {most} million pixels; make it smaller or remove it") from None
+    except Exception as error:  # decoders raise many kinds, struct.error and AttributeError among them
+        if isinstance(error, OSError) and error.strerror:
+            raise UserError(f"{where} cannot be read ({error.strerror})") from None
+        raise UserError(f"{where} is a broken image ({first_line(error)}); mend or remove it") from None
+
+
+def _rgb(image, where: str):
+    """The image in mode RGB; of grey with 16 bits a value, which Pillow would clip, the upper 8."""
+    from PIL import Image
+
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise UserError(f"{where} has fractions or numbers of 32 bits for values; save it with 8 or 16 bits a value")
+    if image.mode.startswith("I"):
+        bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # a TIFF may have 12
+        image = Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
+    image.info.pop("transparency", None)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upright(image, original):
+    """`image` turned as the EXIF data of `original` say; as it is where those cannot be read."""
+    from PIL.Image import Transpose
+
+    turns = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  # of EXIF's orientation to Pillow's Transpose
+    with contextlib.suppress(Exception):
+        turn = turns.get(original.getexif().get(0x0112))
+        return image if turn is None else image.transpose(Transpose(turn))
+    return image
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by what it holds, or is meant as one by its ending; hidden files are none."""
+    from PIL import Image
+
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    with contextlib.suppress(Exception), Image.open(path, formats=KINDS):
+        return True
+    return path.name.lower().endswith(ENDINGS)
+
+
+class Folder(NamedTuple):
+    """What a folder of images holds; paths are relative to it, `train/cat/1.png`, and sorted."""
+
+    train: list[str]  # paths of the images to train on
+    test: list[str]  # paths of the images to test on
+    version: str  # a digest of what all images hold, and of their classes
+    streamed: bool  # whether the images vary in size or are too large to be kept in memory
+    notes: list[str]  # a line on each sort of thing that is left out
+
+
+def survey(folder: Path) -> Folder:
+    """List the images and classes of a folder, and digest what they hold.
+
+    The first time every image is read and decoded; what was learnt is kept in `data/cache`, for as long as no name,
+    size, time or inode of a file changes. Hidden files and folders do not count.
+
+    Raises:
+        UserError: an image is broken or of another size than most, the folder lacks training or test images, or a class
+            to test on is not among those to train on.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"there is no folder {folder}; a folder of images must hold {LAYOUT}")
+    walks = {name: _walk(folder, name) for name in ("train", *TESTED)}
+    present = [name for name in TESTED if walks[name][1]] or ["test"]
+    splits = ("train", present[0])
+    learnt = _learnt(folder, [file for split in splits for file in walks[split][1]])
+    train, test = ([path for path in learnt["images"] if path.startswith(f"{split}/")] for split in splits)
+    for name, part in (("training", train), ("test", test)):
+        if not part:
+            raise UserError(f"{folder} holds no {name} images; it must hold {LAYOUT}")
+    trained, tested = ({class_of(path) for path in part} for part in (train, test))
+    for name in sorted(tested - trained):
+        raise UserError(f"{folder}: class {name!r} is in {splits[1]} but not in train; both must have the same classes")
+    left_out = {
+        "files left out, as they are no images": {path for name in splits for path in walks[name][1]} - {*train, *test},
+        "files left out, as they do not lie in the folder of a class": {p for name in splits for p in walks[name][2]},
+        "classes left out, as they have no images": {p for name in splits for p in walks[name][0]} - trained,
+        "classes without test images": trained - tested,
+        f"folders left out, as {splits[1]} is tested on": set(present[1:]),
+    }
+    notes = [f"{what}: {len(names)} ({_listed(sorted(names))})" for what, names in left_out.items() if names]
+    return Folder(train, test, learnt["version"], learnt["streamed"], notes)
+
+
+def class_of(path: str) -> str:
+    """The class of an image by its path, `train/cat/1.png`."""
+    return text(path.split("/")[1])
+
+
+def text(name: str) -> str:
+    """A file's name with bytes that are no UTF-8 written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def in_threads(function: Callable, items: Iterable) -> Iterator:
+    """Results of a function of every item, in their order, computed on a thread for each core."""
+    with ThreadPoolExecutor(workers()) as pool:
+        yield from pool.map(function, items)
+
+
+def workers() -> int:
+    """Threads that decode: one for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _walk(folder: Path, split: str) -> tuple[list[str], list[str], list[str]]:
+    """Classes of a split; paths of the files in their folders, and of those elsewhere; each sorted."""
+    classes, files, elsewhere = [], [], []
+    for root, folders, names in os.walk(folder / split, followlinks=True):
+        place = os.path.relpath(root, folder).split(os.sep)  # ["train"], then ["train", "cat"] and so on
+        folders[:] = sorted(
+            name for name in folders
+            if not name.startswith(".") and (len(place) == 1 or not os.path.islink(os.path.join(root, name)))
+        )  # fmt: skip
+        classes = folders[:] if len(place) == 1 else classes
+        paths = sorted("/".join([*place, name]) for name in names if not name.startswith("."))
+        for path in paths:
+            (files if len(place) == 2 and (folder / path).is_file() else elsewhere).append(path)
+    return classes, files, elsewhere
+
+
+def _learnt(folder: Path, files: list[str]) -> dict:
+    """What the files hold, as it was learnt at an earlier time or is learnt now; see `_examine`."""
+    facts = ((file, os.stat(folder / file)) for file in files)
+    lines = [f"{file} {fact.st_size} {fact.st_mtime_ns} {fact.st_ctime_ns} {fact.st_ino}" for file, fact in facts]
+    path = paths.data_dir() / "cache" / f"{_digest(['1', str(folder), *lines])[:32]}.json"
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    learnt = _examine(folder, files)
+    with contextlib.suppress(OSError):  # without room or permission it is learnt again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(learnt), encoding="utf-8")
+    return learnt
+
+
+def _examine(folder: Path, files: list[str]) -> dict:
+    """Which files are images, a digest of them all, and whether they are to be streamed."""
+    looks = dict(zip(files, in_threads(_look, (folder / file for file in files)), strict=True))
+    broken = [look for look in looks.values() if isinstance(look, UserError)]
+    if broken:
+        more = f" ({len(broken)} of {len(files)} files are like that)" if len(broken) > 1 else ""
+        raise UserError(f"{broken[0]}{more}")
+    images = {file: look for file, look in looks.items() if look}
+    sizes = Counter(size for _, size in images.values())
+    size, count = sizes.most_common(1)[0] if sizes else ((0, 0), 0)
+    if max(size) <= IN_MEMORY and len(images) / 2 < count < len(images):
+        odd, (_, other) = next((file, look) for file, look in images.items() if look[1] != size)
+        raise UserError(
+            f"{folder / odd} has {other[0]}x{other[1]} pixels, but {count} of {len(images)} images have "
+            f"{size[0]}x{size[1]}: resize or remove it, since a set of small images is of one size"
+        )
+    streamed = len(sizes) > 1 or max(size) > IN_MEMORY
+    # The order of streamed images depends on their paths, that of others on what they hold alone.
+    lines = (f"{file if streamed else file.rpartition('/')[0]} {digest}" for file, (digest, _) in images.items())
+    return {"images": list(images), "version": _digest(sorted(lines))[:8], "streamed": streamed}
+
+
+def _look(path: Path) -> tuple[str, tuple[int, int]] | UserError | None:
+    """Digest and size in pixels of an image; None where the file is no image, an error where it is a broken one."""
+    try:
+        content = path.read_bytes()
+        # A large JPEG is decoded at a fraction of its size: it is too large for memory all the same.
+        size = decode(content, str(path), shorter=IN_MEMORY + 1).size
+    except NoImage as error:
+        return error if path.name.lower().endswith(ENDINGS) else None
+    except UserError as error:
+        return error
+    except OSError as error:
+        return UserError(f"{path} cannot be read ({error.strerror})")
+    return hashlib.sha256(content).hexdigest(), size
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _digest(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

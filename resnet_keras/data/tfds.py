@@ -1,0 +1,217 @@
+"""Sets from TFDS: prepared ones listed by their files alone, others downloaded where there is a network.
+
+Only opening a set and downloading need TFDS, and TensorFlow where the records have no random access; both are imported
+then, and not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from resnet_keras.data.images import IN_MEMORY
+from resnet_keras.data.photos import Photograph
+from resnet_keras.errors import UserError, first_line
+from resnet_keras.quiet import load_keras
+
+log = logging.getLogger(__name__)
+
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+NAME = re.compile(r"\w{1,80}(/[\w.,=+-]{1,80})?")  # TFDS's name or name/config
+CONNECT_SECONDS = 5  # TFDS itself would try a dead network for more than three minutes
+RECORDS = "array_record"  # TFDS's file format that can be read at any place
+
+
+class Opened(NamedTuple):
+    """A set's builder, and what its description says."""
+
+    builder: Any  # TFDS's
+    name: str  # name/config/version
+    classes: tuple[str, ...]  # names in the order of their labels
+    keys: tuple[str, str]  # names of the image and the label feature
+    streamed: bool  # whether the images vary in size or are too large to be kept in memory
+    splits: tuple[str, str]  # to train and to test on
+
+
+def version_order(version: str) -> tuple[int, ...]:
+    """Sort key of a TFDS version: 3.0.10 comes after 3.0.2."""
+    return tuple(map(int, version.split(".")))
+
+
+def prepared_folder(name: str, roots: list[Path]) -> Path | None:
+    """Folder `root/name/version` of a prepared set, the newest version in the first root that has one."""
+    for root in roots:
+        versions = [path.parent for path in (root / name).glob("*/dataset_info.json")]
+        versions = [path for path in versions if VERSION.fullmatch(path.name)]
+        if versions:
+            return max(versions, key=lambda path: version_order(path.name))
+    return None
+
+
+def known_names(roots: list[Path]) -> set[str]:
+    """Names of all sets prepared under `roots`, and of those that the installed TFDS can download."""
+    names = {path.parent.parent.name for root in roots for path in root.glob("*/*/dataset_info.json")}
+    with contextlib.suppress(UserError):
+        names.update(_tfds("TFDS").list_builders(with_community_datasets=False))
+    return names
+
+
+def unprepared(name: str, root: Path):
+    """The TFDS builder of a set that is not prepared yet, or None for a name that TFDS does not know.
+
+    Raises:
+        UserError: TFDS is not installed, or the set cannot be used.
+    """
+    tfds = _tfds(name)
+    try:
+        builder = tfds.builder(name, data_dir=root)
+    except tfds.core.registered.DatasetNotFoundError:
+        return None
+    except ValueError as error:  # an unknown configuration or version
+        raise UserError(f"TFDS has no {name!r}: {first_line(error)}") from None
+    _describe(builder)
+    return builder
+
+
+def open_set(source: Path | Any) -> Opened:
+    """Open a prepared set, given as its folder; or download and prepare that of a builder.
+
+    Raises:
+        UserError: it is no set of labelled images with splits to train and to test on, its files are damaged, or it
+            cannot be downloaded.
+    """
+    tfds = _tfds(str(source))
+    if isinstance(source, Path):
+        with _naming(str(source)):
+            return _describe(tfds.builder_from_directory(source))
+    _download(source)
+    return _describe(source)
+
+
+def _describe(builder) -> Opened:
+    """What a builder's description says; that of a set which is not prepared may not name its splits."""
+    name, features, has = builder.info.full_name, dict(builder.info.features), builder.info.splits
+    # The supervised keys decide, else the usual names, and else what the set has: a mask may be listed first.
+    preferred, keys = [*(builder.info.supervised_keys or ())[:2], "image", "label"], []
+    for kind in ("Image", "ClassLabel"):
+        names = [key for key in [*preferred, *features] if type(features.get(key)).__name__ == kind]
+        if not names or (names[0] not in preferred and len(names) > 1):
+            number = (
+                f"several features of kind {kind} ({', '.join(sorted(names))})"
+                if names
+                else f"no feature of kind {kind}"
+            )
+            raise UserError(f"{name} has {number}; only sets of labelled images can be used")
+        keys.append(names[0])
+    streamed = any(size is None or size > IN_MEMORY for size in features[keys[0]].shape[:2])
+    if streamed and builder.info.file_format.value != RECORDS:
+        raise UserError(
+            f"{name} is a set of photographs, which are read one by one and must have been prepared for that with "
+            f'file_format="{RECORDS}": data/README.md has the command'
+        )
+    # The labels of ImageNet's test split are secret: where there is a validation split, everybody tests on that.
+    order = ("validation", "test") if streamed else ("test", "validation")
+    splits = ("train", next((split for split in order if split in has), order[0]))
+    if has and not set(splits) <= set(has):
+        raise UserError(f"{name} has the splits {', '.join(has)}; it must have train, and test or validation")
+    return Opened(builder, name, tuple(features[keys[1]].names), tuple(keys), streamed, splits)
+
+
+def records(opened: Opened, split: str) -> Iterator[Photograph]:
+    """The images of a split, encoded: TensorFlow does not decode them."""
+    tfds = _tfds(opened.name, tensorflow=True)
+    decoders = {opened.keys[0]: tfds.decode.SkipDecoding()}
+    decoders = tfds.decode.PartialDecoding(dict.fromkeys(opened.keys, True), decoders)
+    with _naming(opened.name):
+        rows = opened.builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
+        for number, row in enumerate(tfds.as_numpy(rows)):
+            yield _photograph(opened, split, number, row)
+
+
+class Records:
+    """Photographs of a split, read at any place by TFDS' random access, without TensorFlow; see `photos.Files`."""
+
+    def __init__(self, opened: Opened, split: str):
+        """Open the files; read the first record."""
+        decoders = {opened.keys[0]: _tfds(opened.name).decode.SkipDecoding()}
+        self.opened, self.split = opened, split
+        with _naming(opened.name):
+            self.records = opened.builder.as_data_source(split, decoders=decoders)
+            self[0]
+
+    def __len__(self) -> int:
+        """Number of photographs."""
+        return len(self.records)
+
+    def __getitem__(self, number: int) -> Photograph:
+        """The photograph of this number."""
+        return _photograph(self.opened, self.split, number, self.records[number])
+
+
+def _photograph(opened: Opened, split: str, number: int, row: dict) -> Photograph:
+    name = row.get("file_name", b"").decode()
+    where = f"{opened.name}, {split} record {number}{f' ({name})' if name else ''}"
+    image, label = (row[key] for key in opened.keys)
+    if not 0 <= label < len(opened.classes):
+        raise UserError(f"{where} has the label {label}: a split whose labels are secret or wrong cannot be used")
+    return Photograph(image, int(label), where)
+
+
+def _download(builder) -> None:
+    name = builder.info.name
+    try:
+        hosts = {urlsplit(url).hostname for url in builder.url_infos} - {None}
+        for host in sorted(hosts) if not getproxies() else ():  # behind a proxy, TFDS finds out itself
+            socket.create_connection((host, 443), CONNECT_SECONDS).close()
+        log.warning("downloading %s with TFDS into %s", name, builder.data_dir)
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    except Exception as error:  # whatever a download can die of is one line to the reader
+        raise UserError(
+            f"{name} is not prepared in {builder.data_dir} and cannot be downloaded ({type(error).__name__}: "
+            f'{first_line(error)}); where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
+            "it: copy DIR here and name it with --data-dir, or use --data shapes32, which needs no download"
+        ) from None
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Raise what TFDS and TensorFlow raise for damaged files, of many kinds, as one line that names the set."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{name} cannot be read ({said}); prepare it again") from None
+
+
+def _tfds(name: str, tensorflow: bool = False):
+    """TFDS, imported for the set `name`; TensorFlow is kept off an accelerator on which another backend trains."""
+    try:
+        load_keras()  # imports TensorFlow without its chatter, where it is the backend
+        import tensorflow_datasets as tfds
+
+        if tensorflow:
+            import keras
+            import tensorflow as tf
+
+            if keras.config.backend() != "tensorflow":
+                with contextlib.suppress(RuntimeError):  # raised where TensorFlow already uses it
+                    tf.config.set_visible_devices([], "GPU")
+    except ImportError as error:
+        raise UserError(
+            f"{name} is in no cache, and reading it needs TensorFlow Datasets ({error}); pip install tensorflow "
+            "tensorflow-datasets, or give a folder of images, or use --data shapes32"
+        ) from None
+    tfds.disable_progress_bar()
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    return tfds

@@ -1,0 +1,142 @@
+"""The streamed pipeline: what it draws, what it makes of photographs on disk, and what it says of bad ones."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_keras.data import load, photos, views
+from resnet_keras.data.images import decode
+from resnet_keras.errors import UserError
+
+from .conftest import encoded, photograph, write
+
+
+@pytest.fixture
+def dataset(scenes):
+    return load(scenes, crop=32)
+
+
+def test_the_splits_of_a_folder(dataset):
+    assert dataset.classes == ("cat", "dog") and dataset.train.cropped
+    assert (len(dataset.train), len(dataset.test), dataset.validation) == (12, 4, None)
+    assert dataset.shape == (32, 32, 3) and dataset.mean().tolist() == pytest.approx([123.68, 116.779, 103.939])
+    assert all(dataset.classes[item.label] in item.where for item in map(dataset.train.read, range(12)))
+
+
+def test_validation_photographs_are_apart_and_always_the_same(scenes, dataset):
+    apart = load(scenes, validation=5, crop=32)
+    names = [dataset.train.read(i).where for i in range(12)]
+    assert [apart.validation.read(i).where for i in range(5)] == names[7:]
+    assert [apart.train.read(i).where for i in range(7)] == names[:7]
+
+
+def test_the_order_of_a_folder_never_changes(dataset, scenes):
+    """A shuffle by the SHA-256 of the paths decides which photographs a batch has."""
+    order = [dataset.train.read(i).where.removeprefix(f"{scenes}/train/") for i in range(12)]
+    assert order[:4] == ["dog/3.JPEG", "dog/2.JPEG", "cat/4.JPEG", "dog/0.JPEG"]
+
+
+def drawn(count, crop=224):
+    parts = [photos.draw_crops(3, iteration, 256, 10_000, crop) for iteration in range(count)]
+    return photos.Draws(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+def test_sides_crops_and_flips_are_uniform():
+    draws = drawn(400)
+    sides = np.bincount(draws.side, minlength=481)
+    assert sides[:256].sum() == 0 and len(sides) == 481
+    expected = len(draws.side) / 225
+    assert ((sides[256:] - expected) ** 2 / expected).sum() < 224 + 5 * np.sqrt(2 * 224)
+    for place in (draws.top, draws.left):
+        assert place.max() < 2**24 and abs(place.mean() / 2**24 - 0.5) < 0.005
+    assert abs(draws.flip.mean() - 0.5) < 0.01
+    together = np.corrcoef([draws.side, draws.top, draws.left, draws.flip, *draws.noise.T])
+    assert np.abs(together - np.eye(7)).max() < 0.02
+
+
+def test_the_noise_is_normal_with_deviation_a_tenth():
+    from scipy import stats
+
+    assert all(stats.kstest(column / 0.1, "norm").pvalue > 1e-3 for column in drawn(100).noise.T)
+
+
+def test_every_photograph_comes_once_an_epoch():
+    index = np.concatenate([photos.draw_crops(0, iteration, 24, 100).index for iteration in range(25)])
+    assert all(sorted(index[start : start + 100]) == list(range(100)) for start in range(0, 600, 100))
+
+
+def test_smaller_crops_have_sides_in_proportion():
+    side = drawn(50, crop=56).side
+    assert (side.min(), side.max()) == (64, 120)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_training_crop_is_cut_from_the_resized_image(dataset, flip):
+    item = dataset.train.read(0)
+    resized = views.shorter_side(decode(item.source), 50).astype(int)
+    height, width = resized.shape[:2]
+    crop = photos.training_crop(item, 50, 2**24 - 1, 0, flip, 32)  # the lowest row, the leftmost column
+    expected = resized[height - 32 :, :32]
+    assert np.abs(crop - (expected[:, ::-1] if flip else expected)).max() <= 1
+    middle = photos.training_crop(item, 50, 2**23, 2**23, False, 32)
+    top, left = (height - 31) // 2, (width - 31) // 2
+    assert np.abs(middle - resized[top : top + 32, left : left + 32]).max() <= 1
+
+
+def test_batches_are_a_function_of_seed_and_iteration(dataset):
+    """However they are asked for, and whatever the threads do."""
+    feed, late = dataset.feed(5, 8, True), dataset.feed(5, 8, True)
+    row = [feed.take(iteration, 1) for iteration in range(4)]
+    later = [late.take(2, 1), late.take(3, 1)]
+    both = dataset.feed(5, 8, True).take(2, 2)
+    for number in range(3):
+        assert np.array_equal(np.concatenate([batch[number] for batch in later]), both[number])
+        assert np.array_equal(np.concatenate([batch[number] for batch in row[2:]]), both[number])
+    assert not np.array_equal(dataset.feed(6, 8, True).take(2, 2).images, both.images)
+
+
+def test_a_batch_has_its_labels_and_its_noise(dataset):
+    keras = pytest.importorskip("keras")
+    batch, draws = dataset.feed(0, 12, True).take(0, 1), photos.draw_crops(0, 0, 12, 12, 32)
+    assert [dataset.train.read(i).label for i in draws.index] == batch.labels[0].tolist()
+    noisy, labels = photos.add_noise(photos.Batch(*(field[0] for field in batch)))
+    noise = keras.ops.convert_to_numpy(noisy) - batch.images[0]
+    assert np.allclose(noise, views.colour_shift(draws.noise)[:, None, None, :], atol=1e-4)
+    assert np.abs(noise).max() > 1 and labels.shape == (12,)
+
+
+def test_without_augmentation_a_batch_is_the_test_views(dataset):
+    batch = dataset.feed(0, 12, False).take(0, 1)
+    first = dataset.train.read(photos.draw_crops(0, 0, 12, 12, 32).index[0])
+    assert np.array_equal(batch.images[0, 0], views.test_view(decode(first.source), (32, 32, 3), cropped=True))
+    assert (batch.shift == 0).all()
+
+
+def test_the_test_split_comes_complete_and_in_order(dataset):
+    batches = list(dataset.test.batches(3))
+    assert [len(labels) for _, labels in batches] == [3, 1]
+    items = [dataset.test.read(place) for place in range(4)]
+    expected = [views.test_view(decode(item.source), (32, 32, 3), cropped=True) for item in items]
+    assert np.array_equal(np.concatenate([images for images, _ in batches]), expected)
+    assert np.concatenate([labels for _, labels in batches]).tolist() == [item.label for item in items]
+
+
+def test_a_photograph_that_breaks_while_a_network_trains_is_named(dataset, scenes):
+    feed = dataset.feed(0, 4, True)
+    write(scenes, {"train/dog/3.JPEG": photograph(1)[:-60]})
+    with pytest.raises(UserError, match=r"train/dog/3\.JPEG is a broken image"):
+        for iteration in range(3):
+            feed.take(iteration, 1)
+    feed.close()
+
+
+def test_an_epoch_takes_every_kind(scenes):
+    kinds = {
+        "cmyk": encoded(Image.new("CMYK", (90, 90), (10, 200, 30, 0)), "JPEG"),
+        "grey": encoded(Image.new("L", (9, 300), 77)), "16 bits": encoded(Image.new("I;16", (9, 300), 777)),
+        "tiny": photograph(1, 1, 1), "strip": photograph(1, 900, 2),
+    }  # fmt: skip
+    write(scenes, {f"train/dog/{name}.JPEG": content for name, content in kinds.items()})
+    feed = load(scenes, crop=32).feed(0, 17, True)
+    assert feed.take(0, 1).images.shape == (1, 17, 32, 32, 3)
+    feed.close()
