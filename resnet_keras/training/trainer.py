@@ -175,6 +175,7 @@ class Trainer:
     def train(self) -> None:
         """Train to the end."""
         self._announce()
+        self._test_row()  # left undone where an image could not be read
         with Interruption() as interruption, contextlib.closing(self.feed):
             while self.iteration < self.recipe.iterations:
                 self._call()
@@ -244,9 +245,14 @@ class Trainer:
         return min(self.steps_per_call, room, self.until - self.iteration)
 
     def _take(self, steps: int):
-        """The plan of the next iterations. Where a picture cannot be read, what has been trained is saved first."""
-        try:
+        """The plan of the next iterations. Where an image cannot be read, what has been trained is saved first."""
+        with self._saved_on_error():
             return self.feed.take(self.iteration, steps)
+
+    @contextlib.contextmanager
+    def _saved_on_error(self):
+        try:
+            yield
         except UserError:
             if self.iteration:
                 self._save()
@@ -279,8 +285,6 @@ class Trainer:
         """Add a row to the history: means since the last one, and the held-out error where it is due."""
         first = self.rows[-1]["iteration"] if self.rows else 0
         error, entropy = self.trace[first : self.iteration].astype(np.float64).mean(axis=0)
-        due = self.iteration % self.recipe.test_interval == 0 or self.iteration == self.recipe.iterations
-        held_out = self._evaluate(self.held_out) if due else (None, None)
         images, seconds = self.clock["interval_images"], self.clock["interval_seconds"]
         self.clock["interval_images"], self.clock["interval_seconds"] = 0, 0.0
         row = {
@@ -288,17 +292,28 @@ class Trainer:
             "learning_rate": float(f"{rate:.6g}"),
             "train_error": round(float(error), 4),
             "train_cross_entropy": round(float(entropy), 6),
-            f"{self.held_out}_error": held_out[0],
-            f"{self.held_out}_cross_entropy": held_out[1],
+            f"{self.held_out}_error": None,
+            f"{self.held_out}_cross_entropy": None,
             "images_per_second": round(images / seconds, 1) if seconds else None,
             "elapsed_seconds": round(self._elapsed(), 1),
         }
         self.rows.append(row)
-        self.folder.write_history(self.rows)
+        self._test_row()
         self.progress.row(row)
 
+    def _test_row(self):
+        """Write the history, with the held-out error in its last row where that is of this iteration and lacks it."""
+        if not self.rows or self.rows[-1]["iteration"] != self.iteration:
+            return
+        row, kinds = self.rows[-1], (f"{self.held_out}_error", f"{self.held_out}_cross_entropy")
+        due = self.iteration % self.recipe.test_interval == 0 or self.iteration == self.recipe.iterations
+        if due and row[kinds[0]] is None:
+            row.update(zip(kinds, self._evaluate(self.held_out), strict=True))
+        self.folder.write_history(self.rows)
+
     def _evaluate(self, name: str) -> tuple[float, float]:
-        error, entropy = self.engine.evaluate(getattr(self.dataset, name))
+        with self._saved_on_error():
+            error, entropy = self.engine.evaluate(getattr(self.dataset, name))
         return round(float(error), 4), round(float(entropy), 6)
 
     def _elapsed(self) -> float:

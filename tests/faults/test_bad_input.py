@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import zipfile
 import zlib
 
@@ -149,11 +148,6 @@ def bomb():
     return whole[: header.start] + changed + zlib.crc32(changed).to_bytes(4, "big") + whole[header.stop + 4 :]
 
 
-def below_pillows_limit():
-    """A true picture of 100 million pixels, in 100 kilobytes."""
-    return png((10_000, 10_000))
-
-
 def folder(changes):
     """Four pictures in `pets`, and then these files: name -> content, None for a folder, "" to remove one."""
 
@@ -169,26 +163,6 @@ def folder(changes):
             else:
                 path.write_bytes(content)
         return "./pets"
-
-    return make
-
-
-def archive(members=(), ending=".tar", raw=None):
-    """A tar of four pictures and then these (TarInfo fields, content), or these raw bytes."""
-
-    def make(home):
-        path = home / "here" / f"pets{ending}"
-        if raw is not None:
-            path.write_bytes(raw)
-            return str(path)
-        good = [({"name": f"{split}/{name}/0.png"}, png()) for split in ("train", "test") for name in ("cat", "dog")]
-        with tarfile.open(path, "w" + (":" + ending[5:] if ending[5:] else "")) as tar:
-            for fields, content in [*good, *members]:
-                member = tarfile.TarInfo()
-                for key, value in {**fields, "size": len(content)}.items():
-                    setattr(member, key, value)
-                tar.addfile(member, io.BytesIO(content))
-        return str(path)
 
     return make
 
@@ -210,13 +184,11 @@ def prepared(changes):
     return make
 
 
-SYMLINK, DEVICE = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, {"type": tarfile.CHRTYPE}
 DATA = {
     "a folder that is not there": named("./nothing"),
     "an absolute path that is not there": named("/nothing/at/all"),
     "a file for a folder": named("/etc/hostname"),
-    "an archive that is not there": named("nothing.tar.xz"),
-    "a folder for an archive": lambda home: (home / "here" / "d.tar").mkdir() or str(home / "here" / "d.tar"),
+    "an archive": named("nothing.tar.xz"),
     "a zero byte": named("./a\x00b"),
     "an empty folder": lambda home: (home / "here" / "pets").mkdir() or "./pets",
     "no test": lambda home: (home / "here" / "pets" / "train").mkdir(parents=True) or "./pets",
@@ -230,28 +202,10 @@ DATA = {
     "half a picture": folder({"train/cat/1.png": png()[:40]}),
     "a picture with flipped bytes": folder({"train/cat/1.png": png()[:45] + b"\xff" * 8 + png()[53:]}),
     "a GIF": folder({"train/cat/1.png": b"GIF89a" + bytes(40)}),
-    "PostScript for a JPEG": archive(
-        [({"name": "train/cat/1.jpg"}, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")]
-    ),
-    "sixteen bits": folder({"train/cat/1.png": png((5, 6), np.uint16)}),
-    "another size": archive([({"name": "train/cat/1.png"}, png((6, 6, 3)))]),
+    "PostScript for a JPEG": folder({"train/cat/1.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"}),
+    "another size": folder({"train/cat/1.png": png((6, 6, 3))}),
+    "images in folders too deep": folder({"train/cat/0.png": "", "train/cat/x/1.png": png()}),
     "a bomb by its header": folder({"train/cat/1.png": bomb()}),
-    "a bomb below Pillow's limit": archive([({"name": "train/cat/1.png"}, below_pillows_limit())]),
-    "a tar that is none": archive(raw=b"no tar"),
-    "an empty tar": archive(raw=b""),
-    "half an xz": archive(ending=".tar.xz", raw=b"\xfd7zXZ\x00\x00\x04garbage"),
-    "half a gz": archive(ending=".tar.gz", raw=b"\x1f\x8b\x08\x00garbage"),
-    "a tar that climbs": archive([({"name": "../../evil.png"}, png())]),
-    "a tar that climbs deeper": archive([({"name": "train/../../evil.png"}, png())]),
-    "an absolute tar": archive([({"name": "/tmp/evil/x.png"}, png())]),
-    "a tar with a link": archive([({"name": "train/cat/1.png", **SYMLINK}, b"")]),
-    "a tar with a hard link": archive([({"name": "train/cat/1.png", **SYMLINK, "type": tarfile.LNKTYPE}, b"")]),
-    "a tar with a device": archive([({"name": "train/cat/1.png", **DEVICE}, b"")]),
-    "a tar with a broken picture": archive([({"name": "train/cat/1.png"}, png()[:40])]),
-    "a tar with pictures too deep": archive([({"name": "train/cat/x/1.png"}, png())]),
-    "a tar with a bomb": archive([({"name": "train/cat/1.png"}, bomb())], ".tar.xz"),
-    "a tar with a long header": archive([({"name": "x", "pax_headers": {"a": "b" * 2**21}}, b"")], ".tar.xz"),
-    "a tar with a large file": archive([({"name": "train/notes.txt"}, bytes(2**26 + 1))], ".tar.gz"),
     "no description of a TFDS set": prepared({"dataset_info.json": b"{"}),
     "a list for a description": prepared({"dataset_info.json": b"[]"}),
     "a TFDS set without its pictures": prepared({}),
@@ -267,13 +221,17 @@ DATA = {
 }
 
 
+def without_cache(home):
+    return {path: state for path, state in tree(home).items() if "cache" not in path}
+
+
 @pytest.mark.parametrize("name", DATA)
 def test_data_that_cannot_be_used(home, name):
     given = DATA[name](home)
-    before = tree(home)
+    before = without_cache(home)
     with pytest.raises(UserError) as refused:
         data.load(given)
-    assert tree(home) == before
+    assert without_cache(home) == before
     assert "\n" not in str(refused.value) and len(str(refused.value)) > 20
     assert "bomb" not in name or "more than" in str(refused.value)  # told by its header: it was never unpacked
 

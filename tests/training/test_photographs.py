@@ -98,7 +98,7 @@ def test_a_run_goes_on_to_the_same_bits(folder, run, tmp_path, validation):
 
 
 @pytest.mark.slow
-def test_a_bad_photograph_stops_a_run_that_goes_on_when_it_is_mended(folder, run, tmp_path):
+def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(folder, run, tmp_path):
     dataset = load(str(folder), crop=32)
     unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
     seen = {i for iteration in range(2) for i in _index(run, iteration)}
@@ -107,12 +107,34 @@ def test_a_bad_photograph_stops_a_run_that_goes_on_when_it_is_mended(folder, run
     content = path.read_bytes()
     try:
         path.write_bytes(content[:-300])
-        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken picture"):
+        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken image"):
             train(run, store=Store(tmp_path / "broken"), dataset=dataset)
+        assert list((tmp_path / "broken" / "runs").glob("*/checkpoint-0000000[23].safetensors"))
+        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken image"):
+            train(run, store=Store(tmp_path / "elsewhere"))  # begun anew it is noticed before anything is trained
     finally:
         path.write_bytes(content)
-    assert list((tmp_path / "broken" / "runs").glob("*/checkpoint-0000000[23].safetensors"))
-    assert_same_result(train(run, store=Store(tmp_path / "broken"), dataset=dataset), unbroken)
+    assert not list((tmp_path / "elsewhere").rglob("*.safetensors"))
+    assert_same_result(train(run, store=Store(tmp_path / "broken")), unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [4, 8])
+def test_a_test_photograph_that_breaks_costs_nothing_either(folder, run, tmp_path, at):
+    """At a test on the way and at the last one: what was trained is saved, and the rest is made up for."""
+    dataset, store = load(str(folder), crop=32), Store(tmp_path / "broken")
+    unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
+    path = dataset.test.read(3).source
+    content = path.read_bytes()
+    broken_off(run, store, dataset, at - 1)
+    try:
+        path.write_bytes(content[:-300])
+        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken image"):
+            train(run, store=store, dataset=dataset)
+    finally:
+        path.write_bytes(content)
+    assert list((tmp_path / "broken" / "runs").glob(f"*/checkpoint-0000000{at}.safetensors"))
+    assert_same_result(train(run, store=store, dataset=dataset), unbroken)
 
 
 def _index(run, iteration):

@@ -240,3 +240,22 @@ def test_a_row_for_every_iteration_the_first_without_a_speed(tiny, recipe, tmp_p
     assert list(folder.history.images_per_second.notna()) == [False, True]
     first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if "iteration" in line]
     assert "images/s" not in first and "images/s" in second
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["resnet18", "plain18", "vgg16"])
+def test_the_networks_of_table_1_and_vgg_train_on_a_set_in_memory(recipe, tmp_path, network):
+    """Their mean is one colour, that of all pixels."""
+    from resnet_keras.data import Dataset, Identity, Split
+
+    draw = np.random.default_rng(0)
+    split = Split(draw.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12, dtype=np.int32) % 3)
+    dataset = Dataset(Identity("noise", "1", "noise"), ("a", "b", "c"), split, split)
+    short = dataclasses.replace(
+        recipe, iterations=2, batch_size=4, drops=(), log_interval=2, test_interval=2, checkpoint_interval=2,
+        learning_rate=1e-4,
+    )  # fmt: skip
+    folder = train(Run(network, "noise", short), store=Store(tmp_path), dataset=dataset)
+    assert folder.status == "finished"
+    mean = keras.ops.convert_to_numpy(folder.load_network().mean.mean)
+    assert np.allclose(mean, split.images.mean(axis=(0, 1, 2)), rtol=1e-6)
