@@ -1,4 +1,4 @@
-"""The numbers that ours stand beside: the paper's, and those of others who repeated it (`paper.csv`)."""
+"""The numbers that ours stand beside: the paper's and other people's (`paper.csv`, `others.csv`), and benchmarks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,78 @@ import functools
 import importlib.resources
 import re
 
+from resnet_keras.paths import checkout
+
 FAMILY = re.compile(r"(cifar10|imagenet)(2012)?(_\w+)?")  # cifar10_jpeg and imagenet2012, but not cifar100
+BOUNDS = {"above this": "> ", "below this": "< "}
+WAYS = {"1_crop": "1", "10_crop": "10", "multi_scale": "multiscale"}  # of testing: in paper.csv, and as we name them
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
     """A CSV file of this package as a list of rows."""
-    text = importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    content = importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(content.splitlines()))
+
+
+def others():
+    """Errors in percent of others' networks of 20 and 56 layers on the paper's schedule, as a DataFrame.
+
+    Columns: source, kind ("plain" or "residual"), metric, iteration, error_20, error_56, note (where they come from).
+    Training errors are of the phase at rate 0.1, test errors of the end.
+    """
+    import pandas
+
+    with importlib.resources.files("resnet_keras.report").joinpath("others.csv").open(encoding="utf-8") as file:
+        return pandas.read_csv(file)
+
+
+def crossings() -> list[int]:
+    """In each public log, the iteration at rate 0.1 after which ResNet-56 has the lower training error.
+
+    Errors are means over five epochs; in ascending order.
+    """
+    table = others().query("kind == 'residual' and metric == 'train_error'").sort_values("iteration")
+    ends = []
+    for _, log in table.groupby("source"):
+        gap = (log["error_56"] - log["error_20"]).rolling(5, center=True, min_periods=1).mean()
+        ends.append(int(log["iteration"][gap < 0].min()))
+    return sorted(ends)
+
+
+def benchmark(name: str):
+    """A CSV file of benchmarks/results as a DataFrame; None where there is none, as in an installed copy."""
+    import pandas
+
+    root = checkout()
+    path = root / "benchmarks" / "results" / f"{name}.csv" if root else None
+    return pandas.read_csv(path) if path and path.is_file() else None
+
+
+@functools.cache
+def idle_speeds(precision: str = "bfloat16") -> tuple[str, dict[int, float]]:
+    """The idle machine of the benchmark's first row, and depth -> seconds an image that a residual network takes there."""
+    table = benchmark("train_step")
+    if table is None:
+        return "", {}
+    own = table[(table["contender"] == "resnet_keras") & (table["precision"] == precision)]
+    own = own[own["network"].str.fullmatch(r"resnet\d+") & (own["device"] == own["device"].head(1).squeeze())]
+    return own["device"].head(1).squeeze(), {
+        int(row.network.removeprefix("resnet")): 1 / row.images_per_second for row in own.itertuples()
+    }
+
+
+def idle_hours(depth: int, iterations: int, batch_size: int = 128) -> float | None:
+    """Hours that a CIFAR network of this depth takes on that machine; None beyond the depths that were measured.
+
+    Between those, seconds an image are interpolated.
+    """
+    import numpy as np
+
+    _, seconds = idle_speeds()
+    if not seconds or not min(seconds) <= depth <= max(seconds):
+        return None
+    depths = sorted(seconds)
+    return float(np.interp(depth, depths, [seconds[d] for d in depths])) * batch_size * iterations / 3600
 
 
 def reproductions(networks: tuple[str, ...]) -> list[dict[str, str]]:
@@ -21,30 +86,22 @@ def reproductions(networks: tuple[str, ...]) -> list[dict[str, str]]:
 
     Each row has the keys "who", "how reported" and the networks; empty where somebody has no number.
     """
-    found: dict[str, dict[str, str]] = {}
+    lines: dict[str, dict[str, str]] = {}
     for row in rows_of("paper.csv"):
-        if row["data"] != "cifar10" or row["network"] not in networks:
-            continue
-        if not row["metric"].startswith("test_error"):
-            continue
-        line = found.setdefault(row["source"], dict.fromkeys(("who", "how reported", *networks), ""))
-        sign = {"above this": "> ", "below this": "< "}.get(
-            row["reported"], "≈ " if row["approximate"] == "yes" else ""
-        )
-        spread = f" ± {row['std']}" if row["std"] else ""
-        spread += f" (n = {row['n']})" if spread and row["n"] else ""
-        line["who"] = row["source"]
-        line["how reported"] = line["how reported"] or row["reported"]
-        line[row["network"]] = "; ".join(filter(None, [line[row["network"]], f"{sign}{row['value']}{spread}"]))
-    return list(found.values())
+        if row["data"] == "cifar10" and row["network"] in networks and row["metric"].startswith("test_error"):
+            line = lines.setdefault(row["source"], dict.fromkeys(("who", "how reported", *networks), ""))
+            repeats = f" (n = {row['n']})" if row["std"] and row["n"] else ""
+            line["who"] = row["source"]
+            line["how reported"] = line["how reported"] or row["reported"]
+            line[row["network"]] = "; ".join(filter(None, [line[row["network"]], _printed(row) + repeats]))
+    return list(lines.values())
 
 
 @functools.cache
 def numbers() -> dict[tuple[str, str, str, str], dict[str, str]]:
     """(data, network, shortcut, metric) -> the paper's own row."""
     keys = ("data", "network", "shortcut", "metric")
-    own = [row for row in rows_of("paper.csv") if row["source"] == "paper"]
-    return {tuple(row[key] for key in keys): row for row in own}
+    return {tuple(row[key] for key in keys): row for row in rows_of("paper.csv") if row["source"] == "paper"}
 
 
 def shown(data: str, network: str, shortcut: str, metric: str = "test_error") -> str:
@@ -53,18 +110,13 @@ def shown(data: str, network: str, shortcut: str, metric: str = "test_error") ->
     `data` may be a re-encoded copy, such as cifar10_jpeg for cifar10.
     """
     match = FAMILY.fullmatch(data)
-    family = match[1] if match else ""
-    row = numbers().get((family, network, shortcut, f"{metric}_mean")) or numbers().get(
-        (family, network, shortcut, metric)
-    )
-    if row is None:
-        return ""
-    bound = {"above this": "> ", "below this": "< "}.get(row["reported"])
-    sign = bound or ("≈ " if row["approximate"] == "yes" else "")
+    keys = [(match[1] if match else "", network, shortcut, name) for name in (f"{metric}_mean", metric)]
+    return next((_printed(numbers()[key]) for key in keys if key in numbers()), "")
+
+
+def _printed(row: dict[str, str]) -> str:
+    sign = BOUNDS.get(row["reported"], "≈ " if row["approximate"] == "yes" else "")
     return sign + row["value"] + (f" ± {row['std']}" if row["std"] else "")
-
-
-WAYS = {"1_crop": "1", "10_crop": "10", "multi_scale": "multiscale"}  # of testing: in paper.csv, and as we name them
 
 
 def imagenet(place: str) -> list[dict[str, str]]:
@@ -72,11 +124,11 @@ def imagenet(place: str) -> list[dict[str, str]]:
 
     Each row has the keys "network", "shortcut", "views", "top-1" and "top-5"; empty where none is printed there.
     """
-    found: dict[tuple, dict[str, str]] = {}
+    lines: dict[tuple, dict[str, str]] = {}
     for row in rows_of("paper.csv"):
         match = re.fullmatch(r"top([15])_error_(\w+)", row["metric"])
         if row["source"] == "paper" and row["place"] == place and match:
             key = (row["network"], row["shortcut"], WAYS[match[2]])
-            line = found.setdefault(key, dict(zip(("network", "shortcut", "views"), key, strict=True)))
+            line = lines.setdefault(key, dict(zip(("network", "shortcut", "views"), key, strict=True)))
             line[f"top-{match[1]}"] = row["value"]
-    return [{"top-1": "", "top-5": "", **line} for line in found.values()]
+    return [{"top-1": "", "top-5": "", **line} for line in lines.values()]

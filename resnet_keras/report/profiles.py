@@ -1,127 +1,148 @@
-"""What the figures of measurements draw: a number along the depth of each network, as in the paper's Fig. 7."""
+"""Figures of what was measured along the layers of networks: responses (Fig. 7), gradients and lesions."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import math
 
-from resnet_keras.errors import UserError
-from resnet_keras.report.curves import DEPTH_HUES, Arrangement
-from resnet_keras.report.selection import Group
+from resnet_keras.report import text
+from resnet_keras.report.figures import GREY, GUESSING, HUES, INK, colour, config, panels, styled
+from resnet_keras.report.runs import measurements
 
-
-@dataclasses.dataclass(frozen=True)
-class Profile:
-    """How a measurement is drawn.
-
-    Attributes:
-        along: What stands along the x axis.
-        measured: What stands along the y axis, with its unit.
-        panels: Heading -> (measurement as a DataFrame -> float [points, 2]).
-        logarithmic: Whether the y axis is.
-    """
-
-    along: str
-    measured: str
-    panels: dict[str, Callable]
-    logarithmic: bool = False
+HIGHEST = 3.0  # on the linear axis of responses, as in Fig. 7; a legend says what is above it
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """One network in one panel: its name, hue, dashes' name, and an array [points, 2] for each seed."""
-
-    label: str
-    hue: int
-    dashes: str
-    seeds: tuple
+def networks_in(table) -> list[tuple[str, object]]:
+    """(name, rows) of each network of a table of measurements, plain before residual; BN or not is in the name."""
+    groups = table.groupby(["kind", "depth", "network", "shortcut", "recipe"])
+    return [(text.title(network, shortcut, recipe), rows) for (_, _, network, shortcut, recipe), rows in groups]
 
 
-def in_order(x: str, y: str, **where) -> Callable:
-    """The rows that have these values, as points."""
-
-    def points(table):
-        for column, value in where.items():
-            table = table[table[column] == (getattr(table[column], value)() if value in ("min", "max") else value)]
-        return table[[x, y]].to_numpy(float)
-
-    return points
+def longest(table):
+    """The rows of the longest runs, in the precision of most of them."""
+    table = table[table["iterations"] == table["iterations"].max()]
+    return table[table["precision"] == table["precision"].mode().squeeze()] if len(table) else table
 
 
-def with_kernel(points: Callable) -> Callable:
-    """The same of a table that has a column "scaled" too: the gradient's norm times its kernel's.
-
-    Under BN a kernel's scale changes nothing but its own gradient; the product is free of that.
-    """
-    return lambda table: points(table.assign(scaled=table["gradient_norm"] * table["weight_norm"]))
-
-
-def by_size(y: str) -> Callable:
-    """The column from its largest value to its smallest, over 1, 2, 3 ..."""
-
-    def points(table):
-        import numpy as np
-
-        values = np.sort(table[y].to_numpy(float))[::-1]
-        return np.column_stack([np.arange(1, len(values) + 1), values])
-
-    return points
-
-
-PROFILES = {
-    "responses": Profile(
-        along="3x3 layer",
-        measured="std of the response",
-        panels={"In the order of the data": in_order("layer", "std"), "From large to small": by_size("std")},
-        logarithmic=True,
-    ),
-    "gradients": Profile(
-        along="layer",
-        measured="norm of the gradient",
-        panels={
-            "Before training": in_order("layer", "gradient_norm", iteration="min"),
-            "After 16 iterations": in_order("layer", "gradient_norm", iteration=16),
-            "At the end": in_order("layer", "gradient_norm", iteration="max"),
-            "At the end, times the norm of the kernel": with_kernel(in_order("layer", "scaled", iteration="max")),
-        },
-        logarithmic=True,
-    ),
-    "lesion": Profile(
-        along="block",
-        measured="test error (%)",
-        panels={
-            "One block left out": in_order("block", "error", lesion="delete"),
-            "Two neighbours swapped": in_order("block", "error", lesion="swap"),
-        },
-    ),
-}
-# (kind, whether its recipe differs from the scale's) -> how its line is drawn.
-DASHES = {
-    ("plain", False): "dashed",
-    ("resnet", False): "solid",
-    ("plain", True): "dotted",
-    ("resnet", True): "dashdot",
-}
+@styled
+def responses(store, runs, shape: str = "wide"):
+    """Standard deviation of each 3x3 layer's response, in the order of the layers, as the paper's Fig. 7."""
+    table = longest(measurements(store, runs, "responses"))
+    if not len(table):
+        return None
+    medians = table.groupby("kind")["std"].median()
+    title = "Responses hardly differ in the median: after so few iterations BN's scale is still where it started"
+    if len(medians) < 2 or (medians - 1).abs().max() > 0.15:
+        title = (
+            "Responses of the layers: "
+            + text.listing([f"{kind} {value:.2f}" for kind, value in medians.items()])
+            + " in the median"
+        )
+    subtitle = (
+        f"{config(table)}. Standard deviation of each 3x3 layer's response, after BN and before ReLU and addition."
+    )
+    levels = sorted(table["kind"].unique())
+    figure, axes = panels(len(levels), shape, title, subtitle, 2.8, sharey=True)
+    for axis, kind in zip(axes, levels, strict=True):
+        axis.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        axis.text(1, 1.02, "gamma's start", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
+        for name, rows in networks_in(table[table["kind"] == kind]):
+            mean = rows.groupby("layer")["std"].mean()
+            hue = colour(kind, rows["depth"].iloc[0])
+            above = f" (up to {mean.max():.0f})" if mean.max() > HIGHEST else ""
+            axis.plot(mean.index, mean, color=hue, linewidth=1.4, label=name + above)
+        axis.set(
+            xlabel="3x3 layer (1 = nearest to the image)", title=f"{kind} networks".capitalize(), ylim=(0, HIGHEST)
+        )
+        axis.set_ylabel("std of the response" if axis is axes[0] else "")
+        axis.legend(fontsize=8.5, loc="upper right")
+    return figure
 
 
-def lines(groups: list[Group], arrangement: Arrangement, measurement: str) -> list[list[Line]]:
-    """For each panel of the measurement's profile, a line for each row.
+@styled
+def gradients(store, runs, shape: str = "wide"):
+    """Norms of the kernels' gradients along the layers: of networks with BN at three times, without BN at the start."""
+    table = longest(measurements(store, runs, "gradients"))
+    if not len(table):
+        return None
+    with_bn, without = table[table["batch_norm"]], table[~table["batch_norm"]]
+    depth = with_bn["depth"].max()
+    with_bn = with_bn[with_bn["depth"] == depth]
+    first = with_bn[(with_bn["iteration"] == 0) & (with_bn["kind"] == "plain")].groupby("layer")["gradient_norm"].mean()
+    title = "Gradients along the layers"
+    if len(first) and first.iloc[0] > 10 * first.iloc[-2]:
+        title = f"Gradients of plain-{depth} do not vanish at the start: they explode towards the image"
+    panes = [("Before training", with_bn[with_bn["iteration"] == 0])]
+    panes += [("After 16 iterations", with_bn[with_bn["iteration"] == 16])]
+    panes += [("At the end", with_bn[with_bn["iteration"] == with_bn["iterations"]])]
+    panes += [("No BN, before training", without[without["iteration"] == 0])]
+    panes = [(heading, rows) for heading, rows in panes if len(rows)]
+    subtitle = f"{config(table)}. Norm of the gradient of each kernel, layer 1 nearest to the image; dotted: times the kernel's own norm."
+    figure, axes = panels(len(panes), shape, title, subtitle, 2.7)
+    for axis, (heading, _) in zip(axes, panes, strict=True):
+        if axis is not axes[0] and heading != panes[-1][0]:
+            axis.sharey(axes[0])
+    for axis, (heading, rows) in zip(axes, panes, strict=True):
+        for name, group in networks_in(rows):
+            layers = group.assign(scaled=group["gradient_norm"] * group["weight_norm"]).groupby("layer")
+            hue = colour(group["kind"].iloc[0], group["depth"].iloc[0])
+            axis.plot(layers["gradient_norm"].mean(), color=hue, linewidth=1.8, label=name.replace(" without BN", ""))
+            axis.plot(layers["scaled"].mean(), color=hue, linewidth=0.9, linestyle=(0, (1, 1.5)))
+        axis.set(yscale="log", xlabel="layer", title=heading)
+        _powers(axis)
+        if axis in (axes[0], axes[-1]):
+            axis.legend(fontsize=8, loc="best")
+    axes[0].set_ylabel("norm of the gradient")
+    return figure
 
-    Raises:
-        UserError: A measurement lacks a column.
-    """
-    return [
-        [_line(group, arrangement, measurement, points) for group in groups]
-        for points in PROFILES[measurement].panels.values()
-    ]
+
+def _powers(axis) -> None:
+    """A logarithmic axis with numbers that are read at a glance: 0.01, 1, 100."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.yaxis.set_major_locator(LogLocator(numticks=9))
+    axis.yaxis.set_major_formatter(FuncFormatter(_short))
+    axis.yaxis.set_minor_locator(NullLocator())
 
 
-def _line(group: Group, arrangement: Arrangement, measurement: str, points: Callable) -> Line:
-    row = group.row
-    tables = [record.folder.measurement(measurement) for record in group.records]
-    try:
-        seeds = tuple(points(table) for table in tables)
-    except (KeyError, ValueError) as error:
-        raise UserError(f"a {measurement}.csv of {arrangement.title(row)} cannot be used ({error}).") from None
-    dashes = DASHES.get((row.kind, bool(row.recipe)), "solid")
-    return Line(arrangement.title(row), DEPTH_HUES.get(row.depth, row.depth), dashes, seeds)
+def _short(value: float, _=None) -> str:
+    power = round(math.log10(value))
+    return f"{value:,g}" if -3 <= power <= 4 else f"10{str(power).translate(RAISED)}"
+
+
+@styled
+def lesion(store, runs, shape: str = "wide"):
+    """Test error without each block, as bars from the intact network's error: the deepest plain and residual network."""
+    table = longest(measurements(store, runs, "lesion"))
+    if not len(table):
+        return None
+    table = table[table["depth"] == table["depth"].max()]
+    table = table[table["seed"] == table["seed"].min()]
+    names = [name for name, _ in networks_in(table)]
+    rise = (
+        table[table["lesion"] == "delete"].groupby("kind")["error"].median()
+        - table[table["lesion"] == "none"].groupby("kind")["error"].median()
+    )
+    title = "Test error with one block left out"
+    if set(rise.index) >= {"plain", "residual"} and rise["residual"] < rise["plain"] / 4:
+        title = f"Take one block out: the residual network loses {text.number(rise['residual'], 0)} points in the median, the plain one {text.number(rise['plain'], 0)}"
+    subtitle = f"{config(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; black: the first block of a stage, where the map shrinks."
+    figure, axes = panels(len(names), shape, title, subtitle, 2.3, sharey=True)
+    for axis, (name, rows) in zip(axes, networks_in(table), strict=True):
+        intact = rows[rows["lesion"] == "none"]["error"].iloc[0]
+        without = rows[rows["lesion"] == "delete"]
+        hue = HUES[rows["kind"].iloc[0]]
+        shrinks = without["grows"].astype(str) == "True"
+        hues = [INK if first else hue for first in shrinks]
+        axis.bar(without["block"], without["error"] - intact, bottom=intact, color=hues, width=0.75)
+        axis.axhline(intact, color=hue, linewidth=1.6)
+        axis.axhline(GUESSING, color=GREY, linewidth=0.9, linestyle=(0, (3, 2)))
+        ends = axis.get_yaxis_transform()
+        axis.text(1.01, GUESSING, "guessing", transform=ends, va="center", color=GREY, fontsize=8)
+        axis.text(
+            1.01, intact, f"intact {text.number(intact, 0)} %", transform=ends, va="center", color=hue, fontsize=8
+        )
+        axis.set(ylim=(0, 100), xlabel="block left out", title=name)
+        axis.grid(visible=False)
+    axes[0].set_ylabel("test error, %")
+    return figure

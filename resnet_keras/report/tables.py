@@ -1,94 +1,49 @@
-"""Tables: rows of plain numbers, written as CSV first and as Markdown from the same rows."""
+"""Tables made of the frame of runs: one of all results, one of runs, and those of the terminal and the pages."""
 
 from __future__ import annotations
 
-import csv
-import io
+from resnet_keras.report import paper, text
+from resnet_keras.report.runs import CELL, NUMBERS, finished
+from resnet_keras.report.statistics import estimate
 
-from resnet_keras.report import text
-from resnet_keras.report.records import Record
-from resnet_keras.report.selection import Group
-from resnet_keras.report.statistics import Estimate, estimate
-
-# Errors in percent, after the last iteration; mean and standard deviation over seeds; hours: mean of a run.
-MAIN = (
-    "network",
-    "shortcut",
-    "depth",
-    "scale",
-    "data",
-    "seeds",
-    "iterations",
-    "train_error_mean",
-    "train_error_std",
-    "test_error_mean",
-    "test_error_std",
-    "parameters",
-    "hours",
-    "device",
-    "precision",
-    "commit",
-)
-# In the CSV alone: what else keeps rows apart, the ends of the 95 % intervals (Student's t, three seeds or more)
-# and the number of runs whose loss became NaN, which are in no mean.
-MORE = (
-    "recipe",
-    "data_version",
-    "protocol",
-    "train_error_low",
-    "train_error_high",
-    "test_error_low",
-    "test_error_high",
-    "diverged",
-)
-COLUMNS = MAIN + MORE
+ERRORS = ("train_error", "test_error")
+# What tables/runs.csv says of each run.
+RUNS = [
+    "run", "network", "shortcut", "recipe", "scale", "iterations", "data", "precision", "seed", "status", "train_error",
+    "test_error", "train_error_one_pass", "warmup_end", "commit", "cores", "cpu", "device_class", "began_on",
+]  # fmt: skip
 
 
-def table(groups: list[Group]) -> list[dict]:
-    """A row of `COLUMNS` for each group; None where there is no number."""
-    return [row(group) for group in groups]
+def cells(runs):
+    """Means over seeds, as a DataFrame with a row for each network, length, recipe, data set and precision.
+
+    Beside what its runs share (`runs.CELL`, kind, depth, scale) a row has seeds (the finished runs), diverged,
+    for either error `_mean`, `_std`, `_low` and `_high` (the 95 % interval, from three seeds on), and the mean of
+    each number that was measured.
+    """
+    import pandas
+
+    rows = []
+    for _, group in runs.groupby(CELL, sort=False):
+        done = finished(group)
+        row = {name: group.iloc[0][name] for name in (*CELL, "kind", "depth", "scale")}
+        row |= {"seeds": len(done), "diverged": int((group["status"] == "diverged").sum())}
+        for metric in ERRORS:
+            values = done[metric].dropna()
+            mean = estimate(values) if len(values) else None
+            low, high = mean.interval() if mean else (None, None)
+            numbers = {"mean": mean and mean.mean, "std": mean and mean.std, "low": low, "high": high}
+            row |= {f"{metric}_{name}": value for name, value in numbers.items()}
+        measured = [column for columns in NUMBERS.values() for column in columns]
+        rows.append({**row, **group[measured].mean()})
+    return pandas.DataFrame(rows).dropna(axis="columns", how="all")
 
 
-def row(group: Group) -> dict:
-    """The row of one group of runs."""
-    finished = group.finished
-    train, test = (_estimate(group, metric) for metric in ("train_error", "test_error"))
-    setting = group.setting
-    return {
-        "network": group.row.network,
-        "shortcut": group.row.shortcut,
-        "depth": text.depth(group.row.network),
-        "scale": setting.scale,
-        "data": setting.data,
-        "seeds": len(finished),
-        "iterations": _first(finished, "iterations"),
-        "train_error_mean": _rounded(train and train.mean),
-        "train_error_std": _rounded(train and train.std),
-        "test_error_mean": _rounded(test and test.mean),
-        "test_error_std": _rounded(test and test.std),
-        "parameters": _first(finished, "parameters"),
-        "hours": _mean(finished, "hours"),
-        "device": "; ".join(devices(finished)),
-        "precision": group.records[0].recipe["precision"],
-        "commit": " ".join(_commits(finished)),
-        "recipe": group.row.recipe,
-        "data_version": setting.data_version,
-        "protocol": setting.protocol,
-        "train_error_low": _rounded(train and train.low),
-        "train_error_high": _rounded(train and train.high),
-        "test_error_low": _rounded(test and test.low),
-        "test_error_high": _rounded(test and test.high),
-        "diverged": len(group.records) - len(finished),
-    }
-
-
-def csv_text(rows: list[dict], columns=COLUMNS) -> str:
-    """The rows as CSV."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
-    return file.getvalue()
+def csv_text(table) -> str:
+    """A table as CSV, numbers to four decimals."""
+    return table.to_csv(
+        index=False, float_format=lambda value: text.number(value, 4).replace(",", ""), lineterminator="\n"
+    )
 
 
 def markdown_table(headers, rows) -> str:
@@ -97,46 +52,67 @@ def markdown_table(headers, rows) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
-def markdown_text(rows: list[dict], columns=MAIN) -> str:
-    """The rows as a Markdown table under their column names."""
-    return markdown_table(columns, [[text.markdown(_shown(row[name])) for name in columns] for row in rows])
+def row_title(row, precisions: int = 1) -> str:
+    """Name of a row of results, the precision where the table has several."""
+    name = text.title(row.network, row.shortcut, row.recipe)
+    return f"{name}, {row.precision}" if precisions > 1 else name
 
 
-def _shown(value) -> str:
-    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
+    """The master table: a row a network, a column a length; training / test error in percent (seeds).
+
+    Args:
+        results: Of `cells`, on one data set.
+
+    Returns:
+        (headers, rows); the last two columns are the paper's test error and hours on an idle machine.
+    """
+    lengths = sorted(results["iterations"].unique())
+    rows, usual = [], results["precision"].mode().squeeze() if len(results) else ""
+    for key, group in results.groupby(["kind", "depth", "network", "shortcut", "recipe", "precision"]):
+        kind, depth, network, shortcut, recipe, precision = key
+        by_length = {row.iterations: row for row in group.itertuples()}
+        name = text.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
+        printed = "" if recipe else paper.shown(group.iloc[0]["data"], network, shortcut)
+        hours = paper.idle_hours(depth, 1000)
+        shown = [cell(by_length[length]) if length in by_length else "" for length in lengths]
+        rows.append([name, *shown, printed, text.number(hours, 2)])
+    return ["Network", *(f"{n:,}" for n in lengths), "Paper, 64,000", "Hours for 1,000"], rows
 
 
-def _inert(value):
-    """Text that a spreadsheet would take for a formula gets the quote that makes it text."""
-    return f"'{text.plain(value)}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+def cell(row) -> str:
+    """One cell of the master table, such as 70.2 ± 1.8 / 68.2 ± 1.9 (3)."""
+    if not row.seeds:
+        return "diverged" if row.diverged else ""
+    errors = [text.spread(getattr(row, f"{m}_mean"), getattr(row, f"{m}_std", None), 1) for m in ERRORS]
+    return f"{' / '.join(errors)} ({row.seeds})"
 
 
-def _estimate(group: Group, metric: str) -> Estimate | None:
-    values = list(group.by_seed(metric).values())
-    return estimate(values) if values else None
+# Column of the frame -> heading in the table of an experiment.
+HEADINGS = {
+    "responses_median": "Median response",
+    "gradients_start": "First layer's gradient over the last's: at the start",
+    "gradients_end_scaled": "at the end, times the kernels' norms",
+    "lesion_intact": "Error intact, %",
+    "lesion_deleted": "without a block (median), %",
+    "lesion_swapped": "two blocks swapped (median), %",
+    "top1_1": "Top-1, one crop, %",
+    "top1_10": "10 crops, %",
+    "top1_multiscale": "multi-scale, %",
+}
 
 
-def _rounded(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None else round(value, digits)
-
-
-def _mean(records: list[Record], name: str) -> float | None:
-    values = [value for value in (record.number(name) for record in records) if value is not None]
-    return _rounded(sum(values) / len(values)) if values else None
-
-
-def _first(records: list[Record], name: str) -> int | None:
-    """A number that is the same for every run of a row."""
-    return next((value for value in (record.number(name) for record in records) if value is not None), None)
-
-
-def devices(records: list[Record]) -> list[str]:
-    """What the runs were trained on, each kind once."""
-    found = {str(record.summary.get("device") or "") for record in records}
-    return sorted({text.plain(device)[:100] for device in found} - {""})
-
-
-def _commits(records: list[Record]) -> list[str]:
-    """The first eight digits of each commit, with a + when files had been changed since."""
-    found = {(str(r.environment.get("commit") or ""), bool(r.environment.get("dirty"))) for r in records}
-    return sorted(text.plain(commit)[:8] + "+" * dirty for commit, dirty in found if commit)
+def of_experiment(runs, measures=()) -> tuple[list[str], list[list[str]]]:
+    """The table of an experiment at one length: a row a network; (headers, rows) of plain text."""
+    results = cells(runs) if len(runs) else runs
+    columns = [c for measure in measures for c in NUMBERS[measure] if c in HEADINGS and c in results]
+    headers = ["Network", "Seeds", "Training error, %", "Test error, %", "Paper", *(HEADINGS[c] for c in columns)]
+    rows = []
+    for row in results.itertuples():
+        errors = [text.spread(getattr(row, f"{m}_mean", None), getattr(row, f"{m}_std", None)) for m in ERRORS]
+        printed = "" if row.recipe else paper.shown(row.data, row.network, row.shortcut)
+        measured = [getattr(row, column) for column in columns]
+        seeds = f"{row.seeds}" + (f" ({row.diverged} diverged)" if row.diverged else "")
+        name = row_title(row, results["precision"].nunique())
+        rows.append([name, seeds, *errors, printed, *(text.significant(v) if v == v else "" for v in measured)])
+    return headers, rows

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import decimal
+import math
 import re
 import unicodedata
 
 SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 KINDS = {"plain": "plain", "resnet": "ResNet", "vgg": "VGG"}
+# A field of a recipe, and its value, in words that are read with ease; other fields go by their own names.
+RECIPES = (
+    (r"batch_norm=False", "without BN"),
+    (r"learning_rate=", "rate "),
+    (r"decay_on=", "decay on "),
+    (r"bn_batch=", "BN over "),
+    (r"precision=", ""),
+)
 
 
 def plain(value) -> str:
@@ -22,37 +32,43 @@ def markdown(value) -> str:
     return SPECIAL.sub(r"\\\1", plain(value))
 
 
-def inline_code(value) -> str:
-    """`value` as code in a line of Markdown; as escaped text where it would end the code or a table's cell."""
-    shown = plain(value)
-    return markdown(shown) if set(shown) & set("`|") else f"`{shown}`"
-
-
-def file_part(value) -> str:
-    """`value` as a part of a file name: letters, digits, dot, underscore and dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", str(value)).strip(".-")[:60] or "unnamed"
-
-
 def network_title(network: str) -> str:
     """As the paper writes it: resnet56 -> ResNet-56."""
     match = re.fullmatch(r"([a-z]+)(\d+)", network)
     return f"{KINDS[match[1]]}-{match[2]}" if match and match[1] in KINDS else plain(network)
 
 
-def depth(network: str) -> int | None:
-    """The depth at the end of a network's name."""
-    match = re.search(r"(\d{1,5})$", network)
-    return int(match[1]) if match else None
+def recipe_words(recipe: str) -> str:
+    """What of a recipe differs from its scale's, in words: learning_rate=0.05 -> rate 0.05."""
+    for pattern, words in RECIPES:
+        recipe = re.sub(pattern, words, recipe)
+    return plain(recipe)
 
 
-def number(value, digits: int = 2) -> str:
-    """A number with this many decimals and thousands set off; an empty string for None."""
-    return "" if value is None else f"{value:,.{digits}f}"
+def title(network: str, shortcut: str = "A", recipe: str = "") -> str:
+    """A network's name in a table: plain-56, ResNet-56 B, or plain-56 without BN."""
+    option = [shortcut] if shortcut not in ("A", "none") else []
+    return " ".join([network_title(network), *option, *filter(None, [recipe_words(recipe)])])
+
+
+def number(value, digits: int = 2, sign: str = "") -> str:
+    """A number with this many decimals, halves rounded up, and thousands set off; an empty string for None and NaN."""
+    if value is None or math.isnan(value):
+        return ""
+    # Ten digits first: a mean of stored decimals may miss its half by the last bit of a float.
+    places = decimal.Decimal(1).scaleb(-digits)
+    return f"{decimal.Decimal(f'{value:.10f}').quantize(places, decimal.ROUND_HALF_UP):{sign},}"
 
 
 def spread(mean, std, digits: int = 2) -> str:
     """`mean ± std`, or the mean alone."""
-    return number(mean, digits) + (f" ± {number(std, digits)}" if std is not None else "")
+    return number(mean, digits) + (f" ± {number(std, digits)}" if number(std, digits) else "")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits and no exponent: 478, 2.41, 0.135."""
+    size = math.floor(math.log10(abs(value))) if value else 0
+    return number(value, max(0, digits - 1 - size))
 
 
 def listing(words: list[str]) -> str:
