@@ -191,13 +191,19 @@ def curves(histories, width: int = 40) -> Table:
 def show_results(store: Store, name: str, scale: str, data_title: str, names: list[str]) -> None:
     """Show these runs' curves, their experiment's table and finding, where its files are, and what to do next."""
     from resnet_keras import report
-    from resnet_keras.report import runs
+    from resnet_keras.report import runs, tables
 
     frame = runs.frame(store)
     show("", curves(runs.histories(store, frame[frame["run"].isin(names)])), "")
-    print(report.text_table(store, name, scale, data_title))
-    show("", f"Table:  {path(store.root / 'tables' / f'{name}.md')}")
-    for figure in report.figure_files(store, name, scale, data_title):
-        show(f"Figure: {path(figure)}")
+    entry = EXPERIMENTS[name]
+    own = runs.of_experiment(frame, entry, scale, data_title)
+    headers, rows = tables.of_experiment(own, entry.measures)
+    results = table(*headers, right=headers[1:], title=f"{entry.title}: {plain(data_title)}, {scale} scale")
+    for row in rows:
+        results.add_row(*row)
+    show(results, "", report.finding(entry, own), "")
+    for file in report.figure_files(store, name, scale):
+        show(f"Figure: {path(file)}")
+    show(f"Page:   {path(store.root / 'README.md')}")
     longer = [other for other in EXPERIMENTS[name].networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]
     show_next("make lab (the notebooks)", *(f"resnet-keras run {name} --scale {other}" for other in longer[:1]))

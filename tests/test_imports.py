@@ -30,6 +30,7 @@ ABOVE_ALL = {
     "__init__",
     "__main__",
     "cli",
+    "lab",
     "options",
     "screens",
 }  # these may import every part, and no part may import them

@@ -21,14 +21,7 @@ FIGURES = {
     "degradation": "curves", "residual": "depth", "shortcuts": "shortcuts", "depth": "depth", "responses": "responses",
     "gradients": "gradients", "lesion": "lesion", "precision": "precision", "rate": "rate",
 }  # fmt: skip
-
-
-def draw(store: Store, runs, name: str, shape: str = "wide"):
-    """A figure by its name as a matplotlib `Figure`; None where these runs cannot answer its question."""
-    from resnet_keras.report import figures, profiles
-
-    function = getattr(figures, "curves" if name == "smoke" else name, None) or getattr(profiles, name)
-    return function(store, runs, shape)
+DRAWN = "shapes"  # how the names of the package's own drawings begin: they share a figure, and have no verdicts
 
 
 def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
@@ -45,32 +38,53 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
         UserError: There is no such experiment, or nothing can be written there.
     """
     from resnet_keras.experiments.catalogue import experiment
-    from resnet_keras.report import claims, figures, page, tables
+    from resnet_keras.report import claims, figures, page, style, tables
     from resnet_keras.report.runs import frame
 
-    chosen = None if experiments is None else {FIGURES.get(experiment(name).name) for name in experiments} | {"smoke"}
-    runs = frame(store)
-    shown, drawn = runs[runs["data"] != page.DRAWN], runs[runs["data"] == page.DRAWN]
-    results = claims.all_findings(runs)
-    files: dict[str, bytes | str] = {}
-    titles = {}
-    for name in ("crossing", "smoke", *dict.fromkeys(FIGURES.values())):
-        wide = draw(store, drawn if name == "smoke" else shown, name)
-        if wide is not None:
-            titles[name] = wide.get_suptitle().replace("\n", " ")
-            path = store.root / "figures" / f"{name}.png"
-            if chosen is None or name in chosen or not path.is_file():
-                files[f"figures/{name}.png"] = figures.png(wide)
-                tall = draw(store, drawn if name == "smoke" else shown, name, "tall")
-                files[f"figures/{name}-tall.png"] = figures.png(tall)
-    race = figures.race(store, shown) if chosen is None else None
+    asked = {FIGURES.get(experiment(name).name) for name in experiments or ()} | {"smoke"}
+    runs, folder = frame(store), store.root / "figures"
+    results, titles, files = claims.all_findings(runs), {}, {}
+    for name in ("crossing", *dict.fromkeys(FIGURES.values()), "smoke"):
+        own = runs[runs["data"].str.startswith(DRAWN) == (name == "smoke")]
+        figure = draw(store, own, name)
+        if figure is not None:
+            titles[name] = figure.get_suptitle().replace("\n", " ")
+        if figure is not None and (experiments is None or name in asked or not (folder / f"{name}.png").is_file()):
+            files[f"figures/{name}.png"] = style.png(figure)
+            files[f"figures/{name}-tall.png"] = style.png(draw(store, own, name, "tall"))
+    race = figures.race(store, runs) if experiments is None or not (folder / "race.gif").is_file() else None
     files |= {"figures/race.gif": race} if race else {}
-    files["tables/runs.csv"] = tables.csv_text(runs[tables.RUNS])
-    files["tables/results.csv"] = tables.csv_text(tables.cells(runs))
-    files["tables/claims.csv"] = tables.csv_text(claims.table(results))
-    files["README.md"] = page.markdown(store, runs, results, titles, (store.root / "figures" / "race.gif").is_file() or bool(race))
-    files["index.html"] = page.html(files["README.md"])
+    for name, table in (
+        ("runs", runs[tables.RUNS]),
+        ("results", tables.cells(runs)),
+        ("claims", claims.table(results)),
+    ):
+        files[f"tables/{name}.csv"] = tables.csv_text(table)
+    files["README.md"] = page.as_markdown(store, runs, results, titles)
+    files["index.html"] = page.as_html(files["README.md"])
     return [_write(store.root / name, content) for name, content in files.items()]
+
+
+def draw(store: Store, runs, name: str, shape: str = "wide"):
+    """A figure by its name as a matplotlib `Figure`; None where these runs cannot answer its question."""
+    from resnet_keras.report import figures, profiles
+
+    function = getattr(figures, "curves" if name == "smoke" else name, None) or getattr(profiles, name, None)
+    return function(store, runs, shape) if function else None
+
+
+def finding(experiment, runs) -> str:
+    """What these runs of an experiment say, in sentences made of their numbers; on drawings without a verdict."""
+    from resnet_keras.report import claims
+
+    own = [claims.findings(claim, runs)[0] for claim in claims.claims() if claim.experiment == experiment.name]
+    return " ".join(each.sentence for each in own if each.gap) or claims.reading(runs) or "No run has finished."
+
+
+def figure_files(store: Store, name: str, scale: str) -> list[Path]:
+    """The figure that shows an experiment at a scale, where it has been drawn."""
+    file = store.root / "figures" / f"{'smoke' if scale == 'smoke' else FIGURES.get(name)}.png"
+    return [file] if file.is_file() else []
 
 
 def _write(path: Path, content: bytes | str) -> Path:

@@ -1,22 +1,21 @@
-"""The claims of the paper and of others, each with the rule that decides about it (`claims.csv`), and our runs' verdict.
+"""The claims of the paper and of others (`claims.csv`), the rule that decides about them, and our runs' verdicts.
 
 A claim says that a number of one network (`left`) is above, below or within a margin of that of another, or of a fixed
 one (`right`). It is judged on runs of the paper's recipe, of one data set, length and precision; `verdict` is the rule.
-Columns of the file: `metric` is one of the frame's (`runs.py`); `margin` the smallest effect of interest, in the metric's
-unit, or as a ratio for a metric that is compared on a log scale; `from_iterations` the length from which the effect can
+Columns of the file: `metric` is one of the frame's (`runs.py`); `margin` the smallest effect of interest, in its unit
+or as a ratio for a metric that is compared on a log scale; `from_iterations` the length from which the effect can
 show, as `source` says; `expected` what others' curves do before it; `data` the one data set that counts; `needs` what
 this project has not got.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import importlib.resources
 import math
 
 from resnet_keras.report import text
+from resnet_keras.report.paper import rows_of
 from resnet_keras.report.runs import finished
 from resnet_keras.report.statistics import ENOUGH, Estimate, difference, estimate, seeds_needed
 
@@ -24,9 +23,9 @@ SUPPORTED, CONTRADICTED = "supported", "contradicted"
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"  # at the paper's length, on the paper's data
 BEHIND, EQUIVALENT, UNDECIDED = "behind so far, as expected", "equivalent", "undecided"
 TOO_FEW, TOO_SHORT, CANNOT = "too few seeds", "too short to tell", "cannot be run here"
-SETTING = ["data", "data_title", "iterations"]  # and the precision, unless that is what a claim compares
-PAPER = {("cifar10", 64_000), ("imagenet2012", 600_000)}  # the paper's data, and its length on them
+PAPER = {"cifar10": 64_000, "imagenet2012": 600_000}  # the paper's data, and its length on them
 FAMILIES = ("cifar10", "imagenet")  # data that claims are judged on: not the package's own drawings
+SMALLEST = 0.001  # percent: a training error of zero on 50,000 images is less than this
 # Metric -> what a sentence calls it, its unit, and whether ratios of it are compared in place of differences.
 METRICS = {
     "train_error": ("training error", " %", True),
@@ -38,7 +37,6 @@ METRICS = {
     "lesion_swapped": ("test error with two blocks swapped", " %", False),
     "top1_10": ("top-1 error of 10 crops", " %", False),
 }
-SMALLEST = 0.001  # percent: a training error of zero on 50,000 images is less than this
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +55,20 @@ class Claim:
     right: str | float
     margin: float
     from_iterations: int
-    source: str = ""
-    expected: str = ""
-    data: str = ""
-    needs: str = ""
+    source: str
+    expected: str
+    data: str
+    needs: str
 
     @property
-    def logarithmic(self) -> bool:
+    def ratios(self) -> bool:
         """Whether ratios are compared in place of differences."""
         return METRICS[self.metric][2]
 
     @property
     def reach(self) -> float:
         """The margin on the scale on which the claim is compared."""
-        return math.log(self.margin) if self.logarithmic else self.margin
+        return math.log(self.margin) if self.ratios else self.margin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +78,10 @@ class Finding:
     Attributes:
         claim: The claim.
         verdict: One of the words above.
-        gap: Left less right on the claim's scale; None where a side has no runs.
-        left: The left side's values as an estimate, in the metric's unit.
-        right: The right side's; for a fixed number that number, with n = 0.
-        data, data_title, iterations, precision: Of the runs; of a claim without runs, empty.
+        gap: Left less right on the claim's scale, as an estimate; None where a side has no runs.
+        left: The left side in the metric's unit.
+        right: The right side; a fixed number has no seeds.
+        data, data_title, iterations, precision: Of the runs.
     """
 
     claim: Claim
@@ -98,83 +96,79 @@ class Finding:
 
     @property
     def verdict_text(self) -> str:
-        """The verdict as the page prints it, with its length, margin or probability."""
+        """The verdict as the page prints it: with its length, margin, probability or what is missing."""
         claim, gap = self.claim, self.gap
-        if self.verdict in (SUPPORTED, CONTRADICTED):
-            return f"{self.verdict} at {self.iterations:,} iterations"
-        if self.verdict == EQUIVALENT:
-            return f"equivalent within {claim.margin:g}"
         if self.verdict == UNDECIDED:
             needed = seeds_needed(gap.std, claim.reach, equivalence=claim.relation == "within")
             likely = max(gap.probability_above, 1 - gap.probability_above)
-            sign = "above" if gap.mean > 0 else "below"
-            more = f", {needed - gap.n} more seeds to find {self.margin_text}" if needed > gap.n else ""
-            return f"undecided (P({sign}) = {text.number(likely)}{more})"
-        if self.verdict == CANNOT:
-            return f"{CANNOT} (needs {claim.needs})"
-        return self.verdict
-
-    @property
-    def margin_text(self) -> str:
-        """The smallest effect of interest with its unit."""
-        claim = self.claim
-        return f"a factor of {claim.margin:g}" if claim.logarithmic else f"{claim.margin:g} points"
+            margin = (
+                f"a factor of {claim.margin:g}"
+                if claim.ratios
+                else f"{claim.margin:g} point{'s' * (claim.margin != 1)}"
+            )
+            more = f"; {needed - gap.n} more seeds a side could show {margin}" if needed > gap.n else ""
+            return f"undecided (P({'above' if gap.mean > 0 else 'below'}) = {text.number(likely)}{more})"
+        more = {
+            SUPPORTED: f" at {self.iterations:,} iterations",
+            CONTRADICTED: f" at {self.iterations:,} iterations",
+            BEHIND: f" (from {claim.from_iterations:,} iterations on)",
+            TOO_SHORT: f" (from {claim.from_iterations:,} iterations on)",
+            EQUIVALENT: f" within {claim.margin:g}",
+            CANNOT: f" (needs {claim.needs})",
+        }
+        return self.verdict + more.get(self.verdict, "")
 
     @property
     def seeds(self) -> str:
         """Seeds of either side."""
-        if self.left is None:
-            return "0"
-        return f"{self.left.n} and {self.right.n}" if self.right.n else str(self.left.n)
+        return " and ".join(str(side.n) for side in (self.left, self.right) if side and side.n) or "0"
 
     @property
     def effect(self) -> str:
         """Both sides, and their difference or ratio with its 95 % interval where three seeds a side give one."""
         if self.gap is None:
             return ""
-        unit = METRICS[self.claim.metric][1]
-        sides = f"{_shown(self.left.mean, unit)} against {_shown(self.right.mean, unit)}"
-        values = [self.gap.mean, *self.gap.interval()]
-        if self.claim.logarithmic:
-            words = [f"× {text.significant(math.exp(value))}" if value == value else "" for value in values]
+        values, fixed = [self.gap.mean, *self.gap.interval()], not self.right.n
+        if self.claim.ratios:
+            factor = self.right.mean if fixed else 1
+            words = [text.significant(factor * math.exp(value)) for value in values]
         else:
-            words = [text.number(value, 1, "+") for value in values]
-        interval = f" [{words[1]}, {words[2]}]".replace("× ", "") if words[1] else ""
-        return f"{sides}: {words[0]}{interval}"
+            words = [text.number(value + self.right.mean * fixed, 1, "" if fixed else "+") for value in values]
+        interval = f" [{words[1]}, {words[2]}]" if words[1] else ""
+        return ("" if fixed else f"{self._sides(' against ')}: {'× ' * self.claim.ratios}") + words[0] + interval
+
+    def _sides(self, between: str) -> str:
+        shown = (lambda value: text.number(value, 1)) if METRICS[self.claim.metric][1] else text.significant
+        return f"{shown(self.left.mean)}{between}{shown(self.right.mean)}"
 
     @property
     def sentence(self) -> str:
-        """The finding in a sentence made of its numbers."""
+        """The finding in a sentence made of its numbers; empty without runs."""
+        if self.gap is None:
+            return ""
         claim, (words, unit, _) = self.claim, METRICS[self.claim.metric]
-        left, right = _shown(self.left.mean, unit), _shown(self.right.mean, unit)
-        name = label_title(claim.left)
-        if isinstance(claim.right, float):
-            return f"{name}: {words} {left}{unit} (claim: {claim.relation} {claim.right:g}); {self.verdict_text}."
-        side = "higher" if self.gap.mean > 0 else "lower"
-        numbers = f"({left} against {right}{unit}, {self.seeds} seeds)"
+        name = text.capital(label_title(claim.left))
+        if not self.right.n:
+            return (
+                f"{name}, {words}: {self.effect}{unit} (claim: {claim.relation} {claim.right:g}); {self.verdict_text}."
+            )
+        side, seeds = (
+            "higher" if self.gap.mean > 0 else "lower",
+            f"{self.seeds} seeds".replace("1 and 1 seeds", "one seed each"),
+        )
+        numbers = f"({self._sides(' against ')}{unit}, {seeds})"
         return f"{name} has the {side} {words} than {label_title(claim.right)} {numbers}: {self.verdict_text}."
-
-
-def _shown(value: float, unit: str) -> str:
-    return text.number(value, 1) if unit else text.significant(value)
 
 
 @functools.cache
 def claims() -> tuple[Claim, ...]:
     """All claims, in the order of the file."""
-    return tuple(_claim(row) for row in rows_of("claims.csv"))
-
-
-def rows_of(name: str) -> list[dict[str, str]]:
-    """A CSV file of this package as a list of rows."""
-    content = importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(content.splitlines()))
-
-
-def _claim(row: dict[str, str]) -> Claim:
-    numbers = {"margin": float(row["margin"]), "from_iterations": int(row["from_iterations"])}
-    right = row["right"] if row["right"][0].isalpha() else float(row["right"])
-    return Claim(**{**row, **numbers, "right": right})
+    rows = []
+    for row in rows_of("claims.csv"):
+        numbers = {"margin": float(row["margin"]), "from_iterations": int(row["from_iterations"])}
+        right = row["right"] if row["right"][0].isalpha() else float(row["right"])
+        rows.append(Claim(**{**row, **numbers, "right": right}))
+    return tuple(rows)
 
 
 def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
@@ -190,25 +184,22 @@ def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
         iterations: Length of the runs.
         data: The data set's name.
     """
-    early = iterations < claim.from_iterations
+    early, full = iterations < claim.from_iterations, PAPER.get(data) == iterations
     if early and not claim.expected:
         return TOO_SHORT
     if gap.n < ENOUGH:
         return TOO_FEW
     low, high = gap.interval()
     if claim.relation == "within":
-        if gap.within(claim.reach):
-            return EQUIVALENT
-        return CONTRADICTED if low > claim.reach or high < -claim.reach else UNDECIDED
-    low, high = (low, high) if claim.relation == "above" else (-high, -low)
-    full = (data, iterations) in PAPER
-    if low > 0:
-        return REPRODUCED if full else SUPPORTED
-    if early and low + high < 0:
-        return BEHIND
-    if high < 0:
-        return NOT_REPRODUCED if full else CONTRADICTED
-    return UNDECIDED
+        holds, fails, word = gap.within(claim.reach), low > claim.reach or high < -claim.reach, EQUIVALENT
+    else:
+        low, high = (low, high) if claim.relation == "above" else (-high, -low)
+        holds, fails, word = low > 0, high < 0, SUPPORTED
+        if early and low + high < 0:
+            return BEHIND
+    if holds:
+        return REPRODUCED if full else word
+    return UNDECIDED if not fails else NOT_REPRODUCED if full else CONTRADICTED
 
 
 def findings(claim: Claim, runs) -> list[Finding]:
@@ -220,45 +211,34 @@ def findings(claim: Claim, runs) -> list[Finding]:
         claim: The claim.
         runs: A frame of runs (`runs.frame`).
     """
-    usable = finished(runs) if claim.metric.endswith("error") else runs
-    usable = usable[usable["data"].str.startswith(FAMILIES) & usable[claim.metric].notna()]
-    if claim.data:
-        usable = usable[usable["data"] == claim.data]
-    keys = SETTING + ([] if "precision=" in claim.left else ["precision"])
+    own = finished(runs) if claim.metric.endswith("error") else runs
+    own = own[own["data"].str.startswith(claim.data or FAMILIES) & own[claim.metric].notna()]
+    own = own[own["data"] == claim.data] if claim.data else own
+    keys = ["data", "data_title", "iterations", *([] if "precision=" in claim.left else ["precision"])]
     results = []
-    for values, group in usable.groupby(keys):
-        setting = dict(zip(keys, values, strict=True))
-        finding = _judged(claim, group, setting)
-        results += [finding] if finding else []
-    results.sort(key=lambda f: (f.gap.n >= ENOUGH, f.iterations, f.data in dict(PAPER), f.gap.n), reverse=True)
+    for values, group in own.groupby(keys):
+        sides = [list(group[has_label(group, label)][claim.metric]) for label in (claim.left, claim.right)]
+        fixed = isinstance(claim.right, float)
+        if not sides[0] or not (fixed or sides[1]):
+            continue
+        scale = (lambda value: math.log(max(value, SMALLEST))) if claim.ratios else float
+        left, right = ([scale(value) for value in side] for side in sides)
+        gap = estimate([value - scale(claim.right) for value in left]) if fixed else difference(left, right)
+        place = dict(zip(keys, values, strict=True))
+        decided = verdict(claim, gap, place["iterations"], place["data"])
+        other = Estimate(claim.right, 0) if fixed else estimate(sides[1])
+        results.append(Finding(claim, decided, gap, estimate(sides[0]), other, **place))
+    results.sort(key=lambda f: (f.gap.n >= ENOUGH, f.iterations, f.data in PAPER, f.gap.n), reverse=True)
     return results or [Finding(claim, CANNOT if claim.needs else TOO_FEW)]
 
 
-def _judged(claim: Claim, runs, setting: dict) -> Finding | None:
-    left = list(runs[has_label(runs, claim.left)][claim.metric])
-    fixed = isinstance(claim.right, float)
-    right = [claim.right] if fixed else list(runs[has_label(runs, claim.right)][claim.metric])
-    if not left or not right:
-        return None
-    scale = (lambda value: math.log(max(value, SMALLEST))) if claim.logarithmic else float
-    sides = [list(map(scale, values)) for values in (left, right)]
-    if fixed:
-        gap = estimate([value - sides[1][0] for value in sides[0]])
-    else:
-        gap = difference(*sides)
-    right_side = Estimate(claim.right, 0) if fixed else estimate(right)
-    decided = verdict(claim, gap, setting["iterations"], setting["data"])
-    return Finding(claim, decided, gap, estimate(left), right_side, **setting)
-
-
-def has_label(runs, label: str):
+def has_label(runs, label: str | float):
     """Which runs have a label: network, shortcut option, and what else differs from the scale's recipe."""
-    network, option, recipe = split_label(label)
+    network, option, recipe = split_label(str(label))
     mask = (runs["network"] == network) & (runs["shortcut"] == option)
-    precision = [word.removeprefix("precision=") for word in recipe if word.startswith("precision=")]
-    others = ", ".join(word for word in recipe if not word.startswith("precision="))
-    mask &= runs["recipe"] == others
-    return mask & (runs["precision"] == precision[0]) if precision else mask
+    mask &= runs["recipe"] == ", ".join(word for word in recipe if "precision=" not in word)
+    precisions = [word.removeprefix("precision=") for word in recipe if "precision=" in word]
+    return mask & runs["precision"].isin(precisions) if precisions else mask
 
 
 def split_label(label: str) -> tuple[str, str, list[str]]:
@@ -279,47 +259,28 @@ def all_findings(runs) -> list[list[Finding]]:
     return [findings(claim, runs) for claim in claims()]
 
 
-def tally(results: list[list[Finding]]) -> dict[str, dict[str, int]]:
-    """Group -> verdict -> number of claims: each claim counts once, by its first finding."""
-    counts: dict[str, dict[str, int]] = {}
-    for first, *_ in results:
-        group = counts.setdefault(first.claim.group, {})
-        group[first.verdict] = group.get(first.verdict, 0) + 1
-    return counts
-
-
-def reading(runs) -> str:
-    """In a sentence: what more layers do to plain and to residual networks of a frame, by their training errors."""
-    clauses = {"plain": "", "residual": ""}
-    for kind in clauses:
-        means = (
-            finished(runs)[lambda f: (f["kind"] == kind) & (f["recipe"] == "")].groupby("depth")["train_error"].mean()
-        )
-        if len(means) > 1:
-            shallow, deep = means.index.min(), means.index.max()
-            change = "harm" if means[deep] > means[shallow] else "help"
-            numbers = f"{text.number(means[deep], 1)} against {text.number(means[shallow], 1)} % training error"
-            clauses[kind] = f"{deep - shallow} more layers {change} a {kind} network ({numbers})"
-    return text.capital("; ".join(filter(None, clauses.values()))) + "." * any(clauses.values())
-
-
 def table(results: list[list[Finding]]):
     """Every finding as a DataFrame, the one that decides a claim marked."""
     import pandas
 
+    columns = ["data", "iterations", "precision", "effect", "seeds", "verdict_text"]
     rows = [
-        {
-            "claim": finding.claim.name,
-            "group": finding.claim.group,
-            "decides": place == 0,
-            "data": finding.data,
-            "iterations": finding.iterations or "",
-            "precision": finding.precision,
-            "effect": finding.effect,
-            "seeds": finding.seeds,
-            "verdict": finding.verdict_text,
-        }
-        for findings_of_one in results
-        for place, finding in enumerate(findings_of_one)
+        {"claim": finding.claim.name, "group": finding.claim.group, "decides": finding is each[0]}
+        | {name: getattr(finding, name) for name in columns}
+        for each in results
+        for finding in each
     ]
-    return pandas.DataFrame(rows)
+    return pandas.DataFrame(rows).rename(columns={"verdict_text": "verdict"})
+
+
+def reading(runs) -> str:
+    """In a sentence: what more layers do to plain and to residual networks of a frame, by their training errors."""
+    own, clauses = finished(runs), []
+    own = own[own["recipe"] == ""]
+    for kind in ("plain", "residual"):
+        means = own[own["kind"] == kind].groupby("depth")["train_error"].mean()
+        if len(means) > 1:
+            more, deep, shallow = means.index[-1] - means.index[0], means.iloc[-1], means.iloc[0]
+            numbers = f"{text.number(deep, 1)} against {text.number(shallow, 1)} % training error"
+            clauses.append(f"{more} more layers {'harm' if deep > shallow else 'help'} a {kind} network ({numbers})")
+    return "; ".join(clauses) + "." * bool(clauses)

@@ -5,32 +5,33 @@ Every value that the template prints is escaped as Markdown unless it is `Safe`:
 
 from __future__ import annotations
 
+import html
 import importlib.resources
+import re
 
-from resnet_keras.report import claims, paper, tables, text
+from resnet_keras.report import DRAWN, figures, paper, tables, text
 from resnet_keras.report.runs import finished, histories, measurements
-from resnet_keras.report.statistics import ENOUGH, difference, estimate
-
-DRAWN = "shapes32"  # the package's own drawings: runs on them have no verdicts
-TITLE = "Deep Residual Learning in Keras: results"
+from resnet_keras.report.statistics import ENOUGH, estimate
 
 
 class Safe(str):
     """Markdown that is printed as it is."""
 
 
-def markdown(store, runs, results, figures: dict[str, str], race: bool) -> str:
+def resource(name: str) -> str:
+    """The text of a file of this package."""
+    return importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     """results/README.md.
 
     Args:
         store: The results folder.
         runs: A frame of runs (`runs.frame`).
         results: Of `claims.all_findings`.
-        figures: Name -> title of each figure that was drawn.
-        race: Whether there is an animation.
+        titles: Name -> title of each figure.
     """
-    import re
-
     import jinja2
 
     environment = jinja2.Environment(
@@ -39,151 +40,122 @@ def markdown(store, runs, results, figures: dict[str, str], race: bool) -> str:
         lstrip_blocks=True,
         finalize=lambda value: value if isinstance(value, Safe) else text.markdown(value),
     )
-    environment.filters |= {"number": text.number, "significant": text.significant}
-    shown = runs[runs["data"] != DRAWN]
-    by_name = {first.claim.name: first for first, *_ in results}
-    rest = [finding for findings in results for finding in findings[1:]]
-    page = environment.from_string(_resource("page.md.jinja")).render(
-        results=results,
-        by_name=by_name,
-        lead=lead(by_name, shown),
-        tally=claims.tally(results),
-        decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding, *_ in results),
-        others=verdicts(rest, more=True),
-        figures=figures,
-        figure=lambda name, words: _figure(name, f"{figures[name]}. {words}") if name in figures else Safe(""),
-        say=lambda name: by_name[name].sentence if by_name[name].gap else "",
-        race=race,
-        masters=[(name, table(tables.networks_by_length(group))) for name, group in _by_data(shown)],
+    environment.filters |= {"number": text.number, "significant": text.significant, "listing": text.listing}
+    on_drawings = runs["data"].str.startswith(DRAWN)
+    shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
+    firsts, cells = [first for first, *_ in results], tables.cells(shown)
+    page = environment.from_string(resource("page.md.jinja")).render(
+        runs=runs,
+        groups=grouped(firsts),
+        found={first.claim.name: first for first in firsts},
+        verdicts=verdicts,
+        others=verdicts([finding for findings in results for finding in findings[1:]], settings=True),
+        decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
+        figures=titles,
+        figure=lambda name, words: picture(name, titles[name], words) if name in titles else Safe(""),
+        masters={name: table(tables.networks_by_length(g)) for name, g in cells.groupby("data_title")}
+        if len(cells)
+        else {},
         machine=paper.idle_speeds()[0],
         one_core=int((shown["cores"] == 1).sum()),
         processors=sorted(set(shown["cpu"])),
-        never_warm=[text.network_title(name) for name in never_warm(shown)],
+        gaps=residual_gaps(shown),
+        crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
+        never_warm=never_warm(shown),
         scar=scar(store, shown),
-        independent=independent(store, shown),
-        smoke=table(tables.of_experiment(runs[runs["data"] == DRAWN])),
+        independent=table(independent(store, shown)),
+        smoke=table(tables.of_experiment(drawn[drawn["data"] == drawn["data"].min()])),
         problems=runs.attrs["problems"],
-        runs=runs,
-        verdicts=verdicts,
-        listing=text.listing,
     )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
 
 
-def html(page: str) -> str:
+def as_html(page: str) -> str:
     """results/index.html of results/README.md: no scripts, and narrow screens get the figures' tall form."""
     import markdown_it
 
     parser = markdown_it.MarkdownIt("commonmark").enable("table")
-    parser.add_render_rule("image", _picture)
-    return _resource("page.html").replace("{title}", TITLE).replace("{body}", parser.render(page))
+    parser.add_render_rule("image", _image)
+    return resource("page.html").replace("{body}", parser.render(page))
 
 
-def _picture(self, tokens, index, options, environment) -> str:
-    from html import escape
-
-    source, words = tokens[index].attrs["src"], self.renderInlineAsText(tokens[index].children, options, environment)
-    tall = f'<source media="(max-width: 640px)" srcset="{escape(source).replace(".png", "-tall.png")}">'
-    return f'<picture>{tall}<img src="{escape(source)}" alt="{escape(words)}"></picture>'
-
-
-def _figure(name: str, words: str) -> Safe:
-    return Safe(f"![{text.markdown(words)}](figures/{name}.png)")
+def _image(self, tokens, index, options, environment) -> str:
+    words = html.escape(self.renderInlineAsText(tokens[index].children, options, environment))
+    source = html.escape(tokens[index].attrs["src"])
+    tall = f'<source media="(max-width: 640px)" srcset="{source.replace(".png", "-tall.png")}">'
+    return f'<picture>{tall}<img src="{source}" alt="{words}"></picture>'
 
 
-def _resource(name: str) -> str:
-    return importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _by_data(runs):
-    return tables.cells(runs).groupby("data_title") if len(runs) else []
+def picture(name: str, title: str, words: str) -> Safe:
+    """A figure with its title and more words for those who do not see it."""
+    shown = text.markdown(f"{title.rstrip('.')}. {words}")
+    return Safe(f"![{shown}](figures/{name}.png)")
 
 
 def table(content) -> Safe:
     """A Markdown table of (headers, rows of plain text); empty where there are no rows."""
-    headers, rows = content
-    return Safe(tables.markdown_table(headers, [[text.markdown(cell) for cell in row] for row in rows]) if rows else "")
+    return Safe(tables.escaped_table(*content) if content[1] else "")
 
 
-def verdicts(findings, more: bool = False) -> Safe:
-    """A table of findings, a row each; with the length and precision of each for `more`."""
+def verdicts(findings, settings: bool = False) -> Safe:
+    """A table of findings, a row each; with the length and precision of each on demand."""
     rows = []
     for finding in findings:
-        place = f" ({finding.claim.place})" if finding.claim.place and not more else ""
-        setting = [f"{finding.iterations:,} {finding.precision}"] if more else []
+        place = f" ({finding.claim.place})" if finding.claim.place and not settings else ""
+        setting = [f"{finding.iterations:,} {finding.precision}"] * settings
         rows.append([finding.claim.claim + place, *setting, finding.effect, finding.seeds, finding.verdict_text])
-    headers = ["Claim", *(["Iterations"] if more else []), "Here [95 % interval]", "Seeds", "Verdict"]
-    return table((headers, rows))
+    return table((["Claim", *["Iterations"] * settings, "Here [95 % interval]", "Seeds", "Verdict"], rows))
 
 
-def lead(by_name: dict, runs) -> list[str]:
-    """What was found, in three sentences made of the findings; fewer where runs are missing."""
-    plain, twins, deeper = (by_name[name] for name in ("degradation-training", "residual-plain-56", "residual-test"))
-    sentences = []
-    if plain.gap:
-        harm = "harm" if plain.gap.mean > 0 else "do not harm"
-        sentences.append(
-            f"On {plain.data_title}, after {plain.iterations:,} of the paper's 64,000 iterations, more layers {harm} a "
-            f"plain network: plain-56 ends at a training error of {text.number(plain.left.mean, 1)} %, plain-20 at "
-            f"{text.number(plain.right.mean, 1)}."
-        )
-    if twins.gap:
-        help_ = "take most of that away" if twins.gap.mean < 0 else "do not help yet"
-        errors = text.number(twins.left.mean, 1), text.number(twins.right.mean, 1)
-        sentences.append(f"Shortcuts {help_}: ResNet-56 tests at {errors[0]} %, plain-56 at {errors[1]}.")
-    if deeper.gap:
-        lengths = sorted(finished(runs)["iterations"].unique())
-        gaps = {length: gap for length in lengths if (gap := residual_gap(runs, length)) is not None}
-        steps = text.listing([f"{text.number(gap, 1, '+')} after {length:,}" for length, gap in gaps.items()])
-        first, last = (f"{round(n, -2):,}" for n in paper.crossings())
-        ahead = "holds" if deeper.verdict in (claims.SUPPORTED, claims.REPRODUCED) else "is not shown yet"
-        sentences.append(
-            f"That a deeper ResNet is better {ahead}: the test error of ResNet-56 less that of ResNet-20 is {steps} "
-            f"iterations, in points; in public logs ResNet-56 passes after {first} to {last} iterations at rate 0.1, that "
-            "is in schedules of about twice that length."
-        )
-    return sentences
+def grouped(firsts) -> dict[str, dict]:
+    """Group -> its claims' first findings, and how many have each verdict, in words; each claim counts once."""
+    groups: dict[str, dict] = {}
+    for first in firsts:
+        groups.setdefault(first.claim.group, {"findings": []})["findings"].append(first)
+    for group in groups.values():
+        words = [first.verdict for first in group["findings"]]
+        group["tally"] = "; ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+    return groups
 
 
-def residual_gap(runs, length: int) -> float | None:
-    """Test error of ResNet-56 less that of ResNet-20 at a length, of the paper's recipe; None where one is missing."""
-    own = finished(runs)
-    own = own[(own["iterations"] == length) & (own["recipe"] == "") & (own["shortcut"] == "A")]
-    own = own[own["precision"] == own["precision"].mode().squeeze()] if len(own) else own
-    sides = [list(own[own["network"] == name]["test_error"]) for name in ("resnet56", "resnet20")]
-    return difference(*sides).mean if all(sides) else None
+def residual_gaps(runs) -> dict[int, float]:
+    """Length -> test error of ResNet-56 less that of ResNet-20, points, where both have run the paper's recipe."""
+    own = figures.usual(runs)
+    own = own[own["network"].isin(["resnet20", "resnet56"]) & own["data"].str.startswith("cifar10")]
+    own = own[own["precision"].isin(own["precision"].mode())]
+    pairs = {length: figures.gap_at_the_end(group) for length, group in own.groupby("iterations")}
+    return {length: pair[0].mean for length, pair in pairs.items() if pair}
 
 
 def never_warm(runs) -> list[str]:
     """Networks of 110 layers or more whose warm-up never ended: they spent the schedule at its smaller rate."""
     own = finished(runs)
-    return sorted(set(own[(own["depth"] >= 110) & own["warmup_end"].isna()]["network"]))
+    own = own[(own["depth"] >= 110) & own["warmup_end"].isna()]
+    return [text.network_title(name) for name in sorted(set(own["network"]))]
 
 
-def scar(store, runs) -> tuple[float, float] | None:
-    """Norm of the first kernel of plain-56 before training and after 16 iterations; None where it was not measured."""
-    own = measurements(store, runs[(runs["network"] == "plain56") & runs["batch_norm"]], "gradients")
-    norms = [own[(own["iteration"] == at) & (own["layer"] == 1)]["weight_norm"] for at in (0, 16)] if len(own) else []
-    return tuple(norm.mean() for norm in norms) if norms and all(map(len, norms)) else None
+def scar(store, runs) -> list[float]:
+    """Norm of the first kernel of plain-56 before training and after 16 iterations; empty where it was not measured."""
+    table = measurements(store, runs[(runs["network"] == "plain56") & runs["batch_norm"]], "gradients")
+    if not len(table):
+        return []
+    norms = table[table["layer"] == 1].groupby("iteration")["weight_norm"].mean()
+    return [norms[0], norms[16]] if {0, 16} <= set(norms.index) else []
 
 
-def independent(store, runs) -> Safe:
-    """An independent implementation on the same images, and ours after as many iterations; empty without its CSV."""
-    theirs = paper.benchmark("independent")
-    if theirs is None:
-        return Safe("")
-    own, rows = finished(runs), []
-    own = own[(own["recipe"] == "") & own["shortcut"].isin(["A", "none"]) & (own["data"] == "cifar10_jpeg")]
-    for network, group in theirs.groupby("network"):
+def independent(store, runs) -> tuple[list, list]:
+    """An independent implementation on the same images, and ours after as many iterations, as (headers, rows)."""
+    theirs, own, rows = paper.benchmark("independent"), figures.usual(runs), []
+    for network, group in theirs.groupby("network") if theirs is not None else ():
         last = group["iteration"].max()
-        ours = histories(store, own[(own["network"] == network) & (own["iterations"] > last)])
+        pool = own[(own["network"] == network) & (own["iterations"] > last) & (own["data"] == "cifar10_jpeg")]
+        ours = histories(store, pool)
         ours = ours[(ours["iteration"] == last) & (ours["learning_rate"] == 0.1)].drop_duplicates("seed")
         cells = [text.network_title(network), f"{last:,}"]
         for metric in ("train_error", "test_error"):
-            for side in (group[group["iteration"] == last], ours):
-                values = side[metric].dropna()
-                mean = estimate(values) if len(values) else None
-                cells.append(f"{text.spread(mean.mean, mean.std, 1)} ({mean.n})" if mean else "")
+            sides = [side[metric].dropna() for side in (group[group["iteration"] == last], ours)]
+            means = [estimate(values) if len(values) else None for values in sides]
+            cells += [f"{text.spread(mean.mean, mean.std, 1)} ({mean.n})" if mean else "" for mean in means]
         rows.append(cells)
     errors = [f"{metric} error, {whose}, %" for metric in ("Training", "Test") for whose in ("independent", "ours")]
-    return table((["Network", "Iterations", *errors], rows))
+    return ["Network", "Iterations", *errors], rows

@@ -56,7 +56,7 @@ def benchmark(name: str):
 
 @functools.cache
 def idle_speeds(precision: str = "bfloat16") -> tuple[str, dict[int, float]]:
-    """The idle machine of the benchmark's first row, and depth -> seconds an image that a residual network takes there."""
+    """The idle machine of the benchmark, and depth -> seconds an image that a residual network takes there."""
     table = benchmark("train_step")
     if table is None:
         return "", {}

@@ -134,6 +134,31 @@ def measurements(store: Store, runs, name: str):
     return _joined(runs, tables)
 
 
+def of_experiment(runs, experiment, scale: str, data: str | None = None):
+    """The runs of an experiment at one scale, on one data set and, unless it compares precisions, in one precision.
+
+    Those that most runs have, where no data set is given. A run belongs to an experiment if the catalogue lists its
+    network, shortcut option and recipe, at any seed, and if what the experiment measures has been measured on it.
+
+    Args:
+        runs: A frame of runs.
+        experiment: Of `resnet_keras.experiments.catalogue`.
+        scale: "smoke", "short", "medium", "paper" or "imagenet".
+        data: Name or title of a data set.
+    """
+    planned = {(run.network, run.shortcut, variation(run.recipe)[1]) for run in experiment.runs(scale)}
+    keys = zip(runs["network"], runs["shortcut"], runs["recipe"], strict=True)
+    own = runs.loc[[key in planned for key in keys]]
+    own = own[own["scale"] == scale]
+    for measure in experiment.measures:
+        own = own[own[list(NUMBERS[measure])].notna().any(axis=1)]
+    if data is not None:
+        own = own[(own["data"] == data) | (own["data_title"] == plain(data))]
+    for column in ("data", *(() if experiment.precisions else ("precision",))):
+        own = own[own[column] == own[column].mode().head(1).squeeze()] if len(own) else own
+    return own
+
+
 @functools.lru_cache(maxsize=1024)
 def variation(recipe: Recipe) -> tuple[str, str]:
     """The scale of a recipe, by its length, and what else differs from that scale's, the precision left aside."""

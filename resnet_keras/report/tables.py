@@ -36,7 +36,7 @@ def cells(runs):
             row |= {f"{metric}_{name}": value for name, value in numbers.items()}
         measured = [column for columns in NUMBERS.values() for column in columns]
         rows.append({**row, **group[measured].mean()})
-    return pandas.DataFrame(rows).dropna(axis="columns", how="all")
+    return pandas.DataFrame(rows, columns=None if rows else [*CELL, "kind", "depth", "scale", "seeds"])
 
 
 def csv_text(table) -> str:
@@ -50,6 +50,11 @@ def markdown_table(headers, rows) -> str:
     """A Markdown table of cells that are strings already escaped."""
     lines = [headers, ["---"] * len(headers), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def escaped_table(headers, rows) -> str:
+    """A Markdown table of plain text."""
+    return markdown_table([text.markdown(cell) for cell in headers], [[text.markdown(c) for c in row] for row in rows])
 
 
 def row_title(row, precisions: int = 1) -> str:
@@ -70,11 +75,11 @@ def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
     lengths = sorted(results["iterations"].unique())
     rows, usual = [], results["precision"].mode().squeeze() if len(results) else ""
     for key, group in results.groupby(["kind", "depth", "network", "shortcut", "recipe", "precision"]):
-        kind, depth, network, shortcut, recipe, precision = key
+        _, depth, network, shortcut, recipe, precision = key
         by_length = {row.iterations: row for row in group.itertuples()}
         name = text.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
         printed = "" if recipe else paper.shown(group.iloc[0]["data"], network, shortcut)
-        hours = paper.idle_hours(depth, 1000)
+        hours = paper.idle_hours(depth, 1000) if precision == "bfloat16" else None
         shown = [cell(by_length[length]) if length in by_length else "" for length in lengths]
         rows.append([name, *shown, printed, text.number(hours, 2)])
     return ["Network", *(f"{n:,}" for n in lengths), "Paper, 64,000", "Hours for 1,000"], rows
@@ -114,5 +119,5 @@ def of_experiment(runs, measures=()) -> tuple[list[str], list[list[str]]]:
         measured = [getattr(row, column) for column in columns]
         seeds = f"{row.seeds}" + (f" ({row.diverged} diverged)" if row.diverged else "")
         name = row_title(row, results["precision"].nunique())
-        rows.append([name, seeds, *errors, printed, *(text.significant(v) if v == v else "" for v in measured)])
+        rows.append([name, seeds, *errors, printed, *map(text.significant, measured)])
     return headers, rows

@@ -67,7 +67,7 @@ def spread(mean, std, digits: int = 2) -> str:
 
 def significant(value: float, digits: int = 3) -> str:
     """A number with so many significant digits and no exponent: 478, 2.41, 0.135."""
-    size = math.floor(math.log10(abs(value))) if value else 0
+    size = math.floor(math.log10(abs(value))) if value and value == value else 0
     return number(value, max(0, digits - 1 - size))
 
 

@@ -7,7 +7,7 @@ import pytest
 from resnet_keras import cli
 from resnet_keras.errors import UserError
 from resnet_keras.experiments import estimates, runner
-from resnet_keras.report import records
+from resnet_keras.report.runs import frame
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import preset
 from resnet_keras.training.run import is_done
@@ -75,7 +75,7 @@ def test_the_first_version_is_listed_reported_and_reckoned_with(old, capsys):
     code, out, _ = command(capsys, "list", "--results", old)
     assert code == 0 and f"{NAME}  " in out and "finished" in out
     assert command(capsys, "report", "--results", old)[0] == 0
-    assert "plain20,none,20,short,cifar10_jpeg,1,2000,33.38,," in (old / "tables" / "degradation.csv").read_text()
+    assert ",plain20,none,bfloat16,plain,20,short,1,0,33.3800,," in (old / "tables" / "results.csv").read_text()
     assert tree(old / "runs") == before
 
 
@@ -124,15 +124,16 @@ def test_what_is_not_this_run_stands_in_no_row_of_it(tmp_path, capsys, name):
     before = tree(folder)
     code, out, err = command(capsys, "report", "--results", tmp_path)
     assert code == 0 and err == "" and out
-    rows = (tmp_path / "tables" / "degradation.csv").read_text().splitlines()[1:]
-    assert all(row.split(",")[17:19] != ["1.0.0", "1"] for row in rows)  # data_version, protocol
+    assert (tmp_path / "tables" / "results.csv").read_text().splitlines()[1:] == []
+    assert f"- {NAME}: " in (tmp_path / "README.md").read_text()
     assert tree(folder) == before
 
 
 def test_a_field_of_a_newer_version_is_named_by_the_report(tmp_path):
     write(tmp_path, recipe={"label_smoothing": 0.1})
-    found, (problem,) = records.read(Store(tmp_path))
-    assert not found and NAME in problem and "label_smoothing" in problem and "up to date" in problem
+    runs = frame(Store(tmp_path))
+    (problem,) = runs.attrs["problems"]
+    assert len(runs) == 0 and NAME in problem and "label_smoothing" in problem
 
 
 @pytest.mark.slow

@@ -47,3 +47,16 @@ def test_the_tables_of_imagenet_have_their_rows():
     }  # fmt: skip
     assert [row["top-1"] for row in paper.imagenet("Table 2")] == ["27.94", "27.88", "28.54", "25.03"]
     assert {row["network"] for row in paper.imagenet("Table 3")} >= {"vgg16", "resnet34", "resnet152"}
+
+
+def test_others_curves_cross_where_the_audit_found_it():
+    table = paper.others()
+    assert set(table["source"]) == {"a-martyn", "gluon-cv"} and set(table["kind"]) == {"plain", "residual"}
+    assert table[table["iteration"] == 391]["note"].notna().all(), "each log says where it comes from"
+    assert paper.crossings() == [8602, 9775]
+
+
+def test_hours_of_an_idle_machine_lie_between_those_measured():
+    hours = [paper.idle_hours(depth, 1000) for depth in (20, 32, 44, 56, 110)]
+    assert hours == sorted(hours) and 0.01 < hours[0] < 1
+    assert paper.idle_hours(1202, 1000) is None

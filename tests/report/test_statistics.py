@@ -1,4 +1,6 @@
-"""Means, spreads and differences, against SciPy and by hand."""
+"""Intervals and differences against SciPy, and against what they promise."""
+
+import math
 
 import numpy as np
 import pytest
@@ -6,62 +8,70 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_keras.report.statistics import difference, estimate
+from resnet_keras.report.statistics import difference, estimate, seeds_needed
 
-errors = st.floats(0, 100, allow_nan=False)
-
-
-def test_by_hand():
-    """1, 2, 3, 4, 5: mean 3, variance 10/4, and t(4) = 2.776 from any table."""
-    found = estimate([1, 2, 3, 4, 5])
-    assert (found.mean, found.n) == (3, 5)
-    assert found.std == pytest.approx(2.5**0.5)
-    assert found.low == pytest.approx(3 - 2.776 * (2.5 / 5) ** 0.5, abs=1e-3)
-    assert found.high == pytest.approx(3 + 2.776 * (2.5 / 5) ** 0.5, abs=1e-3)
+errors = st.floats(0, 100).map(lambda value: round(value, 4))
 
 
-def test_one_value_has_no_spread_and_two_no_interval():
-    assert estimate([7.0]) == type(estimate([7.0]))(7.0, None, 1)
-    two = estimate([6.0, 8.0])
-    assert two.std == pytest.approx(2**0.5)
-    assert (two.low, two.high, two.range) == (None, None, (7.0, 7.0))
-
-
-@given(st.lists(errors, min_size=3, max_size=12))
-def test_interval_is_scipys(values):
-    found = estimate(values)
-    assert found.mean == pytest.approx(np.mean(values))
-    assert found.std == pytest.approx(np.std(values, ddof=1), abs=1e-9)
-    if found.std > 1e-6:
-        expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
-        assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-6)
-
-
-@given(st.lists(st.tuples(errors, errors), min_size=3, max_size=12))
-def test_shared_seeds_are_paired(pairs):
-    left, right = ({seed: pair[side] for seed, pair in enumerate(pairs)} for side in (0, 1))
-    found = difference({**left, 100: 50.0}, {**right, 200: 0.0})  # seeds of one side alone do not count
-    assert found.paired and found.n == len(pairs)
-    expected = scipy.stats.ttest_rel(list(left.values()), list(right.values()))
-    if found.std > 1e-6:
-        assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)), abs=1e-6)
+@given(st.lists(errors, min_size=3, max_size=9))
+def test_an_interval_is_students(values):
+    mean = estimate(values)
+    assert (mean.mean, mean.n) == (pytest.approx(np.mean(values)), len(values))
+    if np.std(values) > 1e-6:
+        expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        assert mean.interval(0.9) == pytest.approx(tuple(expected), rel=1e-6, abs=1e-6)
 
 
 @given(st.lists(errors, min_size=3, max_size=9), st.lists(errors, min_size=3, max_size=9))
-def test_without_shared_seeds_it_is_welchs(a, b):
-    found = difference(dict(enumerate(a)), dict(enumerate(b, start=100)))
-    assert not found.paired and found.n == min(len(a), len(b))
-    assert found.mean == pytest.approx(np.mean(a) - np.mean(b))
+def test_a_difference_is_welchs(a, b):
+    gap = difference(a, b)
+    assert gap.mean == pytest.approx(np.mean(a) - np.mean(b)) and gap.n == min(len(a), len(b))
     if np.std(a) > 1e-6 or np.std(b) > 1e-6:
-        expected = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-        assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-6, abs=1e-6)
+        expected = scipy.stats.ttest_ind(a, b, equal_var=False)
+        assert gap.interval() == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-6, abs=1e-6)
+        above = scipy.stats.ttest_ind(a, b, equal_var=False, alternative="greater").pvalue
+        assert gap.probability_above == pytest.approx(1 - above, abs=1e-6)
+
+
+def test_below_three_seeds_there_is_no_interval():
+    assert all(map(math.isnan, estimate([1.0, 2.0]).interval()))
+    assert all(map(math.isnan, difference([1.0, 2.0, 3.0], [4.0]).interval()))
+    assert not difference([1.0, 1.0], [1.0, 1.0]).within(5)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "margin", "expected"),
+    [
+        ([26.3, 27.3, 28.3], [26.0, 27.0, 28.0], 1.0, False),  # three tenths apart, but seeds differ by one
+        ([26.3, 26.4, 26.5], [26.0, 26.1, 26.2], 1.0, True),
+        ([28.3, 28.4, 28.5], [26.0, 26.1, 26.2], 1.0, False),
+    ],
+)
+def test_equivalence_is_two_one_sided_tests(a, b, margin, expected):
+    low = scipy.stats.ttest_ind(np.add(a, margin), b, equal_var=False, alternative="greater").pvalue
+    high = scipy.stats.ttest_ind(np.subtract(a, margin), b, equal_var=False, alternative="less").pvalue
+    assert difference(a, b).within(margin) == bool(max(low, high) < 0.05) == expected
+
+
+@pytest.mark.parametrize(("std", "effect"), [(1.0, 1.0), (0.5, 1.2)])
+def test_as_many_seeds_as_are_needed_give_the_power(std, effect):
+    n = seeds_needed(std, effect)
+    draw = np.random.default_rng(0).normal(0, std, (4000, 2, n))
+    draw[:, 0] += effect
+    tests = scipy.stats.ttest_ind(draw[:, 0], draw[:, 1], axis=1)
+    assert np.mean(tests.pvalue < 0.05) == pytest.approx(0.82, abs=0.04)
+
+
+def test_equivalence_takes_more_seeds_than_a_difference():
+    assert seeds_needed(1.4, 1.0, equivalence=True) == pytest.approx(34, abs=2)
+    assert seeds_needed(1.0, 1e-9) == 10_000
 
 
 def test_the_interval_covers_what_it_says():
     """95 % of the intervals of five values hold the mean they were drawn around; a percentile bootstrap holds 83 %."""
     draw = np.random.default_rng(0).normal(7.0, 0.2, (4000, 5))
-    found = [estimate(row) for row in draw]
-    assert np.mean([e.low < 7.0 < e.high for e in found]) == pytest.approx(0.95, abs=0.012)
+    ends = np.array([estimate(row).interval() for row in draw])
+    assert np.mean((ends[:, 0] < 7.0) & (ends[:, 1] > 7.0)) == pytest.approx(0.95, abs=0.012)
 
 
 @pytest.mark.parametrize("values", [[], [float("nan")], [1.0, float("inf")]])

@@ -1,55 +1,77 @@
-"""Tables as CSV and Markdown."""
+"""Tables: means over seeds, and how they are shown."""
 
 import csv
 import io
 
+import pytest
+
 from resnet_keras.experiments.catalogue import EXPERIMENTS
-from resnet_keras.report import records, selection, tables
+from resnet_keras.report import runs, tables
 from resnet_keras.store import Store
 from tests.report.synthetic import write_run
 
-ASKED = (
-    "network,shortcut,depth,scale,data,seeds,iterations,train_error_mean,train_error_std,test_error_mean,"
-    "test_error_std,parameters,hours,device"
-)
+
+def cells(root):
+    return tables.cells(runs.frame(Store(root)))
 
 
-def table(root):
-    settings, _ = selection.select(EXPERIMENTS["degradation"], records.read(Store(root))[0])
-    return [row for groups in settings.values() for row in tables.table(groups)]
-
-
-def test_columns_and_numbers(tmp_path):
+def test_a_mean_and_its_interval(tmp_path):
     for seed, error in enumerate([10.0, 12.0, 14.0]):
-        write_run(tmp_path, "plain20", seed=seed, end=(1.5, error), scale="paper", summary={"hours": 1.0 + seed})
-    write_run(tmp_path, "resnet20", scale="paper", end=(1.0, 9.0))
-    text = tables.csv_text(table(tmp_path))
-    assert text.splitlines()[0].startswith(ASKED + ",precision,commit")
-    plain, residual = csv.DictReader(io.StringIO(text))
-    assert (plain["test_error_mean"], plain["test_error_std"], plain["seeds"]) == ("12.0", "2.0", "3")
-    assert (plain["hours"], plain["iterations"], plain["commit"]) == ("2.0", "64000", "01234567")
+        write_run(tmp_path, "plain20", seed=seed, end=(1.5, error), scale="paper")
+    write_run(tmp_path, "plain20", seed=3, scale="paper", status="diverged")
+    (row,) = csv.DictReader(io.StringIO(tables.csv_text(cells(tmp_path))))
+    assert (row["seeds"], row["diverged"], row["iterations"]) == ("3", "1", "64000")
+    assert (row["test_error_mean"], row["test_error_std"]) == ("12.0000", "2.0000")
     # t(2) = 4.303, and the standard error is 2 / sqrt(3)
-    assert abs(float(plain["test_error_high"]) - (12 + 4.303 * 2 / 3**0.5)) < 1e-3
-    assert (residual["test_error_std"], residual["test_error_low"]) == ("", "")
-    assert (residual["depth"], residual["shortcut"]) == ("20", "A")
+    assert float(row["test_error_high"]) == pytest.approx(12 + 4.303 * 2 / 3**0.5, abs=1e-3)
 
 
-def test_markdown_has_the_same_rows(tmp_path):
-    write_run(tmp_path, "plain20", end=(30.123, 33.456))
-    head, rule, row = tables.markdown_text(table(tmp_path)).splitlines()
-    assert head.strip("| ").split(" | ") == list(tables.MAIN)
-    assert len(row.split("|")) == len(head.split("|")) == len(rule.split("|"))
-    assert "| 30.12 |" in row and "| 33.46 |" in row
+def test_the_master_table_is_network_by_length(tmp_path):
+    for seed, error in enumerate([30.05, 31.05, 32.05]):
+        write_run(tmp_path, "resnet20", seed=seed, end=(error, error - 1))
+    write_run(tmp_path, "plain20", scale="medium", end=(20.25, 21.25))
+    write_run(tmp_path, "plain20", precision="bfloat16", end=(40, 41))
+    write_run(tmp_path, "resnet20", learning_rate=0.05, end=(26, 27))
+    write_run(tmp_path, "resnet20", batch_norm=False, status="diverged")
+    headers, rows = tables.networks_by_length(cells(tmp_path))
+    assert headers[:4] == ["Network", "2,000", "6,400", "Paper, 64,000"]
+    assert {row[0]: row[1:4] for row in rows} == {
+        "plain-20": ["", "20.3 / 21.3 (1)", "≈ 9.5"],
+        "plain-20, bfloat16": ["40.0 / 41.0 (1)", "", "≈ 9.5"],
+        "ResNet-20": ["31.1 ± 1.0 / 30.1 ± 1.0 (3)", "", "8.75"],
+        "ResNet-20 rate 0.05": ["26.0 / 27.0 (1)", "", ""],
+        "ResNet-20 without BN": ["diverged", "", ""],
+    }
 
 
-def test_numbers_that_are_none_leave_a_blank(tmp_path):
-    write_run(tmp_path, "plain20", summary={"test_error": float("nan"), "parameters": "many", "hours": None})
-    (row,) = table(tmp_path)
-    assert row["test_error_mean"] is row["parameters"] is row["hours"] is None
-    assert row["train_error_mean"] == 1.6
+def test_an_experiments_table_shows_what_was_measured(tmp_path):
+    for network, std in (("plain20", 2.0), ("resnet20", 1.0)):
+        name = write_run(tmp_path, network, end=(30.125, 33.456))
+        (tmp_path / "runs" / name / "responses.csv").write_text(f"layer,std\n1,{std}\n")
+    write_run(tmp_path, "resnet56")  # on which nothing was measured
+    entry = EXPERIMENTS["responses"]
+    headers, rows = tables.of_experiment(
+        runs.of_experiment(runs.frame(Store(tmp_path)), entry, "short"), entry.measures
+    )
+    assert headers == ["Network", "Seeds", "Training error, %", "Test error, %", "Paper", "Median response"]
+    assert rows == [
+        ["plain-20", "1", "30.13", "33.46", "≈ 9.5", "2.00"],
+        ["ResNet-20", "1", "30.13", "33.46", "8.75", "1.00"],
+    ]
 
 
-def test_a_spreadsheet_runs_nothing(tmp_path):
-    write_run(tmp_path, "plain20", summary={"device": "=HYPERLINK(1)"})
-    (row,) = csv.DictReader(io.StringIO(tables.csv_text(table(tmp_path))))
-    assert row["device"] == "'=HYPERLINK(1)"
+def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
+    for network in ("plain20", "plain56", "resnet20"):
+        write_run(tmp_path, network, precision="bfloat16")
+    write_run(tmp_path, "plain20", precision="float32")
+    write_run(tmp_path, "plain20", data="cifar10_jpeg", learning_rate=0.05)
+    write_run(tmp_path, "plain20", data="cifar10_jpeg")
+    frame, entry = runs.frame(Store(tmp_path)), EXPERIMENTS["degradation"]
+    assert set(runs.of_experiment(frame, entry, "short")["precision"]) == {"bfloat16"}
+    assert len(runs.of_experiment(frame, entry, "short", "CIFAR-10 (JPEG)")) == 1
+    assert len(runs.of_experiment(frame, EXPERIMENTS["precision"], "short", "cifar10")) == 3
+    assert len(runs.of_experiment(frame, entry, "smoke")) == 0
+
+
+def test_markdown_cells_mean_nothing_but_themselves():
+    assert tables.escaped_table(["a|b"], [["<b>"]]) == "| a\\|b |\n| --- |\n| \\<b\\> |\n"

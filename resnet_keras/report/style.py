@@ -1,0 +1,144 @@
+"""How figures look: plain networks orange, residual ones blue, deeper ones darker, seeds thin; titles are findings."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import textwrap
+
+from resnet_keras.report import text
+
+PLAIN, RESIDUAL, GREY, INK = "#D55E00", "#0072B2", "#8A8A8A", "#333333"
+HUES = {"plain": PLAIN, "residual": RESIDUAL}
+STYLE = {
+    "font.family": ["DejaVu Sans"],  # it comes with matplotlib: the same letters everywhere
+    "font.size": 10,
+    "axes.edgecolor": "#B0B0B0",
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": "#ECECEC",
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10.5,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "text.parse_math": False,  # a $ in a name is a $
+    "axes.labelcolor": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+GUESSING = 90.0  # percent of ten classes
+DASHES, DOTS = (0, (3, 2)), (0, (1, 2))
+# Shape -> inches across, and characters in a line of the title and of the small print.
+SHAPES = {"wide": (9.0, 88, 155), "tall": (4.4, 44, 74)}
+
+
+def styled(draw):
+    """Draw in the project's style, whatever the reader's matplotlibrc says."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments, **options):
+        import matplotlib.style
+        import seaborn
+
+        with matplotlib.style.context(["default", seaborn.axes_style("ticks"), STYLE]):
+            return draw(*arguments, **options)
+
+    return drawn
+
+
+def panels(headings: list[str], shape: str, title: str, small: str, height: float = 3.0, **options):
+    """A figure and its axes, a panel for each heading: beside each other where it is wide, else below each other.
+
+    Args:
+        headings: Titles of the panels.
+        shape: "wide" for pages and notebooks, or "tall" for phones.
+        title: What the figure shows.
+        small: The small print under it: data, length, precision, and what marks stand for.
+        height: Of a panel, in inches.
+        options: As `matplotlib.figure.Figure.subplots` takes them.
+    """
+    import matplotlib.figure
+    import seaborn
+
+    across, *widths = SHAPES[shape]
+    rows, columns = (1, len(headings)) if shape == "wide" else (len(headings), 1)
+    figure = matplotlib.figure.Figure(figsize=(across, 0.75 + height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    words = ["\n".join(textwrap.wrap(line, width)) for line, width in zip((title, small), widths, strict=True)]
+    figure.suptitle(words[0], x=0.01, ha="left", fontsize=12 if shape == "wide" else 11, fontweight="bold")
+    figure.supxlabel(words[1], x=0.01, ha="left", fontsize=8, color=GREY)
+    for axis, heading in zip(axes, headings, strict=True):
+        axis.set_title(heading)
+        axis.tick_params(length=0)
+    seaborn.despine(fig=figure)
+    return figure, axes
+
+
+def shade(kind: str, depth: int) -> tuple[float, ...]:
+    """The hue of a kind of network: 20 layers light, 56 as it is, 110 dark."""
+    import matplotlib.colors
+
+    place = max(-0.55, min(0.55, 0.5 * math.log(max(depth, 1) / 50)))
+    target, share = (1.0, -place) if place < 0 else (0.0, place)
+    return tuple(part + (target - part) * share for part in matplotlib.colors.to_rgb(HUES.get(kind, GREY)))
+
+
+def setting(runs) -> str:
+    """What numbers come from, such as CIFAR-10 (JPEG), 2,000 iterations, bfloat16."""
+    lengths = text.listing([f"{n:,}" for n in sorted(runs["iterations"].unique())])
+    data, precisions = (text.listing(sorted(runs[name].unique())) for name in ("data_title", "precision"))
+    return f"{data}, {lengths} iterations, {precisions}"
+
+
+def thousands(axis, places: list | None = None) -> None:
+    """Iterations as 2k, 6.4k, 64k along the x axis, at these places where they are given."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    if places:
+        axis.set_xticks(places)
+        axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+    )
+
+
+def apart(values: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Ascending values moved until they are `gap` apart, as little as it takes, from `low` on."""
+    moved = [min(max(value, low), high) for value in values]
+    for _ in range(200):
+        for i in range(len(moved) - 1):
+            lacking = gap - (moved[i + 1] - moved[i])
+            if lacking > 1e-9:
+                moved[i], moved[i + 1] = moved[i] - lacking / 2, moved[i + 1] + lacking / 2
+        moved = [max(moved[0], low), *moved[1:]] if moved else []
+    return moved
+
+
+def note(axis, words: str, place: tuple, shift: tuple, hue, **options) -> None:
+    """Words beside a place of the data, shifted by so many points."""
+    options = {"xytext": shift, "textcoords": "offset points", "color": hue, "va": "center", "fontsize": 9, **options}
+    axis.annotate(words, place, annotation_clip=False, **options)
+
+
+def label_ends(axis, ends: list[tuple[float, str, tuple]], x: float) -> None:
+    """Names at the right ends of lines, moved apart where they would touch: (value, name, hue) each."""
+    low, high = axis.get_ylim()
+    ends = sorted(ends, key=lambda end: end[0])
+    places = apart([value for value, *_ in ends], 0.062 * (high - low), low, high)
+    for place, (_, name, hue) in zip(places, ends, strict=True):
+        note(axis, name, (x, place), (5, 0), hue, fontweight="bold")
+
+
+@styled
+def png(figure, dpi: int = 160) -> bytes:
+    """The figure as PNG in 128 colours, 1,440 pixels wide where it is wide; the same bytes every time."""
+    from PIL import Image
+
+    file, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    Image.open(file).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()

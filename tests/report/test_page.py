@@ -1,0 +1,221 @@
+"""The whole report, from the store alone."""
+
+import csv
+import hashlib
+import html
+import os
+import re
+import subprocess
+import sys
+import urllib.parse
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from resnet_keras import report, screens
+from resnet_keras.errors import UserError
+from resnet_keras.experiments.catalogue import EXPERIMENTS
+from resnet_keras.report import page, paper, runs
+from resnet_keras.store import Store
+from tests.report.synthetic import write_json, write_run
+
+EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+TERMINAL = "\x1b]0;owned\x07\x1b[2J"
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A folder with the pairs of degradation at two lengths, and smoke runs, reported once."""
+    root = tmp_path_factory.mktemp("results")
+    for network, end in {"plain20": 30.0, "plain56": 70.0, "resnet20": 26.0, "resnet56": 35.0}.items():
+        for seed in range(3):
+            write_run(root, network, data="cifar10_jpeg", seed=seed, end=(end + 0.1 * seed, end + 1 + 0.2 * seed))
+        write_run(root, network, data="cifar10_jpeg", scale="medium", end=(end / 2, end / 2 + 1))
+        shallow = network.replace("56", "32")
+        write_run(root, shallow, data="shapes32", scale="smoke", end=(80.0 - end / 8, 80.0 - end / 8))
+    files = report.build(Store(root))
+    return root, files
+
+
+def digests(root: Path) -> dict:
+    files = [path for path in root.rglob("*") if path.is_file() and "runs" not in path.relative_to(root).parts]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_what_is_written(full):
+    root, files = full
+    names = {str(path.relative_to(root)) for path in files}
+    figures = {f"figures/{name}{end}.png" for name in ("crossing", "curves", "depth", "smoke") for end in ("", "-tall")}
+    tables = {f"tables/{name}.csv" for name in ("runs", "results", "claims")}
+    assert names == {"README.md", "index.html", "figures/race.gif"} | figures | tables
+    assert set(digests(root)) == names, "a file was left over, or is not named among those written"
+    assert len((root / "README.md").read_bytes()) < 15_000 and len((root / "index.html").read_bytes()) < 500_000
+
+
+def test_the_same_store_makes_the_same_bytes_and_loads_no_backend(full):
+    root, _ = full
+    before = digests(root)
+    code = (
+        "import sys; from resnet_keras import report; from resnet_keras.store import Store\n"
+        "report.build(Store(sys.argv[1]))\n"
+        "print(*{'keras', 'tensorflow', 'jax', 'tensorflow_datasets', 'torch'} & set(sys.modules))"
+    )
+    # Another process, with another order of hashes and another place for its settings.
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+    command = [sys.executable, "-c", code, str(root)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=600)
+    assert ran.stdout.strip() == "" and digests(root) == before
+
+
+def test_the_page_says_what_was_found(full):
+    root, _ = full
+    shown = (root / "README.md").read_text()
+    for sentence in (
+        "On CIFAR-10 (JPEG), after 2,000 of the paper's 64,000 iterations, more layers harm a plain network: plain-56 "
+        "ends at a training error of 70.1 %, plain-20 at 30.1 %.",
+        "Shortcuts take most of that away: ResNet-56 tests at 36.2 %, plain-56 at 71.2 %.",
+        "the test error of ResNet-56 less that of ResNet-20, in points, is +9.0 after 2,000, +4.5 after 6,400 iter",
+        "**The paper, on CIFAR-10**, 20 claims: 4 supported; 2 behind so far, as expected;",
+        "| plain-56 | 70.1 ± 0.1 / 71.2 ± 0.2 (3) | 35.0 / 36.0 (1) | ≈ 13.5 |",
+        "- 8 claims of Table 2 and Table 3: cannot be run here (needs ImageNet)",
+    ):
+        assert sentence in shown, sentence
+    names = [row["run"] for row in csv.DictReader((root / "tables" / "runs.csv").open())]
+    assert len(names) == 20 and not any(name in shown for name in names), "runs are named in runs.csv alone"
+    smoke = shown.partition("## Does it run here?")[2]
+    assert "76.25" in smoke and "shapes32" not in shown.partition("## Does it run here?")[0]
+    images = re.findall(r"\]\(figures/(\w+)\.png\)", shown)
+    assert images[0] == "crossing" and len(images) == len(set(images)) == 4, "no figure stands there twice"
+
+
+class Links(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.alts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("href", "src", "srcset")]
+        self.alts += [value for name, value in attributes if name == "alt"]
+
+
+def test_every_link_leads_somewhere(full):
+    root, _ = full
+    in_page = [link for link in Links((root / "index.html").read_text()).links if not link.startswith("data:")]
+    in_readme = re.findall(r"\]\(([^)]+)\)", (root / "README.md").read_text())
+    assert len(in_page) > 12 and len(in_readme) > 8
+    for link in in_page + in_readme:
+        if link.startswith("../"):  # notebooks and benchmarks lie beside the results in a checkout
+            assert (Path(__file__).parents[2] / link[3:]).exists(), link
+        else:
+            assert "://" not in link and (root / urllib.parse.unquote(link)).exists(), link
+
+
+def test_the_page_needs_nothing_but_its_folder(full):
+    root, _ = full
+    text = (root / "index.html").read_text()
+    parsed = Links(text)
+    assert not {"script", "iframe", "object", "embed", "form"} & set(parsed.tags)
+    assert "http://" not in text and "https://" not in text and "default-src 'none'" in text
+    assert parsed.tags.count("img") == parsed.tags.count("picture") == 4 and all(len(alt) > 40 for alt in parsed.alts)
+    assert "<table>" in text and "<details>" in text
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A run whose every word is markup, and one whose folder's name is."""
+    for network in ("plain20", "plain56"):
+        write_run(tmp_path, network, title=EVIL + TERMINAL, summary={"device": EVIL + TERMINAL})
+    name = write_run(tmp_path, "plain56", seed=1)
+    (tmp_path / "runs" / name).rename(tmp_path / "runs" / f"{TERMINAL}{EVIL.replace('/', '')} `|")
+    other = write_run(tmp_path, "plain20", weight_decay=0.0, seed=1)
+    write_json(tmp_path / "runs" / other / "environment.json", {"commit": EVIL})
+    return tmp_path
+
+
+def test_names_cannot_inject_into_the_pages(hostile):
+    report.build(Store(hostile))
+    text, source = ((hostile / name).read_text() for name in ("index.html", "README.md"))
+    parsed = Links(text)
+    assert "script" not in parsed.tags and "img" not in parsed.tags
+    assert not re.findall(r"<[^>]+\son\w+=", re.sub(r'"[^"]*"', '""', text))
+    assert "alert(1)" in html.unescape(text), "the name is shown, as text"
+    assert not re.search(r"(?<!\\)<(script|img|b)\b", source)
+    assert not set("\x1b\x07") & set(text + source)
+
+
+def test_names_cannot_steer_a_terminal(hostile, capsys):
+    screens.show_results(Store(hostile), "degradation", "short", EVIL + TERMINAL, [])
+    shown = capsys.readouterr().out
+    assert "alert" in shown and shown.replace("\n", "").isprintable()
+
+
+def test_the_terminal_gets_table_finding_and_paths(full, capsys):
+    root, _ = full
+    screens.show_results(Store(root), "degradation", "short", "CIFAR-10 (JPEG)", [])
+    shown = capsys.readouterr().out
+    assert re.search(r"plain-56 +3 +70\.10 ± 0\.10", shown)
+    assert "Plain-56 has the higher training error than plain-20 (70.1 against 30.1 %" in " ".join(shown.split())
+    assert "curves.png" in shown and "--scale medium" in shown
+    screens.show_results(Store(root), "degradation", "smoke", "shapes32", [])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "12 more layers help a plain network" in shown and "smoke.png" in shown
+
+
+def test_an_empty_store_says_how_to_fill_it(tmp_path):
+    report.build(Store(tmp_path))
+    shown = (tmp_path / "README.md").read_text()
+    assert "resnet-keras run degradation --scale short" in shown and "supported at" not in shown
+    assert not (tmp_path / "figures").exists()
+    with pytest.raises(UserError, match="did you mean degradation"):
+        report.build(Store(tmp_path), ["degradatoin"])
+
+
+def test_only_the_figures_that_are_asked_for_are_redrawn(full):
+    root, _ = full
+    drawn = {path.name for path in report.build(Store(root), ["residual"]) if path.suffix in (".png", ".gif")}
+    assert drawn == {"depth.png", "depth-tall.png", "smoke.png", "smoke-tall.png"}
+
+
+def test_an_independent_implementation_stands_beside_ours_at_the_same_iteration(full, tmp_path, monkeypatch):
+    root, _ = full
+    folder = tmp_path / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    rows = [f"resnet20,{seed},{at},{60 - at / 50 + seed},41.5" for seed in range(3) for at in (500, 1000)]
+    (folder / "independent.csv").write_text("\n".join(["network,seed,iteration,train_error,test_error", *rows]))
+    monkeypatch.setattr(paper, "checkout", lambda: tmp_path)
+    store, frame = Store(root), runs.frame(Store(root))
+    _, ((network, iterations, theirs, ours, *_),) = page.independent(store, frame)
+    own = frame[(frame["network"] == "resnet20") & (frame["scale"] == "short")]
+    at_1000 = runs.histories(store, own).query("iteration == 1000")["train_error"]
+    assert (network, iterations, theirs) == ("ResNet-20", "1,000", "41.0 ± 1.0 (3)")
+    assert float(ours.split()[0]) == pytest.approx(at_1000.mean(), abs=0.06) and ours.endswith("(3)")
+
+
+def test_a_warm_up_that_never_ended_is_said(tmp_path):
+    write_run(tmp_path, "plain110", summary={"warmup_end": None})
+    write_run(tmp_path, "resnet110", summary={"warmup_end": 400})
+    assert page.never_warm(runs.frame(Store(tmp_path))) == ["plain-110"]
+
+
+@pytest.mark.faults
+def test_a_failed_write_leaves_the_old_file_and_says_so(tmp_path, monkeypatch):
+    write_run(tmp_path, "plain20")
+    report.build(Store(tmp_path))
+    before = digests(tmp_path)
+
+    def full_disk(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    write_run(tmp_path, "plain56")
+    with pytest.raises(UserError, match="No space left") as refusal:
+        report.build(Store(tmp_path))
+    assert "\n" not in str(refusal.value)
+    assert digests(tmp_path) == before
+
+
+def test_every_experiment_on_cifar_has_a_figure():
+    assert {name for name in EXPERIMENTS if not name.startswith("imagenet")} <= set(report.FIGURES)

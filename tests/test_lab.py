@@ -1,0 +1,44 @@
+"""What notebooks call: figure, table and finding, read from the results folder and written nowhere."""
+
+import pytest
+
+from resnet_keras import lab
+from resnet_keras.errors import UserError
+from resnet_keras.store import Store
+from tests.report.synthetic import write_run
+
+
+@pytest.fixture
+def store(tmp_path):
+    for network, end in {"plain20": 30.0, "plain56": 70.0, "resnet20": 26.0, "resnet56": 35.0}.items():
+        write_run(tmp_path, network, data="cifar10_jpeg", end=(end, end + 1))
+    return Store(tmp_path)
+
+
+def test_an_experiment_is_shown_and_nothing_is_written(store, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    before = sorted(store.root.rglob("*"))
+    degradation = lab.experiment("degradation", store=store)
+    assert "ResNet-32, ResNet-44. To run: resnet-keras run degradation" in capsys.readouterr().out
+    degradation.figure()
+    assert "| plain-56 | 1 | 70.00 | 71.00 | ≈ 13.5 |" in degradation.table().data
+    assert degradation.finding().data.startswith("Plain-56 has the higher training error than plain-20")
+    (image,) = shown
+    assert image.alt == "More layers harm a plain network far more than a residual one" and image.data[:4] == b"\x89PNG"
+    assert sorted(store.root.rglob("*")) == before and set(degradation.runs["network"]) >= {"plain20", "resnet56"}
+
+
+def test_what_has_not_run_says_how_to_run_it(store, capsys):
+    responses = lab.experiment("responses", store=store)
+    responses.figure()
+    assert "resnet-keras run responses --scale short" in capsys.readouterr().out
+    assert responses.finding().data == "No run has finished."
+    with pytest.raises(UserError, match="did you mean lesion"):
+        lab.experiment("lesoin", store=store)
+
+
+def test_other_peoples_numbers(store):
+    assert "| 6.97 |" in lab.reproductions("resnet20", "resnet56").data
+    table = lab.imagenet_table("Table 2", store).data
+    assert "| ResNet-34 | 25.03 | not run |" in table
