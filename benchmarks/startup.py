@@ -22,7 +22,7 @@ COMMANDS = {  # Python's arguments -> seconds at most on two cores, or None; {} 
     "-m resnet_keras list": 10.0,
     "-m resnet_keras report --results {}": 60.0,
 }
-TRAINING = "-m resnet_keras train resnet20 --data shapes32 --scale smoke --iterations 60 --results {}"
+TRAINING = "-m resnet_keras train resnet20 --data shapes16 --scale smoke --iterations 60 --results {}"
 PEAK_MB = 2500  # of the training, at most
 # A small process starts the command, since a process inherits the peak memory of the one that starts it.
 TIMER = """

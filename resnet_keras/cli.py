@@ -72,7 +72,7 @@ def run(
     /,
     *,
     scale: Annotated[opt.Scale | None, option(f"{opt.SCALES} Default: smoke, or imagenet on ImageNet.", RUN)] = None,
-    data: Annotated[str | None, option("Default: shapes32 at smoke scale, else cifar10 or imagenet2012.", DATA)] = None,
+    data: Annotated[str | None, option("Default: shapes16 at smoke scale, else cifar10 or imagenet2012.", DATA)] = None,
     data_dir: opt.DataDir = None,
     seeds: Annotated[opt.Whole, option("How many seeds, from 0.", RUN)] = 1,
     precision: Annotated[opt.Precision, option("auto: that of runs already here, else the faster one.", RUN)] = "auto",

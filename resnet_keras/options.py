@@ -98,7 +98,7 @@ Amount = Annotated[float | None, Parameter(allow_leading_hyphen=True)]
 Scale = Literal[catalogue.SCALES]
 Precision = Literal["auto", "float32", "bfloat16"]
 Format = Literal["keras", "savedmodel", "onnx", "litert"]
-SETS = "shapes32 (built in), a TFDS name such as cifar10, or a folder DIR/{train,test}/CLASS/*.png."
+SETS = "shapes16 (built in), a TFDS name such as cifar10, or a folder DIR/{train,test}/CLASS/*.png."
 SCALES = "smoke takes minutes on two cores, short hours there; medium is a tenth of paper, the paper's own length."
 DataDir = Annotated[Path | None, option("Where data sets lie or are downloaded to; default: data/.", DATA)]
 Deterministic = Annotated[bool, option("The same bits every time on a GPU too, more slowly.", RUN)]

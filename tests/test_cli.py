@@ -101,7 +101,7 @@ def test_help_loads_no_backend():
 @pytest.mark.slow
 def test_train_then_evaluate_then_nothing_left_to_do(capsys, tmp_path):
     """The whole way through, as separate commands, on the built-in data."""
-    train = ["train", "resnet8", "--data", "shapes32", "--scale", "smoke", "--iterations", "12", "--batch-size", "32"]
+    train = ["train", "resnet8", "--data", "shapes16", "--scale", "smoke", "--iterations", "12", "--batch-size", "32"]
     train += ["--log-interval", "6", "--test-interval", "12", "--precision", "float32", "--results", str(tmp_path)]
     code, out, err = call(capsys, *train)
     folder = tmp_path / "runs" / out.splitlines()[-1].rsplit("/", 1)[-1]

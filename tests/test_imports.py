@@ -37,7 +37,7 @@ ABOVE_ALL = {
 
 HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "torch", "ray"}
 PLOTTING = {"pandas", "matplotlib", "seaborn", "scipy"}
-LIGHT = ["store", "data", "data.shapes32", "training.recipe", "experiments.catalogue", "experiments.cluster", "cli"]
+LIGHT = ["store", "data", "data.shapes16", "training.recipe", "experiments.catalogue", "experiments.cluster", "cli"]
 
 
 def module_name(path: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("keras")
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-SMOKE = {"scale": "smoke", "data": "shapes32", "data_dir": None, "seeds": 1, "train_missing": True}
+SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "train_missing": True}
 
 
 @pytest.fixture(scope="module")

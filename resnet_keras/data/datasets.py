@@ -21,14 +21,14 @@ import filelock
 import numpy as np
 
 from resnet_keras import paths
-from resnet_keras.data import images, photos, shapes32, tfds
+from resnet_keras.data import images, photos, shapes16, tfds
 from resnet_keras.data.augment import Feed
 from resnet_keras.data.views import CROP
 from resnet_keras.errors import UserError, first_line
 
 log = logging.getLogger(__name__)
 
-BUILT_IN = "shapes32"
+BUILT_IN = "shapes16"
 TITLES = {
     "cifar10": "CIFAR-10",
     "cifar10_jpeg": "CIFAR-10 (JPEG)",
@@ -132,7 +132,7 @@ def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, val
     A set is one of photographs where its images vary in size or have more than 128 pixels on a side.
 
     Args:
-        name: `shapes32`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
+        name: `shapes16`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
             `DIR/{train,test}/CLASS/*.jpg`, with a slash in it.
         data_dir: where prepared TFDS sets lie and downloads go; default: `data/tfds`. The cache stays under `data/`.
         validation: how many training images to set apart. They are the same on every machine and for every
@@ -166,16 +166,16 @@ def identify(name: str | os.PathLike, data_dir: str | os.PathLike | None = None)
 def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
     """A set's identity, and what reads it, given the crop of photographs."""
     if name == BUILT_IN:
-        identity = Identity(BUILT_IN, shapes32.VERSION, BUILT_IN, BUILT_IN)
-        return identity, lambda crop: _cached(identity, _draw_shapes32)
+        identity = Identity(BUILT_IN, shapes16.VERSION, BUILT_IN, BUILT_IN)
+        return identity, lambda crop: _cached(identity, _draw_shapes16)
     path = os.path.expanduser(name)
     if "/" in name.replace(os.sep, "/") and (os.path.isdir(path) or os.path.isabs(path) or name.startswith(".")):
         return _from_folder(Path(os.path.abspath(path)))
     return _from_tfds(name, data_dir)
 
 
-def _draw_shapes32() -> Contents:
-    return shapes32.CLASSES, *(Split(*shapes32.draw_images(split)) for split in shapes32.COUNTS)
+def _draw_shapes16() -> Contents:
+    return shapes16.CLASSES, *(Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)
 
 
 def _from_folder(folder: Path) -> tuple[Identity, Callable[[int], Contents]]:

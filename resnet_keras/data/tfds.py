@@ -178,7 +178,7 @@ def _download(builder) -> None:
         raise UserError(
             f"{name} is not prepared in {builder.data_dir} and cannot be downloaded ({type(error).__name__}: "
             f'{first_line(error)}); where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
-            "it: copy DIR here and name it with --data-dir, or use --data shapes32, which needs no download"
+            "it: copy DIR here and name it with --data-dir, or use --data shapes16, which needs no download"
         ) from None
 
 
@@ -210,7 +210,7 @@ def _tfds(name: str, tensorflow: bool = False):
     except ImportError as error:
         raise UserError(
             f"{name} is in no cache, and reading it needs TensorFlow Datasets ({error}); pip install tensorflow "
-            "tensorflow-datasets, or give a folder of images, or use --data shapes32"
+            "tensorflow-datasets, or give a folder of images, or use --data shapes16"
         ) from None
     tfds.disable_progress_bar()
     logging.getLogger("absl").setLevel(logging.ERROR)

@@ -10,7 +10,7 @@ from resnet_keras.training.recipe import PRESETS, preset
 from resnet_keras.training.run import Run
 
 # What a scale trains on unless told otherwise: the built-in set needs no download.
-DATA = {"smoke": "shapes32", "short": "cifar10", "medium": "cifar10", "paper": "cifar10", "imagenet": "imagenet2012"}
+DATA = {"smoke": "shapes16", "short": "cifar10", "medium": "cifar10", "paper": "cifar10", "imagenet": "imagenet2012"}
 SCALES = tuple(PRESETS)
 
 

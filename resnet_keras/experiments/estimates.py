@@ -22,7 +22,7 @@ from resnet_keras.training.run import Run, described
 
 START = 15.0  # seconds to build and compile a network
 FORWARD = 1 / 3  # of the time of a training step is its forward pass, which is all of a test
-TEST_IMAGES = {"shapes32": 2_000, "imagenet2012": 50_000}
+TEST_IMAGES = {"shapes16": 2_000, "imagenet2012": 50_000}
 
 
 def seconds(runs: list[Run], identity: Identity, store: Store) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from resnet_keras import data
-from resnet_keras.data import datasets, shapes32, tfds
+from resnet_keras.data import datasets, shapes16, tfds
 from resnet_keras.errors import UserError
 
 from ..conftest import ROOT
@@ -27,8 +27,8 @@ def same(one, other):
 
 @pytest.fixture
 def small_shapes(monkeypatch):
-    """shapes32 with a block of each split: a tenth of a second."""
-    monkeypatch.setattr(shapes32, "COUNTS", {"train": shapes32.BLOCK, "test": shapes32.BLOCK})
+    """shapes16 with a block of each split: a tenth of a second."""
+    monkeypatch.setattr(shapes16, "COUNTS", {"train": shapes16.BLOCK, "test": shapes16.BLOCK})
 
 
 @pytest.fixture
@@ -39,15 +39,15 @@ def no_tfds(monkeypatch):
 
 
 def test_the_built_in_set_is_drawn_once(home, small_shapes, monkeypatch):
-    assert data.identify("shapes32") == data.Identity("shapes32", shapes32.VERSION, "shapes32")
-    first = data.load("shapes32")
-    assert np.array_equal(first.train.images, shapes32.draw_images("train")[0]) and first.shape == (32, 32, 3)
-    monkeypatch.setattr(shapes32, "draw_images", lambda split: pytest.fail("drawn again"))
-    assert same(data.load("shapes32"), first)
+    assert data.identify("shapes16") == data.Identity("shapes16", shapes16.VERSION, "shapes16")
+    first = data.load("shapes16")
+    assert np.array_equal(first.train.images, shapes16.draw_images("train")[0]) and first.shape == (16, 16, 3)
+    monkeypatch.setattr(shapes16, "draw_images", lambda split: pytest.fail("drawn again"))
+    assert same(data.load("shapes16"), first)
 
 
 def test_validation_images_are_fixed_disjoint_and_random(small_shapes):
-    everything, apart = data.load("shapes32"), data.load("shapes32", validation=60)
+    everything, apart = data.load("shapes16"), data.load("shapes16", validation=60)
     assert everything.validation is None
     assert (len(apart.train), len(apart.validation), len(apart.test)) == (440, 60, 500)
     used = {image.tobytes() for image in apart.train.images}
@@ -55,8 +55,8 @@ def test_validation_images_are_fixed_disjoint_and_random(small_shapes):
     assert not used & kept and used | kept == {image.tobytes() for image in everything.train.images}
     assert len(np.unique(apart.validation.labels)) == 10
     for count in (-1, 500):
-        with pytest.raises(UserError, match=f"validation is {count}; shapes32 allows 0 to 499 of its 500 images"):
-            data.load("shapes32", validation=count)
+        with pytest.raises(UserError, match=f"validation is {count}; shapes16 allows 0 to 499 of its 500 images"):
+            data.load("shapes16", validation=count)
 
 
 def test_a_folder_gives_its_images_in_an_order_of_their_content(pets, arrays, tmp_path):
@@ -105,7 +105,7 @@ def test_a_set_says_how_to_find_it_again(pets, small_shapes, tmp_path, monkeypat
     assert identity.source == str(folder) and identity.title == "cifar10"
     monkeypatch.chdir("/")
     assert data.identify(identity.source) == identity
-    assert data.identify("shapes32").source == "shapes32"
+    assert data.identify("shapes16").source == "shapes16"
     folder.rename(tmp_path / "gone")
     with pytest.raises(UserError, match=f"there is no folder {folder}; a folder of images must hold"):
         data.load(identity.source)
@@ -123,8 +123,8 @@ def test_an_unknown_name_lists_what_is_near_and_what_is_allowed(no_tfds):
         data.load("cifar1O")
     message = str(caught.value)
     assert "no data set 'cifar1O' (near it: cifar10, cifar100)" in message
-    assert "shapes32" in message and "train/CLASS/" in message and "\n" not in message
-    with pytest.raises(UserError, match="near it: shapes32"):
+    assert "shapes16" in message and "train/CLASS/" in message and "\n" not in message
+    with pytest.raises(UserError, match="near it: shapes16"):
         data.load("shape32")
 
 

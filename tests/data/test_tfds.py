@@ -71,7 +71,7 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch):
         tfds.open_set(Offline())
     message = str(caught.value)
     assert "(OSError: no connection)" in message and "\n" not in message
-    assert "data/tfds/cifar10/3.0.2" in message and "--data shapes32" in message and 'tfds.load("cifar10"' in message
+    assert "data/tfds/cifar10/3.0.2" in message and "--data shapes16" in message and 'tfds.load("cifar10"' in message
     monkeypatch.setattr(tfds, "getproxies", lambda: {"https": "proxy"})
     with pytest.raises(UserError, match=r"cannot be downloaded \(RuntimeError: checksum mismatch\); where"):
         tfds.open_set(Offline())

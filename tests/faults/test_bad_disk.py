@@ -62,14 +62,14 @@ def cli(*arguments, **environment):
 def test_a_full_file_system_is_one_line_and_exit_code_1(small_disk):
     (small_disk / "ballast").write_bytes(bytes(2**20 - 8192))
     recipe = ["--iterations", "4", "--batch-size", "8", "--log-interval", "2", "--test-interval", "4"]
-    ended = cli("train", "plain8", "--data", "shapes32", *recipe, "--results", small_disk)
+    ended = cli("train", "plain8", "--data", "shapes16", *recipe, "--results", small_disk)
     assert ended.returncode == 1, ended.stderr
     assert ended.stderr.count("\n") == 1 and "No space left on device" in ended.stderr
 
 
 def test_a_read_only_file_system_is_one_line_and_exit_code_1(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    ended = cli("train", "plain8", "--data", "shapes32", "--iterations", "4", "--results", small_disk)
+    ended = cli("train", "plain8", "--data", "shapes16", "--iterations", "4", "--results", small_disk)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
     assert "Read-only file system" in ended.stderr
     assert cli("report", "--results", small_disk).returncode in (1, 2)

@@ -58,7 +58,7 @@ NETWORKS = [
 
 COMMANDS = [
     *([["train", "resnet20", f"--{name}={value}"] for name in FIELDS for value in FIELDS[name]]),
-    *([["train", name, "--data", "shapes32"] for name in NETWORKS]),
+    *([["train", name, "--data", "shapes16"] for name in NETWORKS]),
     *([["summary", name] for name in NETWORKS[:6]]),
     *([["run", name] for name in NAUGHTY]),
     *([["evaluate", name] for name in (*NAUGHTY, ".", "..", "/", "a/b", "nothing", ".hidden", "C:\\x")]),
@@ -247,7 +247,7 @@ def test_what_only_a_backend_or_the_data_can_tell_is_one_line_too(capsys, home):
 
 # ---- a run's directory: name -> {file: content} -----------------------------------------------------------------
 
-CONFIG = {"network": "plain8", "data": "shapes32", "data_version": "1", "data_title": "shapes32"}
+CONFIG = {"network": "plain8", "data": "shapes16", "data_version": "1", "data_title": "shapes16"}
 
 
 def zipped(members):
@@ -381,8 +381,8 @@ def test_the_same_from_a_real_shell(home):
         (["train", "resnet21"], {}, 2),
         (["train", "resnet20", "--seed", "1.5"], {}, 2),
         (["list", "--results", "/proc/1/nothing"], {}, 0),
-        (["train", "plain8", "--data", "shapes32", "--iterations", "4"], {"KERAS_BACKEND": "nonsense"}, 2),
-        (["train", "plain8", "--data", "shapes32", "--iterations", "4", "--results", "/dev/null/x"], {}, 1),
+        (["train", "plain8", "--data", "shapes16", "--iterations", "4"], {"KERAS_BACKEND": "nonsense"}, 2),
+        (["train", "plain8", "--data", "shapes16", "--iterations", "4", "--results", "/dev/null/x"], {}, 1),
     ):
         command = [sys.executable, "-m", "resnet_keras", *arguments]
         ended = subprocess.run(

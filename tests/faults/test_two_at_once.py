@@ -32,4 +32,4 @@ def test_two_on_one_cache_make_it_once(forks, tmp_path):
     children = [forks.start("tests.faults.work:cache", tmp_path / "data", output=path) for path in said]
     assert [forks.wait(child) for child in children] == [0, 0], [path.read_text() for path in said]
     assert sum(path.read_text().count("drawn") for path in said) == 1
-    assert [path.name for path in (tmp_path / "data" / "cache").glob("[!.]*")] == ["shapes32-2.npz"]
+    assert [path.name for path in (tmp_path / "data" / "cache").glob("[!.]*")] == ["shapes16-1.npz"]

@@ -190,15 +190,15 @@ def experiment(root):
 def cache(folder):
     """Load the built-in data set, saying so when it is drawn."""
     from resnet_keras import data
-    from resnet_keras.data import shapes32
+    from resnet_keras.data import shapes16
 
     os.environ["RESNET_KERAS_DATA"] = str(folder)
-    draw = shapes32.draw_images
+    draw = shapes16.draw_images
 
     def drawn(split):
         if split == "train":
             print("drawn", flush=True)
         return draw(split)
 
-    shapes32.draw_images = drawn
-    data.load("shapes32")
+    shapes16.draw_images = drawn
+    data.load("shapes16")

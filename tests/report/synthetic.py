@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from resnet_keras.training.recipe import preset
 from resnet_keras.training.run import Run
 
-TITLES = {"shapes32": "shapes32", "cifar10": "CIFAR-10", "cifar10_jpeg": "CIFAR-10 (JPEG)"}
+TITLES = {"shapes16": "shapes16", "cifar10": "CIFAR-10", "cifar10_jpeg": "CIFAR-10 (JPEG)"}
 # Where the paper's Fig. 6 ends, roughly: (training error, test error).
 ENDS = {
     "plain20": (1.6, 9.5),

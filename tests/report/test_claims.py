@@ -86,7 +86,7 @@ def test_the_longest_runs_with_enough_seeds_decide(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [{"learning_rate": 0.05}, {"precision": "bfloat16"}, {"scale": "medium"}, {"data": "shapes32"}],
+    [{"learning_rate": 0.05}, {"precision": "bfloat16"}, {"scale": "medium"}, {"data": "shapes16"}],
     ids=str,
 )
 def test_runs_of_another_recipe_data_or_length_are_never_compared(tmp_path, other):
@@ -126,7 +126,7 @@ def test_precisions_are_compared_within_a_margin(tmp_path):
 
 def test_what_more_layers_do_is_said_in_a_sentence(tmp_path):
     for network, error in (("plain20", 60.04), ("plain32", 85.05), ("resnet20", 50), ("resnet32", 34)):
-        write_run(tmp_path, network, scale="smoke", data="shapes32", end=(error, error))
+        write_run(tmp_path, network, scale="smoke", data="shapes16", end=(error, error))
     assert claims.reading(runs.frame(Store(tmp_path))) == (
         "12 more layers harm a plain network (85.1 against 60.0 % training error); "
         "12 more layers help a residual network (34.0 against 50.0 % training error)."

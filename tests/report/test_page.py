@@ -33,7 +33,7 @@ def full(tmp_path_factory):
             write_run(root, network, data="cifar10_jpeg", seed=seed, end=(end + 0.1 * seed, end + 1 + 0.2 * seed))
         write_run(root, network, data="cifar10_jpeg", scale="medium", end=(end / 2, end / 2 + 1))
         shallow = network.replace("56", "32")
-        write_run(root, shallow, data="shapes32", scale="smoke", end=(80.0 - end / 8, 80.0 - end / 8))
+        write_run(root, shallow, data="shapes16", scale="smoke", end=(80.0 - end / 8, 80.0 - end / 8))
     files = report.build(Store(root))
     return root, files
 
@@ -84,7 +84,7 @@ def test_the_page_says_what_was_found(full):
     names = [row["run"] for row in csv.DictReader((root / "tables" / "runs.csv").open())]
     assert len(names) == 20 and not any(name in shown for name in names), "runs are named in runs.csv alone"
     smoke = shown.partition("## Does it run here?")[2]
-    assert "76.25" in smoke and "shapes32" not in shown.partition("## Does it run here?")[0]
+    assert "76.25" in smoke and "shapes16" not in shown.partition("## Does it run here?")[0]
     images = re.findall(r"\]\(figures/(\w+)\.png\)", shown)
     assert images[0] == "crossing" and len(images) == len(set(images)) == 4, "no figure stands there twice"
 
@@ -159,7 +159,7 @@ def test_the_terminal_gets_table_finding_and_paths(full, capsys):
     assert re.search(r"plain-56 +3 +70\.10 ± 0\.10", shown)
     assert "Plain-56 has the higher training error than plain-20 (70.1 against 30.1 %" in " ".join(shown.split())
     assert "curves.png" in shown and "--scale medium" in shown
-    screens.show_results(Store(root), "degradation", "smoke", "shapes32", [])
+    screens.show_results(Store(root), "degradation", "smoke", "shapes16", [])
     shown = " ".join(capsys.readouterr().out.split())
     assert "12 more layers help a plain network" in shown and "smoke.png" in shown
 

@@ -34,7 +34,7 @@ def test_no_number_is_there_twice():
         (("imagenet2012", "resnet34", "B", "top1_error_10_crop"), "24.52"),
         (("cifar10", "resnet56", "B"), ""),
         (("cifar100", "resnet56", "A"), ""),
-        (("shapes32", "resnet56", "A"), ""),
+        (("shapes16", "resnet56", "A"), ""),
     ],
 )
 def test_a_number_comes_with_how_exact_it_is(arguments, text):

@@ -8,32 +8,32 @@ import numpy as np
 import pytest
 from matplotlib.path import Path
 
-from resnet_keras.data import Split, shapes32
+from resnet_keras.data import Split, shapes16
 
 DIGESTS = {
-    "train": "439ed55c80743dc6d899d6b0041e15282a7d1e82c22194b8f3cd55fcbfdba296",
-    "test": "c00565dd0170265e8936d2bd522b99cc8b1eaf7b46663b203533c60cc6863350",
+    "train": "81eded0cdfaca7af592af6b3b010dcc12b89b089e1ddf8163e14445231278e16",
+    "test": "b47cc72acaa9a57e63e518e4a5c550a36692ed41ab409739b8223110316dbbbe",
 }
 
 
 @pytest.fixture(scope="module")
 def splits():
-    return {split: Split(*shapes32.draw_images(split)) for split in ("train", "test")}
+    return {split: Split(*shapes16.draw_images(split)) for split in ("train", "test")}
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_images_never_change(splits, split):
     """A change of one bit needs a new VERSION, or results of different images would stand side by side."""
-    assert shapes32.VERSION == "2"
+    assert shapes16.VERSION == "1"
     assert hashlib.sha256(splits[split].images.tobytes()).hexdigest() == DIGESTS[split]
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 10_000), ("test", 2_000)])
 def test_sizes_and_balance(splits, split, count):
     images, labels = splits[split].images, splits[split].labels
-    assert images.shape == (count, 32, 32, 3) and images.dtype == np.uint8
+    assert images.shape == (count, 16, 16, 3) and images.dtype == np.uint8
     assert labels.dtype == np.int32 and (np.bincount(labels) == count // 10).all()
-    assert len(shapes32.CLASSES) == 10
+    assert len(shapes16.CLASSES) == 10
 
 
 def test_no_image_comes_twice(splits):
@@ -42,9 +42,9 @@ def test_no_image_comes_twice(splits):
 
 
 def test_a_block_does_not_depend_on_the_others(splits):
-    labels = splits["train"].labels[: shapes32.BLOCK]
-    again = shapes32._draw_block(shapes32._Random(0, 3, shapes32.BLOCK), labels)
-    assert np.array_equal(again, splits["train"].images[3 * shapes32.BLOCK : 4 * shapes32.BLOCK])
+    labels = splits["train"].labels[: shapes16.BLOCK]
+    again = shapes16._draw_block(shapes16._Random(0, 3, shapes16.BLOCK), labels)
+    assert np.array_equal(again, splits["train"].images[3 * shapes16.BLOCK : 4 * shapes16.BLOCK])
 
 
 def error_of_nearest(train, test):
@@ -88,9 +88,9 @@ def test_no_class_becomes_another_when_turned_or_mirrored():
     """
     masks = {
         name: [mask(outline, degrees, mirrored) for degrees in range(0, 360, 10) for mirrored in (False, True)]
-        for name, outline in shapes32.OUTLINES.items()
+        for name, outline in shapes16.OUTLINES.items()
     }
-    for one, other in combinations(shapes32.CLASSES, 2):
+    for one, other in combinations(shapes16.CLASSES, 2):
         overlap = max((masks[one][0] & m).sum() / (masks[one][0] | m).sum() for m in masks[other])
         assert overlap < 0.9, (one, other, overlap)
 
@@ -108,19 +108,19 @@ def test_figures_are_there_to_be_seen(splits):
 def test_no_cosine_lies_where_libraries_could_round_it_differently():
     exact = [10_000 * math.cos(math.radians(degree)) for degree in range(360)]
     assert min(abs(value % 1.0 - 0.5) for value in exact) > 1e-6
-    assert np.abs(shapes32.COSINES * 10_000 - exact).max() <= 0.5
+    assert np.abs(shapes16.COSINES * 10_000 - exact).max() <= 0.5
     degrees = np.arange(-400, 400, 7)
-    cosine, sine = shapes32.direction(degrees)
+    cosine, sine = shapes16.direction(degrees)
     assert np.allclose(cosine, np.cos(np.radians(degrees)), atol=1e-4)
     assert np.allclose(sine, np.sin(np.radians(degrees)), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", shapes32.CLASSES)
+@pytest.mark.parametrize("name", shapes16.CLASSES)
 def test_distance_from_an_outline(name):
     """Inside as matplotlib has it; distance to the nearest of many points laid along the edge."""
-    corners = shapes32.OUTLINES[name] * 10 + [16, 15]
+    corners = shapes16.OUTLINES[name] * 10 + [16, 15]
     x, y = np.arange(32) + 0.5, np.arange(30) + 0.5
-    distance = shapes32.polygon_distance(x[None, None, :], y[None, :, None], corners[None])[0]
+    distance = shapes16.polygon_distance(x[None, None, :], y[None, :, None], corners[None])[0]
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     share = np.linspace(0, 1, 1000)[:, None]
     edge = np.concatenate([a + (b - a) * share for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)])
