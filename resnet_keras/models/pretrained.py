@@ -105,8 +105,8 @@ def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
         values[key] = value.astype("float64") if value.ndim == 1 else value
     for key, value in list(values.items()):
         mean = key.replace("conv", "bn").replace("/bias", "/moving_mean")
-        if key.endswith("/bias") and mean in values:  # our convolutions have no bias where BN follows
-            values[mean] = values[mean] - values.pop(key)
+        if key.endswith("/bias") and np.shape(values.get(mean)) == value.shape != ():
+            values[mean] = values[mean] - values.pop(key)  # our convolutions have no bias where BN follows
         elif key.endswith("/moving_variance") and not torch:
             values[key] = value + KERAS_EPSILON
         elif key in ("conv1/kernel", "conv1_1/kernel"):
