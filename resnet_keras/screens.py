@@ -35,8 +35,9 @@ def show(*renderables, style: str | None = None) -> None:
 
 
 def show_error(message: str) -> None:
-    """Print one line to standard error; names in it may be anybody's."""
-    print(f"resnet-keras: {plain(message)}", file=sys.stderr, flush=True)
+    """Print one line to standard error, which a terminal gets wrapped at words; names in it may be anybody's."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console.print(f"resnet-keras: {plain(message)}", soft_wrap=not console.is_terminal)
 
 
 def prepare_streams() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import re
 import shlex
+import textwrap
 
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
@@ -89,10 +90,12 @@ def introduction(experiment: Experiment, runs: list[Run], identity: Identity) ->
     titles = list(dict.fromkeys(dataclasses.replace(run, seed=0).title for run in runs))
     seeds = len({run.seed for run in runs})
     lengths = f"{runs[0].recipe.iterations:,} iterations" + (f", {seeds} seeds" if seeds > 1 else "")
-    return (
-        f"{experiment.title} ({experiment.place}).\nThe claim: {experiment.claim}\n"
-        f"To see it, {', '.join(titles[:-1])} and {titles[-1]} train on {identity.title}, each for {lengths}."
-    )
+    lines = [
+        f"{chosen.title} ({chosen.place}).",
+        f"The claim: {chosen.claim}",
+        f"To see it, {', '.join(titles[:-1])} and {titles[-1]} train on {identity.title}, each for {lengths}.",
+    ]
+    return "\n".join(textwrap.fill(line, 80) for line in lines)
 
 
 def describe_missing(experiment: Experiment, runs: list[Run], identity: Identity, store: Store) -> str:
