@@ -19,7 +19,7 @@ import resnet_keras
 from resnet_keras.errors import UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.models.catalogue import architecture
-from resnet_keras.report.text import plain
+from resnet_keras.report.text import plain, spread, title
 from resnet_keras.store import Store
 from resnet_keras.training.device import has_driver
 from resnet_keras.training.recipe import PRESETS
@@ -62,9 +62,9 @@ def path(place: Path) -> str:
     return str(place.relative_to(here)) if place.is_relative_to(here) else str(place)
 
 
-def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
+def table(*columns: str, right: Iterable[str] = (), heading: str | None = None) -> Table:
     """An empty table without a frame; the columns named in `right` hold numbers."""
-    empty = Table(title=title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, show_edge=False)
+    empty = Table(title=heading, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, show_edge=False)
     for column in columns:
         empty.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return empty
@@ -117,29 +117,19 @@ def runs_tables(runs, names: bool = False) -> list:
     setting = [runs["scale"].map(place).fillna(len(place)), "scale", "iterations", "data_title", "precision"]
     tables = []
     for (_, scale, iterations, data, precision), group in runs.groupby(setting):
-        title = f"\n{scale} scale, {iterations:,} iterations, {data}, {precision}"
-        rows = table("run" if names else "network", *numbers, "device", "weights", right=numbers, title=title)
+        heading = f"\n{scale} scale, {iterations:,} iterations, {data}, {precision}"
+        rows = table("run" if names else "network", *numbers, "device", "weights", right=numbers, heading=heading)
         for _, equal in group.groupby(cell, sort=False):
             run = equal.iloc[0]
-            errors = [spread(equal["train_error"]), spread(equal["test_error"])]
+            network = title(run["network"], run["shortcut"], run["recipe"])
+            errors = [spread(equal[column].mean(), equal[column].std()) for column in ("train_error", "test_error")]
             errors = errors if run["status"] == "finished" else ["", run["status"]]
             devices = ", ".join(sorted({short_device(name) for name in equal["device"]}))
             weights = {0: "no", 1: "yes"}.get(equal["weights"].mean(), "some")
-            first = [run["run"]] if names else [network_title(run), str(len(equal))]
+            first = [run["run"]] if names else [network, str(len(equal))]
             rows.add_row(*first, *errors, devices, weights)
         tables.append(rows)
     return tables or ["No such runs here."]
-
-
-def network_title(run) -> str:
-    """A network with what differs from the paper's: "resnet56 B", "plain20 no BN"."""
-    option = run["shortcut"] if run["shortcut"] != architecture(run["network"]).shortcut else ""
-    return " ".join(filter(None, [run["network"], option, run["recipe"].replace("batch_norm=False", "no BN")]))
-
-
-def spread(errors) -> str:
-    """Mean and standard deviation over seeds of errors in percent: "31.46 ± 1.25"; one seed has no deviation."""
-    return f"{errors.mean():.2f}" + (f" ± {errors.std():.2f}" if len(errors) > 1 else "")
 
 
 def short_device(name: str) -> str:
@@ -184,8 +174,9 @@ def curves(histories, width: int = 40) -> Table:
         errors = history["train_error"].tolist()
         chosen = [errors[len(errors) * place // width] for place in range(width)] if len(errors) > width else errors
         bars = "".join(BARS[min(7, int(error * 8 / 100))] for error in chosen)
-        title = network_title(history.iloc[0]) + f" seed {history['seed'].iloc[0]}" * bool(history["seed"].iloc[0])
-        rows.add_row(title, bars, f"{errors[-1]:.1f} %")
+        run = history.iloc[0]
+        seed = f" seed {run['seed']}" if run["seed"] else ""
+        rows.add_row(title(run["network"], run["shortcut"], run["recipe"]) + seed, bars, f"{errors[-1]:.1f} %")
     return rows
 
 
@@ -199,12 +190,12 @@ def show_results(store: Store, name: str, scale: str, data_title: str, names: li
     entry = EXPERIMENTS[name]
     own = runs.of_experiment(frame, entry, scale, data_title)
     headers, rows = tables.of_experiment(own, entry.measures)
-    results = table(*headers, right=headers[1:], title=f"{entry.title}: {plain(data_title)}, {scale} scale")
+    results = table(*headers, right=headers[1:], heading=f"{entry.title}: {plain(data_title)}, {scale} scale")
     for row in rows:
         results.add_row(*row)
     show(results, "", report.finding(entry, own), "")
     for file in report.figure_files(store, name, scale):
         show(f"Figure: {path(file)}")
     show(f"Page:   {path(store.root / 'README.md')}")
-    longer = [other for other in EXPERIMENTS[name].networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]
+    longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]
     show_next("make lab (the notebooks)", *(f"resnet-keras run {name} --scale {other}" for other in longer[:1]))

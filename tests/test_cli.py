@@ -131,8 +131,8 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(capsys):
     seeds = [r["test_error"] for r in runs if r["precision"] == "float32" and not r["recipe"]]
     out = call(capsys, "list", "runs", "--scale", "short", "--network", "plain20")[1]
     mean = f"{sum(seeds) / len(seeds):.2f} ± {statistics.stdev(seeds):.2f}"
-    assert any(line.split()[:2] == ["plain20", str(len(seeds))] and mean in line for line in out.splitlines())
-    assert "resnet" not in out and "medium" not in out
+    assert any(line.split()[:2] == ["plain-20", str(len(seeds))] and mean in line for line in out.splitlines())
+    assert "ResNet" not in out and "medium" not in out
 
 
 # ---------------------------------------------------------------------------------- terminals, pipes and encodings
@@ -148,7 +148,7 @@ def shell(command: str, **variables):
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_output_that_cannot_be_encoded_is_replaced(encoding):
     shown = shell("resnet-keras list runs --scale short", PYTHONIOENCODING=encoding)
-    assert shown.returncode == 0 and shown.stderr == b"" and b"plain20" in shown.stdout
+    assert shown.returncode == 0 and shown.stderr == b"" and b"plain-20" in shown.stdout
 
 
 def test_a_closed_or_broken_output_gives_no_traceback():

@@ -91,8 +91,8 @@ def introduction(experiment: Experiment, runs: list[Run], identity: Identity) ->
     seeds = len({run.seed for run in runs})
     lengths = f"{runs[0].recipe.iterations:,} iterations" + (f", {seeds} seeds" if seeds > 1 else "")
     lines = [
-        f"{chosen.title} ({chosen.place}).",
-        f"The claim: {chosen.claim}",
+        f"{experiment.title} ({experiment.place}).",
+        f"The claim: {experiment.claim}",
         f"To see it, {', '.join(titles[:-1])} and {titles[-1]} train on {identity.title}, each for {lengths}.",
     ]
     return "\n".join(textwrap.fill(line, 80) for line in lines)
