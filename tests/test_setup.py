@@ -80,13 +80,9 @@ def test_a_lock_serves_each_python_and_platform(lock, python, platform):
 def test_users_get_the_same_versions_as_the_tests_and_nothing_that_only_tests_need():
     ours, all_of_them = pins("requirements.txt"), pins("requirements-test.txt")
     assert ours.items() <= all_of_them.items()
+    for need in map(Requirement, PROJECT["build-system"]["requires"]):  # `make` builds the package with the lock's own
+        assert ours[need.name] in need.specifier
     assert not {"ray", "jax", "jaxlib", "onnx", "onnxruntime", "tf2onnx", "pytest", "papermill", "ruff"} & set(ours)
-
-
-def test_the_lock_pins_what_builds_the_package():
-    """`make` installs the package without build isolation: what builds it has to be in .venv already."""
-    for need in map(Requirement, PROJECT["build-system"]["requires"]):
-        assert pins("requirements.txt")[need.name] in need.specifier
 
 
 def test_files_beside_the_code_are_packaged():
@@ -117,9 +113,7 @@ def test_the_citation_names_this_version_and_the_paper():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert str(citation["version"]) == resnet_keras.__version__
     assert citation["license"] == PROJECT["project"]["license"] == "MIT"
-    (paper,) = citation["references"]
-    assert [author["family-names"] for author in paper["authors"]] == ["He", "Zhang", "Ren", "Sun"]
-    assert paper["identifiers"][0]["value"] == "arXiv:1512.03385"
+    assert citation["references"][0]["identifiers"][0]["value"] == "arXiv:1512.03385"
 
 
 # ---------------------------------------------------------------------------------------------- the Makefile
