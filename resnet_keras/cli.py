@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json as jsons
 import os
 import sys
 import typing
@@ -14,7 +13,7 @@ from cyclopts import CycloptsError, Parameter
 
 from resnet_keras import options as opt
 from resnet_keras import screens
-from resnet_keras.errors import ProcessLost, SomeFailed, UserError, first_line
+from resnet_keras.errors import ProcessLost, SomeFailed, UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
 from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
@@ -49,8 +48,10 @@ def train(
     data = data or ("imagenet2012" if scale == "imagenet" else "cifar10")
     run = Run(network, data, opt.recipe_from(scale, recipe), seed, shortcut)
     title = identify(data, data_dir).title
-    load_keras_as(deterministic)
-    from resnet_keras.training import device, trainer
+    from resnet_keras.training import device
+
+    device.start_keras(deterministic)
+    from resnet_keras.training import trainer
     from resnet_keras.training.devices import check_devices, is_first, join
 
     join()
@@ -88,6 +89,7 @@ def run(
     """Train what an experiment lacks, then show its table and figure."""
     from resnet_keras import report
     from resnet_keras.experiments import cluster, runner
+    from resnet_keras.training import device
 
     scale = scale or ("smoke" if name == "all" else next(iter(experiment(name).networks)))
     experiments = [each for each in EXPERIMENTS.values() if scale in each.networks]
@@ -105,7 +107,7 @@ def run(
         screens.show_next(f"resnet-keras run {name} --scale {scale}")
         return
     if deterministic:
-        load_keras_as(deterministic)
+        device.start_keras(deterministic)
     if on is not None:
         shared["cluster"] = {"on": on, "gpus": gpus_per_run, "cpus": cpus_per_run}
     for each in experiments:
@@ -118,14 +120,6 @@ def run(
     else:
         report.build(store, [name])
         screens.show_results(store, name, scale, identity.title, [run.name(identity) for run in runs])
-
-
-def load_keras_as(deterministic: bool) -> None:
-    """Import Keras and its backend, with deterministic kernels if that is asked for."""
-    from resnet_keras.quiet import load_keras
-    from resnet_keras.training.device import enable_determinism
-
-    (enable_determinism if deterministic else load_keras)()
 
 
 @verb(EXPERIMENT, sort_key=4)
@@ -198,15 +192,8 @@ def predict(
     files = image_files(images)
     if sheet:
         sheets.check(sheet, len(files))
-    width, predictions = max(len(str(file)) for file in files), []
-    for prediction in predicted(find(name, weights, classes, Store(results)), files, top):
-        predictions.append(prediction if sheet else dataclasses.replace(prediction, view=None))
-        if prediction.error:
-            screens.show_error(prediction.error)
-        elif not json:
-            print(prediction.as_text(width))
-    if json:
-        print(jsons.dumps([prediction.as_json() for prediction in predictions], indent=2))
+    predictions = predicted(find(name, weights, classes, Store(results)), files, top)
+    predictions = screens.show_predictions(predictions, files, json, views=sheet is not None)
     good = [prediction for prediction in predictions if not prediction.error]
     if sheet and good:
         write_atomically(sheet, sheets.sheet(good))
@@ -313,22 +300,7 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
     except ProcessLost as error:
         screens.show_error(str(error))
         os._exit(1)  # the usual way out would wait for the lost process
-    except UnicodeEncodeError:
-        _fail(2, "a name holds bytes that are no UTF-8 text: rename the file or folder.")
-    except CycloptsError as error:
-        files = [word for word in arguments or sys.argv[1:] if word.startswith("-") and os.path.isfile(word)]
-        _fail(2, str(error) + (f" The file {files[0]} is meant? Write ./{files[0]}" if files else ""))
-    except ImportError as error:
-        _fail(2, f"the module {error.name} cannot be imported ({first_line(error)}): install it, or `make` once more.")
-    except UserError as error:
-        _fail(2, str(error))
-    except SomeFailed as error:
-        _fail(1, str(error))
-    except OSError as error:
-        _fail(1, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except (UserError, CycloptsError, ImportError, SomeFailed, UnicodeEncodeError, OSError) as error:
+        screens.show_error(screens.described(error, arguments or sys.argv[1:]))
+        sys.exit(1 if isinstance(error, (SomeFailed, OSError)) else 2)
     sys.exit(0)
-
-
-def _fail(code: int, message: str) -> typing.NoReturn:
-    screens.show_error(message)
-    sys.exit(code)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import json
 import os
 import re
 import shutil
@@ -11,12 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import rich.box
+from cyclopts import CycloptsError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import resnet_keras
-from resnet_keras.errors import UserError
+from resnet_keras.errors import UserError, first_line
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.report.text import plain, spread, title
@@ -38,6 +41,20 @@ def show_error(message: str) -> None:
     """Print one line to standard error, which a terminal gets wrapped at words; names in it may be anybody's."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     console.print(f"resnet-keras: {plain(message)}", soft_wrap=not console.is_terminal)
+
+
+def described(error: Exception, words: list[str]) -> str:
+    """What to say of an error that ends a command of these words."""
+    if isinstance(error, UnicodeEncodeError):
+        return "a name holds bytes that are no UTF-8 text: rename the file or folder."
+    if isinstance(error, CycloptsError):
+        files = [word for word in words if word.startswith("-") and os.path.isfile(word)]
+        return str(error) + (f" The file {files[0]} is meant? Write ./{files[0]}" if files else "")
+    if isinstance(error, ImportError):
+        return f"the module {error.name} cannot be imported ({first_line(error)}): install it, or `make` once more."
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    return str(error)
 
 
 def prepare_streams() -> None:
@@ -82,16 +99,20 @@ def pairs(rows: Iterable[tuple[str, str]], style: str = "bold") -> Table:
 
 def overview(store: Store) -> Table:
     """Networks, experiments, scales and how many runs the results folder holds, in at most 20 lines."""
-    cifar, imagenet = [], []
-    for name in resnet_keras.names():
-        (cifar if architecture(name).family == "cifar" else imagenet).append(name)
+    cifar = [name for name in resnet_keras.names() if architecture(name).family == "cifar"]
+    depths: dict[str, list[str]] = {}
+    for name in resnet_keras.names()[len(cifar) :]:
+        kind, depth = re.fullmatch(r"([a-z]+)(\d+)", name).groups()
+        depths.setdefault(kind, []).append(depth)
+    imagenet = ", ".join(f"{kind}{'/'.join(several)}" for kind, several in depths.items())
     scales = ", ".join(f"{name} {recipe.iterations:,}" for name, recipe in PRESETS.items())
     counted = collections.Counter(map(status, store.runs()))
+    line = {"no_wrap": True, "overflow": "ellipsis"}
     return pairs(
         [
-            ("networks", f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {', '.join(imagenet)}"),
+            ("networks", f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {imagenet}"),
             ("bundled", ", ".join(plain(folder.name) for folder in store.models()) or "none"),
-            *((f"  {each.name}", each.title.removeprefix("ImageNet: ")) for each in EXPERIMENTS.values()),
+            *((f"  {each.name}", Text(each.title.removeprefix("ImageNet: "), **line)) for each in EXPERIMENTS.values()),
             ("scales", f"{scales} iterations"),
             ("runs", ", ".join(f"{count} {name}" for name, count in sorted(counted.items(), reverse=True)) or "none"),
         ]
@@ -162,6 +183,20 @@ def existing(path: Path) -> Path:
     """The path or the nearest folder above it that exists."""
     path = path.absolute()
     return next((place for place in (path, *path.parents) if place.exists()), path)
+
+
+def show_predictions(predictions: Iterable, files: list, as_json: bool, views: bool) -> list:
+    """Print predictions as they come, or all as JSON at the end; returns them, with their views if those are wanted."""
+    width, kept = max(len(str(file)) for file in files), []
+    for prediction in predictions:
+        kept.append(prediction if views else dataclasses.replace(prediction, view=None))
+        if prediction.error:
+            show_error(prediction.error)
+        elif not as_json:
+            print(prediction.as_text(width))
+    if as_json:
+        print(json.dumps([prediction.as_json() for prediction in kept], indent=2))
+    return kept
 
 
 BARS = "▁▂▃▄▅▆▇█"

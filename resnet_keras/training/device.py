@@ -99,16 +99,17 @@ def slow_precision(precision: str) -> str | None:
     return None
 
 
-def enable_determinism() -> None:
-    """Have TensorFlow and XLA take deterministic kernels on a GPU; to be called before anything is computed.
+def start_keras(deterministic: bool = False) -> None:
+    """Import Keras and its backend; on demand with deterministic kernels of TensorFlow and XLA on a GPU.
 
     An operation that has no deterministic kernel then fails instead of giving other bits. On a CPU runs give the same
     bits without it. It decides no run's name; `environment.json` records it.
     """
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, DETERMINISTIC]))
+    if deterministic:
+        flags = os.environ.get("XLA_FLAGS", "").split()
+        os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, DETERMINISTIC]))
     quiet.load_keras()
-    if quiet.backend() == "tensorflow":
+    if deterministic and quiet.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
