@@ -197,6 +197,8 @@ def predict(
     good = [prediction for prediction in predictions if not prediction.error]
     if sheet and good:
         write_atomically(sheet, sheets.sheet(good))
+    elif not json:
+        screens.show_next(f"resnet-keras predict {name} IMAGE... --sheet FILE.png draws them")
     if len(good) < len(predictions):
         sys.exit(2)
 
