@@ -13,7 +13,7 @@ from cyclopts import CycloptsError, Parameter
 
 from resnet_keras import options as opt
 from resnet_keras import screens
-from resnet_keras.errors import ProcessLost, SomeFailed, UserError
+from resnet_keras.errors import Interrupted, ProcessLost, SomeFailed, UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
 from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
@@ -161,7 +161,7 @@ def evaluate(
     counter = Counter(trained.name)
     how = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are, "progress": counter.update}
     counted, title = test(trained, data, data_dir, **how)
-    counter.done()
+    counter.close()
     batches = f", {precise_bn} batches of precise BN" if precise_bn else ""
     print(f"{trained.name} on {title}, {counted.images:,} test images, views {views}{batches}: {counted}")
     screens.show_next(f"resnet-keras predict {name} IMAGE...")
@@ -285,8 +285,6 @@ def doctor(*, results: opt.Results = None):
 
 def main(arguments: list[str] | None = None) -> typing.NoReturn:
     """Run the command line; exits with 0, 1 (the system failed), 2 (a mistake in the command) or 128 + a signal."""
-    from resnet_keras.training.interruption import Interrupted
-
     os.environ["MPLBACKEND"] = "agg"  # figures go to files, whatever a notebook or a shell has left here
     screens.prepare_streams()
     try:

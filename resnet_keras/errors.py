@@ -9,6 +9,19 @@ class UserError(ValueError):
     """
 
 
+class Interrupted(Exception):
+    """A run was stopped by a signal and has saved itself.
+
+    Attributes:
+        signal: The signal's number; a shell expects 128 + it as the exit code.
+    """
+
+    def __init__(self, number: int):
+        """`number`: the signal's."""
+        super().__init__(f"stopped by signal {number}")
+        self.signal = number
+
+
 class ProcessLost(ConnectionError):
     """Another process of a training over several processes is gone; a normal exit would wait for it."""
 

@@ -12,12 +12,12 @@ import socket
 from pathlib import Path
 
 from resnet_keras.data import Identity, identify
-from resnet_keras.errors import SomeFailed, UserError, first_line
+from resnet_keras.errors import Interrupted, SomeFailed, UserError, first_line
 from resnet_keras.experiments import measurements
 from resnet_keras.quiet import held_back
 from resnet_keras.store import Store
-from resnet_keras.training.interruption import Interrupted, Interruption
 from resnet_keras.training.run import Run, is_done
+from resnet_keras.training.trainer import Interruption, train
 
 RETRIES = 3  # of a run whose worker dies
 # What variables begin with that decide how a worker trains.
@@ -86,8 +86,6 @@ def train_and_measure(run: Run, name: str, measures: tuple[str, ...], probe: Pat
     Raises:
         UserError: The node does not see the results folder, or its data or code would make another run.
     """
-    from resnet_keras.training.trainer import train
-
     store, identity, node = Store(probe.parent), identify(run.data, data_dir), socket.gethostname()
     if not probe.is_file():
         raise UserError(f"{node} does not see {store.root}: give a --results folder that all nodes share.")

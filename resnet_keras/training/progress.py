@@ -1,11 +1,17 @@
-"""What a person sees of a run while it trains: one updating line in a terminal, a line per interval elsewhere."""
+"""What a person sees of a run while it trains: one live line in a terminal, a line per log interval elsewhere."""
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
 MINUTE = 60.0  # seconds of training after which a run's speed is known well
+RENEWED = 0.2  # seconds between two states of a live line
 
 
 def duration(seconds: float) -> str:
@@ -17,7 +23,52 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class Progress:
+class Line:
+    """A line of a terminal that is renewed in place and cut to its width, with lines that stay above it.
+
+    Elsewhere, and where $TERM is dumb, the lines that stay are all. Output that nobody takes any more, of a closed
+    terminal or pipe, is dropped, so that a training outlives its window.
+    """
+
+    def __init__(self, stream=None):
+        """`stream`: default: standard output."""
+        self.stream, self.renewed = stream or sys.stdout, 0.0
+        console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
+        self.live = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            quiet = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
+            self.live = Live(console=console, transient=True, **quiet)
+
+    def show(self, text: str) -> None:
+        """Renew the line, now and then."""
+        if self.live and time.perf_counter() - self.renewed > RENEWED:
+            self.renewed = time.perf_counter()
+            self._attempt(self._renew, Text(text, no_wrap=True, overflow="ellipsis"))
+
+    def note(self, text: str) -> None:
+        """Write a line that stays."""
+        if self.live and self.live.is_started:
+            self._attempt(self.live.console.print, text, soft_wrap=True)
+        else:
+            self._attempt(print, text, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self.live:
+            self._attempt(self.live.stop)
+
+    def _renew(self, text: Text) -> None:
+        self.live.start()
+        self.live.update(text, refresh=True)
+
+    def _attempt(self, write, *arguments, **options) -> None:
+        try:
+            write(*arguments, **options)
+        except OSError:
+            self.live, self.stream = None, io.StringIO()
+
+
+class Progress(Line):
     """Reports one run.
 
     Args:
@@ -30,81 +81,54 @@ class Progress:
 
     def __init__(self, label: str, total: int, start: int = 0, later: float = 0.0, stream=None):
         """See the class."""
+        super().__init__(stream)
         self.label, self.total, self.start, self.later = label, total, start, later
-        self.stream = stream or sys.stdout
-        self.live = self.stream.isatty()
         self.first: tuple[float, int] | None = None  # (time, iteration) after the first call, which compiles
-        self.shown = 0.0
         self.corrected = not later
+        self.test = ""
 
     def update(self, iteration: int, train_error: float) -> None:
-        """After a call: renew the terminal's line, and after a minute say how long all runs will take."""
+        """After a call: renew the line, and after a minute say how long all runs will take."""
         now = time.perf_counter()
         self.first = self.first or (now, iteration)
         if not self.corrected and now - self.first[0] > MINUTE:
             self.corrected = True
             self.note(f"about {duration(self._seconds_left(iteration, self.later))} for all by the speed so far")
-        if self.live and now - self.shown > 0.2:
-            self.shown = now
-            self._show(f"{self._place(iteration)}  training error {train_error:5.1f} %  {self._left(iteration)}")
+        self.show(self._line(iteration, train_error))
 
     def row(self, row: dict) -> None:
-        """After a log interval: a line, in a log or a notebook."""
-        if self.live:
-            return
-        parts = [self._place(row["iteration"]), f"training error {row['train_error']:5.1f} %"]
+        """After a log interval: a line in a log or a notebook, and the test error for the live line."""
         for split in ("test", "validation"):
             if row.get(f"{split}_error") is not None:
-                parts.append(f"{split} error {row[f'{split}_error']:5.1f} %")
-        parts += [f"{row['images_per_second']:.0f} images/s"] if row["images_per_second"] else []  # not the first call
-        parts.append(self._left(row["iteration"]))
-        self.note("  ".join(parts))
+                self.test = f"  {split} error {row[f'{split}_error']:.1f} %"
+        if not self.live:
+            speed = f"  {row['images_per_second']:.0f} images/s" if row["images_per_second"] else ""  # not of call one
+            self.note(self._line(row["iteration"], row["train_error"]) + speed)
 
-    def note(self, text: str) -> None:
-        """A line that stays."""
-        if self.live:
-            self.stream.write("\r\x1b[K")
-        print(text, file=self.stream, flush=True)
-
-    def _place(self, iteration: int) -> str:
-        width = len(str(self.total))
-        return f"{self.label}  iteration {iteration:{width}d} of {self.total}"
-
-    def _left(self, iteration: int) -> str:
+    def _line(self, iteration: int, train_error: float) -> str:
+        place = f"{self.label}  iteration {iteration:{len(str(self.total))}d} of {self.total}"
+        line = f"{place}  training error {train_error:.1f} %{self.test}"
         if self.first is None or iteration <= self.first[1]:
-            return ""
-        left = f"{duration(self._seconds_left(iteration))} left"
-        return f"{left}, {duration(self._seconds_left(iteration, self.later))} for all" if self.later else left
+            return line
+        line += f"  {duration(self._seconds_left(iteration))} left"
+        return line + (f", {duration(self._seconds_left(iteration, self.later))} for all" if self.later else "")
 
     def _seconds_left(self, iteration: int, later: float = 0.0) -> float:
         """Seconds to the end of this run and of what comes later, at the speed so far."""
         each = (time.perf_counter() - self.first[0]) / (iteration - self.first[1])
         return each * (self.total - iteration + later * (self.total - self.start))
 
-    def _show(self, text: str) -> None:
-        self.stream.write(f"\r\x1b[K{text}")
-        self.stream.flush()
 
-
-class Counter:
+class Counter(Line):
     """Shows in a terminal, and nowhere else, how far a test is: one line that goes when it is done."""
 
     def __init__(self, label: str, stream=None):
         """`label`: what the line begins with; `stream`: default: standard error, since results go to the other."""
-        self.label, self.stream = label, stream or sys.stderr
-        self.began = time.perf_counter()
+        super().__init__(stream or sys.stderr)
+        self.label, self.began = label, time.perf_counter()
 
     def update(self, counted, total: int) -> None:
         """After a batch: `counted` of `resnet_keras.evaluation.accuracy.Tally`, `total` images in all."""
-        if self.stream.isatty():
-            each = (time.perf_counter() - self.began) / counted.images
-            left = duration(each * (total - counted.images))
-            place = f"{counted.images:,} of {total:,} images"
-            self.stream.write(f"\r\x1b[K{self.label}  {place}  error {counted.error():.2f} %  {left} left")
-            self.stream.flush()
-
-    def done(self) -> None:
-        """Take the line away."""
-        if self.stream.isatty():
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+        left = (time.perf_counter() - self.began) / counted.images * (total - counted.images)
+        place = f"{self.label}  {counted.images:,} of {total:,} images"
+        self.show(f"{place}  error {counted.error():.2f} %  {duration(left)} left")

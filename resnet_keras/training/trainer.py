@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
+import threading
 import time
 
 import numpy as np
 
-from resnet_keras.errors import UserError
+from resnet_keras.data import Split
+from resnet_keras.errors import Interrupted, UserError
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
@@ -22,13 +25,13 @@ from resnet_keras.training.devices import (
     largest,
     processes,
     together,
-)
-from resnet_keras.training.interruption import Interrupted, Interruption
+)  # fmt: skip
 from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.run import Run, is_done
 from resnet_keras.training.schedule import learning_rate, warmup_end
 
 EXPLODED = 100.0  # times the cross-entropy of guessing: beyond that, a loss has exploded
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 @together()
@@ -43,9 +46,8 @@ def train(
     dataset=None,
     wait=True,
     devices: int | str = 1,
-    progress=Progress,
 ):
-    """Train one run, or go on with it, or find it done. One process at a time: see `resnet_keras.files.locked`.
+    """Train one run, go on with it, or leave it as it is where it is done; one process at a time.
 
     Args:
         run: What to train.
@@ -53,11 +55,10 @@ def train(
         data_dir: Where data sets lie; see `resnet_keras.data.load`.
         force: Repeat a run that is done.
         label: What its progress lines begin with; default: the network's name.
-        later: Work of the runs after this one, as a multiple of this one's, for the time left.
+        later: Work of other runs after this one, as a multiple of its own, for the time left.
         dataset: The data, when the caller has loaded it already.
         wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
         devices: How many devices share each batch, or "all"; more than one on JAX only. See `check_devices`.
-        progress: What makes the reporter of the run, a `Progress` or one like it.
 
     Returns:
         The run's `RunFolder`.
@@ -66,12 +67,12 @@ def train(
         UserError: The data, the backend, the devices or a file of the run cannot be used.
         Held: Another process is at work on the run, and `wait` is False.
         ProcessLost: Another process of this training is gone.
-        Interrupted: Ctrl-C or SIGTERM came; the run has been saved and goes on when trained again.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP came; the run has been saved and goes on when trained again.
     """
     from resnet_keras import data
 
     load_keras()
-    devices = check_devices(devices, run.recipe.batch_size)
+    count = check_devices(devices, run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder = (store or Store()).run(run.name(identity))
     label = label or run.network
@@ -84,8 +85,7 @@ def train(
         kept.tidy()
         if force:
             kept.clear()
-        trainer = Trainer(run, kept, dataset, label, later, devices=devices, progress=progress)
-        trainer.train()
+        Trainer(run, kept, dataset, label, later, devices=count).train()
     return folder
 
 
@@ -101,58 +101,51 @@ def _is_done(folder, label: str) -> bool:
 class Trainer:
     """The loop over iterations of one run, and what it keeps: the trace of every iteration and the history rows."""
 
-    def __init__(self, run: Run, folder, dataset, label: str, later=0.0, devices=1, progress=Progress):
+    def __init__(self, run: Run, folder, dataset, label: str, later=0.0, devices=1):
         """Build the network and its engine, and pick up the newest checkpoint."""
         self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
-        self.held_out = "validation" if dataset.validation else "test"
-        self.devices = devices
-        self.until = self.recipe.iterations
-        self.steps_per_call = self.recipe.steps_per_call or device.settings().steps_per_call
-        self.began = time.perf_counter()
-        device.reset_peak_memory()
+        self.watched = "validation" if dataset.validation else "test"
+        self.devices, self.iteration, self.calls = devices, 0, 0
         # float32 [iterations, 2]: training error (percent) and cross-entropy of every batch.
         self.trace = np.zeros((self.recipe.iterations, 2), np.float32)
         self.rows: list[dict] = []
-        self.iteration = 0
+        self.began = time.perf_counter()
         self.clock = {"elapsed": 0.0, "compile": 0.0, "interval_images": 0, "interval_seconds": 0.0}
-        self.calls = 0
+        device.reset_peak_memory()
         self._build()
         self._resume()
-        silent = None if is_first() else io.StringIO()
-        self.progress = progress(label, self.recipe.iterations, self.iteration, later, silent)
+        stream = None if is_first() else io.StringIO()
+        self.progress = Progress(label, self.recipe.iterations, self.iteration, later, stream)
 
     def _build(self):
         import keras
 
-        keras.backend.clear_session()
-        layout = data_parallel(self.devices)
-        with layout.scope() if layout else contextlib.nullcontext():
-            self._build_network(**({"layout": layout} if layout else {}))
-
-    def _build_network(self, **spread):
         from resnet_keras.models import build
         from resnet_keras.models.layers import normalize_in_groups
         from resnet_keras.training.optimizer import SGD
         from resnet_keras.training.steps import engine
 
-        recipe = self.recipe
-        self.network = build(
-            self.run.network,
-            shortcut=self.run.shortcut,
-            classes=len(self.dataset.classes),
-            input_shape=self.dataset.shape,
-            seed=self.run.seed,
-            dtype={"float32": "float32", "bfloat16": "mixed_bfloat16"}[recipe.precision],
-            **({} if recipe.batch_norm else {"batch_norm": False}),
-        )
-        normalize_in_groups(self.network, recipe.bn_batch)
-        self.network.set_mean(self.dataset.mean(per_pixel=len(self.network.mean.mean.shape) == 3))
-        optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
+        recipe, settings = self.recipe, device.settings()
+        keras.backend.clear_session()
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
-        self.steps_per_call = min(self.steps_per_call, self.feed.most_steps or self.steps_per_call)
-        options = {"apply": self.feed.apply, "xla": device.settings().xla, **spread}
-        options["most"] = self.steps_per_call
-        self.engine = engine(self.network, optimizer, *self.feed.arrays, **options)
+        steps = recipe.steps_per_call or settings.steps_per_call
+        self.steps_per_call = min(steps, self.feed.most_steps or steps)
+        layout = data_parallel(self.devices)
+        with layout.scope() if layout else contextlib.nullcontext():
+            self.network = build(
+                self.run.network,
+                shortcut=self.run.shortcut,
+                classes=len(self.dataset.classes),
+                input_shape=self.dataset.shape,
+                seed=self.run.seed,
+                dtype=POLICIES[recipe.precision],
+                **({} if recipe.batch_norm else {"batch_norm": False}),
+            )
+            normalize_in_groups(self.network, recipe.bn_batch)
+            self.network.set_mean(self.dataset.mean(per_pixel=len(self.network.mean.mean.shape) == 3))
+            optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
+            options = {"apply": self.feed.apply, "xla": settings.xla, "most": self.steps_per_call, "layout": layout}
+            self.engine = engine(self.network, optimizer, *self.feed.arrays, **options)
 
     def _resume(self):
         checkpoint = load_checkpoint(self.folder.path)
@@ -160,9 +153,7 @@ class Trainer:
             tensors, state = checkpoint
             iteration, trace = state.get("iteration"), tensors.pop("trace", None)
             if trace is None or not isinstance(iteration, int) or trace.shape != self.trace[:iteration].shape:
-                raise UserError(
-                    f"the checkpoint of {self.folder.name} is of another making: repeat the run with --force."
-                )
+                raise UserError(f"the checkpoint of {self.folder.name} is of other code: repeat the run with --force.")
             self.engine.restore(tensors)
             self.iteration, self.trace[:iteration] = iteration, trace
             # An older version of the project may have kept less: the history then begins here.
@@ -173,12 +164,16 @@ class Trainer:
             self.engine.restore({name: np.array(value) for name, value in state.items()})
 
     def train(self) -> None:
-        """Train to the end."""
-        self._announce()
-        self._test_row()  # left undone where an image could not be read
-        with Interruption() as interruption, contextlib.closing(self.feed):
+        """Train to the end.
+
+        Raises:
+            Interrupted: A signal asked to stop; the run has been saved.
+        """
+        self.announce()
+        self._test()  # what an image that could not be read has left undone
+        with Interruption() as interruption, contextlib.closing(self.feed), contextlib.closing(self.progress):
             while self.iteration < self.recipe.iterations:
-                self._call()
+                self._call(self.recipe.iterations)
                 if not np.isfinite(self.trace[: self.iteration, 1]).all():
                     self._finish("diverged")
                     return
@@ -189,15 +184,12 @@ class Trainer:
             self._finish("finished")
 
     def advance(self, iteration: int) -> None:
-        """Train on to this iteration and no further, for a look at the network on its way.
-
-        History and checkpoints are written as they fall due, and nothing else.
-        """
-        self.until = iteration
+        """Train on to this iteration and no further, writing history and checkpoints as they fall due."""
         while self.iteration < iteration:
-            self._call()
+            self._call(iteration)
 
-    def _announce(self):
+    def announce(self) -> None:
+        """Begin the run's directory, record the surroundings, and say what is unusual about them."""
         # The names of the classes decide nothing, and so are no part of the run's name, but its users want them.
         self.folder.begin({**self.run.config(self.dataset.identity), "classes": list(self.dataset.classes)})
         several = {"devices": self.devices} if self.devices > 1 else {}
@@ -214,43 +206,40 @@ class Trainer:
         if self.iteration:
             self.progress.note(f"{self.run.network}: going on at iteration {self.iteration} of {self.folder.name}")
 
-    def _call(self):
-        """One compiled call and whatever falls due after it."""
-        steps = self._steps()
+    def _call(self, until: int):
+        """One compiled call of some iterations, and whatever falls due after it."""
+        recipe, warming_up = self.recipe, self._warmup_end() is None
+        steps = self._steps(until, warming_up)
+        iterations = range(self.iteration, self.iteration + steps)
+        rates = np.array([learning_rate(recipe, i, warming_up) for i in iterations], np.float32)
         start = time.perf_counter()
-        rates = self._rates(steps)
-        result = self.engine.train(self._take(steps), rates)
-        seconds = time.perf_counter() - start
-        self.trace[self.iteration : self.iteration + steps] = result
+        with self._saved_on_error():
+            plan = self.feed.take(self.iteration, steps)
+        result = self.engine.train(plan, rates)
+        self._count(steps, time.perf_counter() - start)
+        self.trace[iterations.start : iterations.stop] = result
         self.iteration += steps
-        self._count(steps, seconds)
-        self._note_warmup()
-        done = self.iteration
-        self.progress.update(done, float(result[:, 0].mean()))
-        ends = done == self.recipe.iterations
-        if ends or done % self.recipe.log_interval == 0:
+
+        ends = self.iteration == recipe.iterations
+        self.progress.update(self.iteration, float(result[:, 0].mean()))
+        if self._warmup_end() == self.iteration:
+            self.progress.note(f"{self.run.network}: warm-up over at iteration {self.iteration}")
+        if ends or self.iteration % recipe.log_interval == 0:
             self._log(float(rates[-1]))
-        if done % self.recipe.checkpoint_interval == 0 and not ends:
+        if not ends and self.iteration % recipe.checkpoint_interval == 0:
             self._save()
 
-    def _steps(self) -> int:
-        """How many iterations to take in the next call: up to the next moment at which something is looked at."""
+    def _steps(self, until: int, warming_up: bool) -> int:
+        """How many iterations to take in the next call: up to the next moment at which something falls due."""
         if self.calls == 0:
             return 1  # the call that compiles is timed on its own
-        recipe = self.recipe
-        stops = [recipe.log_interval, recipe.checkpoint_interval]
-        if self._warming_up():
-            stops.append(recipe.warmup_window)
-        room = min(stop - self.iteration % stop for stop in stops)
-        return min(self.steps_per_call, room, self.until - self.iteration)
-
-    def _take(self, steps: int):
-        """The plan of the next iterations. Where an image cannot be read, what has been trained is saved first."""
-        with self._saved_on_error():
-            return self.feed.take(self.iteration, steps)
+        intervals = [self.recipe.log_interval, self.recipe.checkpoint_interval]
+        intervals += [self.recipe.warmup_window] if warming_up else []
+        return min(self.steps_per_call, until - self.iteration, *(i - self.iteration % i for i in intervals))
 
     @contextlib.contextmanager
     def _saved_on_error(self):
+        """Save what has been trained where an image cannot be read."""
         try:
             yield
         except UserError:
@@ -258,31 +247,19 @@ class Trainer:
                 self._save()
             raise
 
-    def _rates(self, steps: int) -> np.ndarray:
-        warming_up = self._warming_up()
-        iterations = range(self.iteration, self.iteration + steps)
-        return np.array([learning_rate(self.recipe, i, warming_up) for i in iterations], np.float32)
-
     def _warmup_end(self) -> int | None:
         return warmup_end(self.recipe, self.run.depth, self.trace[: self.iteration, 0])
-
-    def _warming_up(self) -> bool:
-        return self._warmup_end() is None
-
-    def _note_warmup(self):
-        if self.iteration and self._warmup_end() == self.iteration:
-            self.progress.note(f"{self.run.network}: warm-up over at iteration {self.iteration}")
 
     def _count(self, steps: int, seconds: float):
         self.calls += 1
         if self.calls == 1:
             self.clock["compile"] += seconds
-            return
-        self.clock["interval_images"] += steps * self.recipe.batch_size
-        self.clock["interval_seconds"] += seconds
+        else:
+            self.clock["interval_images"] += steps * self.recipe.batch_size
+            self.clock["interval_seconds"] += seconds
 
     def _log(self, rate: float):
-        """Add a row to the history: means since the last one, and the held-out error where it is due."""
+        """Add a row to the history: means since the last one, and the test error where it falls due."""
         first = self.rows[-1]["iteration"] if self.rows else 0
         error, entropy = self.trace[first : self.iteration].astype(np.float64).mean(axis=0)
         images, seconds = self.clock["interval_images"], self.clock["interval_seconds"]
@@ -292,23 +269,23 @@ class Trainer:
             "learning_rate": float(f"{rate:.6g}"),
             "train_error": round(float(error), 4),
             "train_cross_entropy": round(float(entropy), 6),
-            f"{self.held_out}_error": None,
-            f"{self.held_out}_cross_entropy": None,
+            f"{self.watched}_error": None,
+            f"{self.watched}_cross_entropy": None,
             "images_per_second": round(images / seconds, 1) if seconds else None,
             "elapsed_seconds": round(self._elapsed(), 1),
         }
         self.rows.append(row)
-        self._test_row()
+        self._test()
         self.progress.row(row)
 
-    def _test_row(self):
-        """Write the history, with the held-out error in its last row where that is of this iteration and lacks it."""
+    def _test(self):
+        """Write the history, with the test error in its last row where that is of this iteration and lacks it."""
         if not self.rows or self.rows[-1]["iteration"] != self.iteration:
             return
-        row, kinds = self.rows[-1], (f"{self.held_out}_error", f"{self.held_out}_cross_entropy")
+        row, columns = self.rows[-1], (f"{self.watched}_error", f"{self.watched}_cross_entropy")
         due = self.iteration % self.recipe.test_interval == 0 or self.iteration == self.recipe.iterations
-        if due and row[kinds[0]] is None:
-            row.update(zip(kinds, self._evaluate(self.held_out), strict=True))
+        if due and row[columns[0]] is None:
+            row.update(zip(columns, self._evaluate(self.watched), strict=True))
         self.folder.write_history(self.rows)
 
     def _evaluate(self, name: str) -> tuple[float, float]:
@@ -322,9 +299,8 @@ class Trainer:
     def _save(self):
         tensors = {**self.engine.state(), "trace": self.trace[: self.iteration]}
         clock = {**self.clock, "elapsed": self._elapsed()}
-        save_checkpoint(
-            self.folder.path, self.iteration, tensors, {"iteration": self.iteration, "rows": self.rows, "clock": clock}
-        )
+        state = {"iteration": self.iteration, "rows": self.rows, "clock": clock}
+        save_checkpoint(self.folder.path, self.iteration, tensors, state)
 
     def _pause(self):
         self._save()
@@ -341,43 +317,71 @@ class Trainer:
             self.folder.save_network(self.network)
         self._summarize(status)
         clear_checkpoints(self.folder.path)
-        errors = {"training": self._last("train_error"), self.held_out: self._last(f"{self.held_out}_error")}
-        told = ", ".join(f"{name} error {error:.1f} %" for name, error in errors.items() if error is not None)
+        last = self.rows[-1] if self.rows else {}
+        errors = {"training": last.get("train_error"), self.watched: last.get(f"{self.watched}_error")}
+        shown = ", ".join(f"{name} error {error:.1f} %" for name, error in errors.items() if error is not None)
         self.progress.note(
-            f"{self.progress.label}  {status}: {told} after {self.iteration} iterations, {duration(self._elapsed())}"
+            f"{self.progress.label}  {status}: {shown} after {self.iteration} iterations, {duration(self._elapsed())}"
         )
-
-    def _last(self, column: str) -> float | None:
-        """What the last row of the history has in a column, if anything."""
-        return self.rows[-1].get(column) if self.rows else None
 
     def _problem(self) -> str | None:
         """What went wrong in the numbers, in words: the run may have ended all the same."""
         entropy = self.trace[: self.iteration, 1]
         wild = np.flatnonzero(~(entropy <= EXPLODED * np.log(len(self.dataset.classes))))  # NaN is above nothing
-        if len(wild):
-            kind = "exploding loss" if np.isfinite(entropy[wild[0]]) else "the loss is not a number"
-            return f"{kind} at iteration {wild[0] + 1}"
-        return None
+        if not len(wild):
+            return None
+        kind = "exploding loss" if np.isfinite(entropy[wild[0]]) else "the loss is not a number"
+        return f"{kind} at iteration {wild[0] + 1}"
 
     def _summarize(self, status: str):
-        last = {key: value for key, value in (self.rows[-1] if self.rows else {}).items() if key != "iteration"}
-        if status == "finished" and self.held_out != "test":
+        of_interval = ("iteration", "images_per_second", "elapsed_seconds")
+        last = {key: value for key, value in (self.rows[-1] if self.rows else {}).items() if key not in of_interval}
+        if status == "finished" and self.watched != "test":
             last["test_error"], last["test_cross_entropy"] = self._evaluate("test")
+        if status == "finished" and isinstance(self.dataset.train, Split):  # of photographs, a pass takes too long
+            last["train_error_inference"], _ = self._evaluate("train")
         speeds = [row["images_per_second"] for row in self.rows if row["images_per_second"]]
-        wall = self._elapsed()
+        seconds = self._elapsed()
         summary = {
             "status": status,
             "iterations": self.iteration,
-            **{key: value for key, value in last.items() if key not in ("images_per_second", "elapsed_seconds")},
+            **last,
             "problem": self._problem(),
             "warmup_end": self._warmup_end(),
             "parameters": sum(int(np.prod(v.shape)) for v in self.network.trainable_variables),
             "images_per_second": float(np.median(speeds)) if speeds else None,
             "compile_seconds": round(self.clock["compile"], 1),
-            "wall_seconds": round(wall, 1),
-            "hours": round(wall / 3600, 3),
+            "wall_seconds": round(seconds, 1),
+            "hours": round(seconds / 3600, 3),
             "peak_memory_mb": device.peak_memory_mb(),
             "device": device.name(self.devices),
         }
         self.folder.write_summary(summary)
+
+
+class Interruption:
+    """While it is entered, remembers signals that ask to stop instead of acting on them; a second one acts at once.
+
+    Attributes:
+        number: The signal that has come, or None.
+    """
+
+    def __enter__(self):
+        """Take over Ctrl-C, SIGTERM and SIGHUP (of a closed terminal), unless they are ignored, as under nohup."""
+        self.number: int | None = None
+        self.former = {}
+        if threading.current_thread() is threading.main_thread():  # others may not
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)
+                if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                    self.former[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *_):
+        """Give the signals back."""
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number, _frame):
+        self.number = number
+        signal.signal(number, self.former[number])

@@ -36,7 +36,7 @@ CHILD = """
 import pickle, sys
 from resnet_keras.experiments import cluster, runner
 from resnet_keras.store import Store
-from resnet_keras.training.interruption import Interrupted
+from resnet_keras.errors import Interrupted
 with open(sys.argv[1], "rb") as file:
     runs, identity, options = pickle.load(file)
 try:

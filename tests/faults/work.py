@@ -123,8 +123,8 @@ def counted(root):
 
 
 def _train(root, run):
+    from resnet_keras.errors import Interrupted
     from resnet_keras.store import Store
-    from resnet_keras.training.interruption import Interrupted
     from resnet_keras.training.trainer import train
 
     try:
@@ -155,7 +155,7 @@ def stopped_at(root, call, number):
     from resnet_keras.training.trainer import Trainer
 
     calls = iter(range(10**9))
-    _wrap(Trainer, "_rates", lambda: next(calls) == call and os.kill(os.getpid(), number))
+    _wrap(Trainer, "_steps", lambda: next(calls) == call and os.kill(os.getpid(), number))
     return _train(root, run_of())
 
 

@@ -44,7 +44,7 @@ for name, count, until in jobs:
     store = Store(sys.argv[2] + "/" + name)
     if until:
         halted = trainer.Trainer(run, store.run(run.name(tiny.identity)), tiny, "halted", devices=count)
-        halted._announce()
+        halted.announce()
         halted.advance(until)
     else:
         trainer.train(run, store=store, dataset=tiny, devices=count)
@@ -179,7 +179,7 @@ def test_idle_gpus_are_never_passed_over_in_silence(machine, tiny, tmp_path, cap
     said = {}
     for names in (("GPU X",), (device.CPU,) * 4, ("GPU X",) * 4):
         machine(keras.config.backend(), *names)
-        trainer._announce()
+        trainer.announce()
         said[names] = capsys.readouterr().out
     *none, some = said.values()
     assert none == ["", ""]

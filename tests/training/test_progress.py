@@ -1,19 +1,108 @@
-"""What a person sees of a run while it trains."""
+"""What a person sees of a run, in a terminal, in a log, and where nobody takes the output any more."""
 
 import io
+import re
+
+import pytest
 
 from resnet_keras.training import progress
+from resnet_keras.training.progress import Progress, duration
+
+ROW = {"iteration": 20, "train_error": 50.0, "test_error": 44.44, "images_per_second": 300.0}
 
 
-def test_the_time_left_is_that_of_the_speed_so_far_and_told_for_all_runs_after_a_minute(monkeypatch):
-    """Ten seconds an iteration after a first call of half a minute; two equal runs are to follow."""
-    now, stream = [0.0], io.StringIO()
+class Terminal(io.StringIO):
+    """A terminal of 72 columns, which knows what stands on its screen."""
+
+    def isatty(self):
+        return True
+
+    @property
+    def screen(self):
+        lines = [""]
+        for part in re.split(r"(\x1b\[\d*[A-Za-z]|\x1b\[\?25[hl]|\r|\n)", self.getvalue()):
+            if part == "\n":
+                lines.append("")
+            elif part == "\x1b[2K":
+                lines[-1] = ""
+            elif part == "\x1b[1A":
+                lines.pop()
+            elif not part.startswith(("\x1b", "\r")):
+                lines[-1] += part
+        return [line for line in lines if line]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that the lines are made at: [seconds]."""
+    now = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
-    report = progress.Progress("[1/3] plain8", 21, 0, 2.0, stream)
-    for iteration in range(1, 11):
-        now[0] = 30.0 + 10 * (iteration - 1)
-        report.update(iteration, 50.0)
-    report.row({"iteration": 10, "train_error": 50.0, "images_per_second": 1.0})
-    told, row = stream.getvalue().splitlines()
-    assert told == "about 9 min for all by the speed so far"  # at 70 seconds: 13 iterations, then twice 21
-    assert row.endswith("110 s left, 9 min for all".replace("110 s", "2 min"))
+    monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setenv("TERM", "xterm")
+    return now
+
+
+def trained(report, clock):
+    """Two calls, at 5 and at 25 seconds, the first of which compiled."""
+    for seconds, iteration in ((5, 10), (25, 20)):
+        clock[0] = seconds
+        report.update(iteration, 61.0)
+
+
+def test_durations():
+    assert [duration(seconds) for seconds in (-1, 45.4, 89, 720, 12_000)] == [
+        "0 s",
+        "45 s",
+        "89 s",
+        "12 min",
+        "3 h 20 min",
+    ]
+
+
+def test_a_terminal_shows_one_line_below_those_that_stay(clock):
+    report = Progress("plain20", 100, stream=Terminal())
+    trained(report, clock)
+    assert report.stream.screen == ["plain20  iteration  20 of 100  training error 61.0 %  3 min left"[:72]]
+    report.row(ROW)
+    report.note("warm-up over")
+    clock[0] = 45
+    report.update(30, 40.0)
+    stays, line = report.stream.screen
+    assert stays == "warm-up over" and len(line) <= 72 and line.endswith("…")
+    assert line.startswith("plain20  iteration  30 of 100  training error 40.0 %  test error 44.4 %")
+    report.close()
+    assert report.stream.screen == ["warm-up over"]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_log_or_a_dumb_terminal_gets_a_line_an_interval_without_codes(clock, monkeypatch, stream):
+    monkeypatch.setenv("TERM", "dumb")
+    report = Progress("plain20", 100, stream=stream())
+    trained(report, clock)
+    report.row(ROW)
+    report.close()
+    assert report.stream.getvalue() == (
+        "plain20  iteration  20 of 100  training error 50.0 %  test error 44.4 %  3 min left  300 images/s\n"
+    )
+
+
+def test_the_time_of_all_runs_is_told_again_after_a_minute(clock):
+    report = Progress("plain20", 100, later=3.0, stream=io.StringIO())
+    trained(report, clock)
+    for seconds in (70, 90):
+        clock[0] = seconds
+        report.update(seconds // 2, 50.0)
+    (line,) = report.stream.getvalue().splitlines()
+    assert line == f"about {duration(65 / 25 * (65 + 300))} for all by the speed so far"
+
+
+def test_output_that_nobody_takes_stops_nothing(clock):
+    class Gone(Terminal):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    report = Progress("plain20", 100, stream=Gone())
+    trained(report, clock)
+    report.note("warm-up over")
+    report.row(ROW)
+    report.close()

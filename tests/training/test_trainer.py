@@ -1,23 +1,21 @@
-"""One run from end to end: history, no-op, exact resume after each kind of stop, divergence."""
+"""One run from end to end: history, no-op, exact resume, divergence. Kills and signals are in `tests/faults`."""
 
 import dataclasses
 import json
 import os
-import pickle
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras")
 
+from resnet_keras.errors import Interrupted  # noqa: E402
 from resnet_keras.store import Store  # noqa: E402
+from resnet_keras.training.recipe import Recipe  # noqa: E402
 from resnet_keras.training.run import Run  # noqa: E402
-from resnet_keras.training.trainer import Trainer, train  # noqa: E402
+from resnet_keras.training.trainer import Interruption, Trainer, train  # noqa: E402
 
 MEASURED = ["images_per_second", "elapsed_seconds"]  # these two columns are of the clock, not of the run
 
@@ -26,38 +24,29 @@ def weights(folder):
     return [keras.ops.convert_to_numpy(variable) for variable in folder.load_network().variables]
 
 
-def assert_same_result(one, other):
-    assert one.history.drop(columns=MEASURED).equals(other.history.drop(columns=MEASURED))
+def assert_same_weights(one, other):
     assert all(np.array_equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    from resnet_keras.training.recipe import Recipe
-
-    return Recipe(
+def run():
+    recipe = Recipe(
         iterations=45, batch_size=32, drops=(20, 32), log_interval=10, test_interval=20, checkpoint_interval=10,
         steps_per_call=4,
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def run(recipe):
     return Run("resnet8", "tiny", recipe)
+
+
+@pytest.fixture
+def short(run):
+    """A function of recipe fields: a short run whose history has a row for every iteration."""
+    settings = {"iterations": 10, "drops": (), "log_interval": 1, "test_interval": 10, "warmup": "never"}
+    return lambda **fields: Run("plain8", "tiny", dataclasses.replace(run.recipe, **{**settings, **fields}))
 
 
 @pytest.fixture(scope="module")
 def unbroken(tiny, run, tmp_path_factory):
     return train(run, store=Store(tmp_path_factory.mktemp("unbroken")), dataset=tiny)
-
-
-def test_an_error_of_zero_is_told(tiny, run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Trainer, "_evaluate", lambda self, split: (0.0, 0.0))
-    recipe = dataclasses.replace(run.recipe, iterations=4, drops=())
-    train(dataclasses.replace(run, recipe=recipe), store=Store(tmp_path), dataset=tiny)
-    assert re.search(
-        r"finished: training error [\d.]+ %, test error 0\.0 % after 4 iterations", capsys.readouterr().out
-    )
 
 
 def test_the_history_has_a_row_per_interval_and_ends_with_a_test(unbroken):
@@ -68,15 +57,17 @@ def test_the_history_has_a_row_per_interval_and_ends_with_a_test(unbroken):
     assert history.train_error.iloc[-1] < history.train_error.iloc[0]
 
 
-def test_the_summary_is_the_last_iteration(unbroken):
+def test_the_summary_is_the_last_iteration(unbroken, tiny):
     summary, last = unbroken.summary, unbroken.history.iloc[-1]
-    assert summary["status"] == "finished" and summary["iterations"] == 45
+    assert summary["status"] == "finished" and summary["iterations"] == 45 and summary["problem"] is None
     assert summary["train_error"] == last.train_error and summary["test_error"] == last.test_error
     assert summary["parameters"] == 75_290 - 6 * 65  # resnet8 of Sec. 4.2, with 4 classes for 10
     assert summary["wall_seconds"] > 0 and summary["peak_memory_mb"] > 100 and summary["device"]
+    predicted = unbroken.load_network().predict(tiny.train.images, verbose=0).argmax(axis=1)
+    assert summary["train_error_inference"] == pytest.approx(100 * np.mean(predicted != tiny.train.labels), abs=1e-4)
 
 
-def test_what_lies_in_the_directory_is_whole_and_names_no_place(unbroken):
+def test_the_directory_is_complete_and_names_no_place(unbroken):
     assert sorted(path.name for path in unbroken.path.iterdir()) == [
         "config.json", "environment.json", "history.csv", "network.keras", "summary.json",
     ]  # fmt: skip
@@ -93,94 +84,30 @@ def test_again_is_a_no_op_that_says_so(tiny, run, unbroken, capsys):
     assert "finished already" in capsys.readouterr().out
 
 
-def test_force_repeats_to_the_same_bits(tiny, run, unbroken, tmp_path):
-    once = train(run, store=Store(tmp_path), dataset=tiny)
-    train(run, store=Store(tmp_path), dataset=tiny, force=True)
-    assert_same_result(once, unbroken)
+def test_halted_forced_and_repeated_it_ends_in_the_same_bits(tiny, run, unbroken, tmp_path, capsys):
+    folder = Store(tmp_path).run(unbroken.name)
+    halted = Trainer(run, folder, tiny, "halted")
+    halted.announce()
+    halted.advance(24)
+    assert folder.status == "interrupted" and list(folder.path.glob("checkpoint-*"))
+    for force in (False, True):
+        train(run, store=Store(tmp_path), dataset=tiny, force=force)
+        assert_same_weights(folder, unbroken)
+        assert folder.history.drop(columns=MEASURED).equals(unbroken.history.drop(columns=MEASURED))
+    assert capsys.readouterr().out.count("going on at iteration 20 of") == 1
 
 
 def test_looking_and_saving_more_often_changes_no_weight(tiny, run, unbroken, tmp_path):
-    looks = dataclasses.replace(run.recipe, log_interval=3, test_interval=3, checkpoint_interval=7, steps_per_call=1)
-    other = train(dataclasses.replace(run, recipe=looks), store=Store(tmp_path), dataset=tiny)
+    often = dataclasses.replace(run.recipe, log_interval=3, test_interval=3, checkpoint_interval=7, steps_per_call=1)
+    other = train(dataclasses.replace(run, recipe=often), store=Store(tmp_path), dataset=tiny)
     assert other.name == unbroken.name
-    assert all(np.array_equal(a, b) for a, b in zip(weights(other), weights(unbroken), strict=True))
+    assert_same_weights(other, unbroken)
 
 
 def test_another_seed_is_another_run(tiny, run, unbroken, tmp_path):
     other = train(dataclasses.replace(run, seed=1), store=Store(tmp_path), dataset=tiny)
     assert other.name != unbroken.name
     assert not np.array_equal(other.history.train_error, unbroken.history.train_error)
-
-
-CHILD = """
-import pickle, sys
-from resnet_keras.store import Store
-from resnet_keras.training import trainer
-from resnet_keras.training.interruption import Interrupted
-with open(sys.argv[1], "rb") as file:
-    run, tiny = pickle.load(file)
-save = trainer.Trainer._save
-def announced(self):
-    save(self)
-    print("saved", self.iteration, flush=True)
-trainer.Trainer._save = announced
-try:
-    trainer.train(run, store=Store(sys.argv[2]), dataset=tiny)
-except Interrupted as stop:
-    sys.exit(128 + stop.signal)
-"""
-
-
-def begin(tiny, run, folder):
-    (folder / "what.pickle").write_bytes(pickle.dumps((run, tiny)))
-    command = [sys.executable, "-c", CHILD, str(folder / "what.pickle"), str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def stop_after(child, saves, number):
-    """Send a signal some way beyond the given number of checkpoints."""
-    for line in child.stdout:
-        saves -= line.startswith("saved")
-        if not saves:
-            break
-    time.sleep(0.02)
-    child.send_signal(number)
-    child.wait(timeout=120)
-    return child.returncode
-
-
-@pytest.mark.parametrize("saves", [1, 2, 4])
-def test_killed_it_goes_on_to_the_same_bits(tiny, run, unbroken, tmp_path, saves):
-    assert stop_after(begin(tiny, run, tmp_path), saves, signal.SIGKILL) == -signal.SIGKILL
-    folder = Store(tmp_path).run(unbroken.name)
-    assert folder.status == "interrupted"
-    assert_same_result(train(run, store=Store(tmp_path), dataset=tiny), unbroken)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_saves_first(tiny, run, unbroken, tmp_path, number):
-    assert stop_after(begin(tiny, run, tmp_path), 1, number) == 128 + number
-    summary = Store(tmp_path).run(unbroken.name).summary
-    assert summary["status"] == "interrupted" and summary["iterations"] >= 10
-    assert_same_result(train(run, store=Store(tmp_path), dataset=tiny), unbroken)
-
-
-def test_a_loss_that_is_not_a_number_ends_the_run(tiny, run, tmp_path):
-    wild = dataclasses.replace(run.recipe, learning_rate=100.0, momentum=0.99, weight_decay=0.9)
-    folder = train(Run("plain8", "tiny", wild), store=Store(tmp_path), dataset=tiny)
-    assert folder.status == "diverged"
-    assert not (folder.path / "network.keras").exists()
-
-
-@pytest.fixture
-def fast(run):
-    """A function of recipe fields: a short run whose history has a row for every iteration."""
-    settings = {"iterations": 10, "drops": (), "log_interval": 1, "test_interval": 10, "warmup": "never"}
-    return lambda **fields: Run("plain8", "tiny", dataclasses.replace(run.recipe, **{**settings, **fields}))
-
-
-def test_a_sound_run_has_no_problem(unbroken):
-    assert unbroken.summary["problem"] is None
 
 
 @pytest.mark.parametrize(
@@ -190,26 +117,26 @@ def test_a_sound_run_has_no_problem(unbroken):
         ({"learning_rate": 100.0, "batch_norm": False}, "diverged"),
     ],
 )
-def test_an_exploding_loss_is_named_with_its_iteration(tiny, fast, tmp_path, fields, status):
+def test_an_exploding_loss_is_named_with_its_iteration(tiny, short, tmp_path, fields, status):
     """The iteration by the history, which has a row for each: 100 times log 4 is the bound, for four classes."""
-    folder = train(fast(**fields), store=Store(tmp_path), dataset=tiny)
+    folder = train(short(**fields), store=Store(tmp_path), dataset=tiny)
     history = folder.history
     wild = history.iteration[~(history.train_cross_entropy <= 100 * np.log(4))]
-    assert folder.status == status
+    assert folder.status == status and folder.network_file.exists() == (status == "finished")
     assert folder.summary["problem"] == f"exploding loss at iteration {wild.iloc[0]}"
 
 
-def test_a_loss_that_is_not_a_number_is_named_with_its_iteration(tiny, fast, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_a_number_is_named_with_its_iteration(tiny, short, tmp_path, monkeypatch):
     """One of the network's weights is not a number after the third iteration."""
-    rates = Trainer._rates
+    steps = Trainer._steps
 
-    def spoil(self, steps):
+    def spoil(self, *arguments):
         if self.iteration == 3:
-            self.engine.network.trainable_variables[-1].assign(np.full(4, np.nan, np.float32))
-        return rates(self, steps)
+            self.network.trainable_variables[-1].assign(np.full(4, np.nan, np.float32))
+        return steps(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "_rates", spoil)
-    folder = train(fast(), store=Store(tmp_path), dataset=tiny)
+    monkeypatch.setattr(Trainer, "_steps", spoil)
+    folder = train(short(), store=Store(tmp_path), dataset=tiny)
     assert folder.status == "diverged"
     assert folder.summary["problem"] == "the loss is not a number at iteration 4"
 
@@ -220,42 +147,58 @@ def test_the_warm_up_switches_where_the_trace_says(tiny, run, tmp_path, capsys):
     folder = train(dataclasses.replace(run, recipe=warm), store=Store(tmp_path), dataset=tiny)
     history, end = folder.history, folder.summary["warmup_end"]
     assert 0 < end < 45 and f"warm-up over at iteration {end}" in capsys.readouterr().out
-    below = history[history.train_error < 60].iteration.iloc[0]
-    assert end == below
+    assert end == history[history.train_error < 60].iteration.iloc[0]
     assert set(history[history.iteration <= end].learning_rate) == {0.01}
     assert set(history[(history.iteration > end) & (history.iteration < 45)].learning_rate) == {0.1}
 
 
-def test_a_validation_split_is_looked_at_instead_of_the_test_split(tiny, run, tmp_path):
-    held_out = dataclasses.replace(tiny, validation=tiny.train[:50], train=tiny.train[50:])
-    recipe = dataclasses.replace(run.recipe, validation=50)
-    folder = train(dataclasses.replace(run, recipe=recipe), store=Store(tmp_path), dataset=held_out)
+def test_a_validation_split_is_evaluated_instead_of_the_test_split(tiny, short, tmp_path, capsys):
+    """And a row of every iteration has a speed, but for the first, which compiled."""
+    dataset = dataclasses.replace(tiny, validation=tiny.train[:50], train=tiny.train[50:])
+    folder = train(short(validation=50, iterations=2, test_interval=2), store=Store(tmp_path), dataset=dataset)
     assert "validation_error" in folder.history and "test_error" not in folder.history
     assert folder.summary["test_error"] is not None
-
-
-def test_a_row_for_every_iteration_the_first_without_a_speed(tiny, recipe, tmp_path, capsys):
-    every = dataclasses.replace(recipe, iterations=2, log_interval=1, test_interval=2)
-    folder = train(Run("plain8", "tiny", every), store=Store(tmp_path), dataset=tiny)
     assert list(folder.history.images_per_second.notna()) == [False, True]
-    first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if "iteration" in line]
+    out = capsys.readouterr().out
+    first, second, last = [line for line in out.splitlines() if "iteration" in line]
     assert "images/s" not in first and "images/s" in second
+    assert re.search(r"finished: training error [\d.]+ %, validation error [\d.]+ % after 2 iterations", last)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_before_it_stops(tiny, short, tmp_path, monkeypatch, number):
+    update = Trainer._count
+    monkeypatch.setattr(Trainer, "_count", lambda self, *a: (update(self, *a), os.kill(os.getpid(), number)))
+    with pytest.raises(Interrupted) as stop:
+        train(short(), store=Store(tmp_path), dataset=tiny)
+    assert stop.value.signal == number
+    (folder,) = Store(tmp_path).runs()
+    assert folder.summary["status"] == "interrupted" and folder.summary["iterations"] == 1
+    assert list(folder.path.glob("checkpoint-00000001*"))
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As SIGHUP is under nohup."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.number is None
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["resnet18", "plain18", "vgg16"])
-def test_the_networks_of_table_1_and_vgg_train_on_a_set_in_memory(recipe, tmp_path, network):
+def test_the_networks_of_table_1_and_vgg_train_on_a_set_in_memory(short, tmp_path, network):
     """Their mean is one colour, that of all pixels."""
     from resnet_keras.data import Dataset, Identity, Split
 
     draw = np.random.default_rng(0)
     split = Split(draw.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12, dtype=np.int32) % 3)
     dataset = Dataset(Identity("noise", "1", "noise"), ("a", "b", "c"), split, split)
-    short = dataclasses.replace(
-        recipe, iterations=2, batch_size=4, drops=(), log_interval=2, test_interval=2, checkpoint_interval=2,
-        learning_rate=1e-4,
-    )  # fmt: skip
-    folder = train(Run(network, "noise", short), store=Store(tmp_path), dataset=dataset)
+    recipe = short(iterations=2, batch_size=4, test_interval=2, learning_rate=1e-4).recipe
+    folder = train(Run(network, "noise", recipe), store=Store(tmp_path), dataset=dataset)
     assert folder.status == "finished"
     mean = keras.ops.convert_to_numpy(folder.load_network().mean.mean)
     assert np.allclose(mean, split.images.mean(axis=(0, 1, 2)), rtol=1e-6)
