@@ -112,8 +112,7 @@ def evaluate(
     dataset = _dataset(trained, data, data_dir)
     logits = _logits_of(trained, dataset, by_order)
     if precise:
-        config = trained.folder.config if trained.folder else {}
-        with contextlib.closing(precise_bn.training_batches(dataset, config)) as batches:
+        with contextlib.closing(precise_bn.training_batches(dataset, trained.config)) as batches:
             precise_bn.recompute(trained.network, itertools.islice(batches, precise))
     split, total = dataset.test, len(dataset.test)
     # The views of the split itself are the network's where both are of one kind, crops or images as they are.
@@ -127,7 +126,7 @@ def _dataset(trained, data: str | None, data_dir):
     # The central crop of a photograph is as large as the network's own images.
     if data:
         return datasets.load(data, data_dir, crop=trained.input_shape[0])
-    config = trained.folder.config if trained.folder else {}
+    config = trained.config
     source = config.get("source") or config.get("data")  # older runs have kept the name alone
     if not source:
         raise UserError(f"{trained.name} was not trained here: say with --data what to test it on.")
@@ -145,8 +144,9 @@ def _dataset(trained, data: str | None, data_dir):
 
 
 def _is_own(trained, dataset) -> bool:
-    config, identity = trained.folder.config if trained.folder else {}, dataset.identity
-    return (config.get("data"), config.get("data_version")) == (identity.name, identity.version)
+    """Whether the network was trained on this data set."""
+    recorded = (trained.config.get("data"), trained.config.get("data_version"))
+    return recorded == (dataset.identity.name, dataset.identity.version)
 
 
 def _logits_of(trained, dataset, by_order: bool) -> np.ndarray:

@@ -51,9 +51,7 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
         finally:
             logging.disable(logging.NOTSET)
         if not difference <= TOLERANCE:  # nor where it is not a number
-            raise UserError(
-                f"the {form} file gives other logits, by {difference:.1e} of the largest: try another format."
-            )
+            raise UserError(f"the {form} file gives other logits, by {difference:.0e} of the largest: try another.")
         if target.exists():
             os.replace(target, Path(folder) / "former")
         os.replace(part, target)
@@ -85,7 +83,7 @@ def destination(name: str, form: str, target: str | os.PathLike | None = None, r
 
 
 def _is_export(path: Path, about: Path) -> bool:
-    """Whether what lies at a path, if anything, is just what an earlier export made."""
+    """Whether FILE.json is an export's, and the file at the path, if any, just as that export made it."""
     try:
         made = json.loads(about.read_text(encoding="utf-8"))["sha256"]
         return not path.exists() or made == _digests(path)

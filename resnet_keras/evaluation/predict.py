@@ -41,6 +41,11 @@ class Trained:
     folder: RunFolder | None = None
 
     @property
+    def config(self) -> dict:
+        """The configuration of its run; empty for weights from elsewhere."""
+        return self.folder.config if self.folder else {}
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels it was made for, in pixels; 224 where it was made for any size."""
         height, width, channels = self.network.arguments["input_shape"]
