@@ -115,8 +115,7 @@ def evaluate(
         with contextlib.closing(precise_bn.training_batches(dataset, trained.config)) as batches:
             precise_bn.recompute(trained.network, itertools.islice(batches, precise))
     split, total = dataset.test, len(dataset.test)
-    # The views of the split itself are the network's where both are of one kind, crops or images as they are.
-    view = None if hasattr(split, "each") == trained.cropped else trained.view
+    view = None if split.cropped == trained.cropped else trained.view  # the split's own view is the network's, or not
     scores = ((scores, logits[labels]) for scores, labels in evaluated(trained.network, split, mode, view))
     return tally(scores, progress and (lambda so_far: progress(so_far, total))), dataset.identity.title
 

@@ -37,38 +37,32 @@ def recompute(network, batches: Iterable[np.ndarray]) -> None:
     if not layers:
         raise UserError(f"{network.name} has no batch normalization: there are no statistics to recompute.")
     variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
-    sums, count = [np.zeros(variable.shape) for variable in variables], 0
-    with batch_statistics_alone(layers):
-        places = {id(variable): place for place, variable in enumerate(network.non_trainable_variables)}
+    places = {id(variable): place for place, variable in enumerate(network.non_trainable_variables)}
 
-        @compiled
-        def statistics(weights, others, images):
-            _, new = network.stateless_call(weights, others, images, training=True)
-            return [new[places[id(variable)]] for variable in variables]
+    @compiled
+    def statistics(weights, others, images):
+        _, new = network.stateless_call(weights, others, images, training=True)
+        return [new[places[id(variable)]] for variable in variables]
 
-        groups = (network.trainable_variables, network.non_trainable_variables)
-        values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
+    groups = (network.trainable_variables, network.non_trainable_variables)
+    values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
+    sums, count, momenta = [np.zeros(variable.shape) for variable in variables], 0, [each.momentum for each in layers]
+    try:
+        for layer in layers:
+            layer.momentum = 0.0  # the moving average then *is* the last batch's statistic
         for images in batches:
-            count += 1
             new = statistics(*values, ops.convert_to_tensor(images))
-            sums = [total + np.asarray(each, np.float64) for total, each in zip(sums, new, strict=True)]
+            sums, count = (
+                [total + np.asarray(each, np.float64) for total, each in zip(sums, new, strict=True)],
+                count + 1,
+            )
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
     if not count:
         raise UserError("precise BN over 0 batches: give 1 or more.")
     for variable, total in zip(variables, sums, strict=True):
         variable.assign((total / count).astype("float32"))
-
-
-@contextlib.contextmanager
-def batch_statistics_alone(layers: list) -> Iterator[None]:
-    """With a momentum of 0 the moving average *is* the last batch's statistic."""
-    momenta = [layer.momentum for layer in layers]
-    try:
-        for layer in layers:
-            layer.momentum = 0.0
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
 
 
 def training_batches(dataset, config: dict) -> Iterator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import itertools
 import os
@@ -212,26 +213,19 @@ def predict(trained: Trained, files: Iterable[str | os.PathLike], top: int | Non
     return itertools.chain.from_iterable(_predicted(trained, batch, top) for batch in batches)
 
 
-def _predicted(trained: Trained, files: list[str], top: int) -> list[Prediction]:
-    read = [_view(trained, file) for file in files]
-    seen = [view for view in read if isinstance(view, np.ndarray)]
+def _predicted(trained: Trained, files: list[str], top: int) -> Iterator[Prediction]:
+    predictions = []
+    for file in files:
+        try:
+            predictions.append(Prediction(file, trained.view(images.decode(file))))
+        except UserError as error:
+            predictions.append(Prediction(file, error=" ".join(str(error).split())))
+    seen = [prediction.view for prediction in predictions if not prediction.error]
     scores = iter(softmax(trained.network.predict_on_batch(np.stack(seen))) if seen else ())
-    return [
-        Prediction(file, view, _best(trained, next(scores), top))
-        if isinstance(view, np.ndarray)
-        else Prediction(file, error=view)
-        for file, view in zip(files, read, strict=True)
-    ]
-
-
-def _view(trained: Trained, file: str) -> np.ndarray | str:
-    """What the network is shown of a file, or what is wrong with it."""
-    try:
-        return trained.view(images.decode(file))
-    except UserError as error:
-        return " ".join(str(error).split())
-
-
-def _best(trained: Trained, scores: np.ndarray, top: int) -> tuple[tuple[int, str, float], ...]:
-    order = np.argsort(-scores, kind="stable")[:top]
-    return tuple((int(index), trained.classes[index], float(scores[index])) for index in order)
+    for prediction in predictions:
+        if not prediction.error:
+            shares = next(scores)
+            best = np.argsort(-shares, kind="stable")[:top]
+            rows = tuple((int(index), trained.classes[index], float(shares[index])) for index in best)
+            prediction = dataclasses.replace(prediction, top=rows)
+        yield prediction

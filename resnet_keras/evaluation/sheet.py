@@ -76,59 +76,33 @@ def _short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-# Class of CIFAR-10 -> background, then (form, corners in hundredths of the side, colour) from back to front.
-SKY, BLACK, WHITE, GLASS = "#9cc4e8", "#161616", "#f0eee8", "#24303a"
+# Class of CIFAR-10 -> background, then forms from back to front: kind, corners in hundredths of the side, colour.
 DRAWINGS = {
     "ship": (
-        SKY,
-        ("rectangle", (0, 62, 100, 100), "#24527a"),
-        ("polygon", (8, 55, 92, 55, 80, 74, 20, 74), "#c22a22"),
-        ("rectangle", (30, 38, 68, 55), WHITE),
-        ("rectangle", (42, 22, 52, 38), GLASS),
+        "#9cc4e8 | rectangle 0 62 100 100 #24527a | polygon 8 55 92 55 80 74 20 74 #c22a22 | rectangle 30 38 68 "
+        "55 #f0eee8 | rectangle 42 22 52 38 #24303a"
     ),
     "airplane": (
-        SKY,
-        ("ellipse", (8, 42, 92, 58), WHITE),
-        ("polygon", (40, 50, 58, 50, 34, 88, 24, 88), "#c3c9cf"),
-        ("polygon", (44, 46, 58, 46, 40, 18, 32, 18), "#d3d8dd"),
-        ("polygon", (80, 46, 92, 48, 96, 24, 88, 24), "#c22a22"),
+        "#9cc4e8 | ellipse 8 42 92 58 #f0eee8 | polygon 40 50 58 50 34 88 24 88 #c3c9cf | polygon 44 46 58 46 40 "
+        "18 32 18 #d3d8dd | polygon 80 46 92 48 96 24 88 24 #c22a22"
     ),
     "automobile": (
-        "#77716b",
-        ("rectangle", (0, 0, 100, 50), SKY),
-        ("rectangle", (8, 48, 92, 70), "#c22a22"),
-        ("polygon", (26, 48, 36, 30, 68, 30, 78, 48), "#c22a22"),
-        ("polygon", (32, 47, 39, 34, 65, 34, 72, 47), GLASS),
-        ("ellipse", (18, 60, 38, 80), BLACK),
-        ("ellipse", (62, 60, 82, 80), BLACK),
+        "#77716b | rectangle 0 0 100 50 #9cc4e8 | rectangle 8 48 92 70 #c22a22 | polygon 26 48 36 30 68 30 78 48 "
+        "#c22a22 | polygon 32 47 39 34 65 34 72 47 #24303a | ellipse 18 60 38 80 #161616 | ellipse 62 60 82 80 "
+        "#161616"
     ),
     "truck": (
-        "#77716b",
-        ("rectangle", (0, 0, 100, 45), SKY),
-        ("rectangle", (4, 22, 62, 70), WHITE),
-        ("rectangle", (64, 36, 94, 70), "#2a5caa"),
-        ("rectangle", (74, 40, 92, 54), GLASS),
-        ("ellipse", (12, 62, 30, 80), BLACK),
-        ("ellipse", (68, 62, 86, 80), BLACK),
+        "#77716b | rectangle 0 0 100 45 #9cc4e8 | rectangle 4 22 62 70 #f0eee8 | rectangle 64 36 94 70 #2a5caa | "
+        "rectangle 74 40 92 54 #24303a | ellipse 12 62 30 80 #161616 | ellipse 68 62 86 80 #161616"
     ),
     "frog": (
-        "#5b8c3e",
-        ("ellipse", (16, 40, 84, 90), "#3f6b1f"),
-        ("ellipse", (24, 22, 46, 46), "#3f6b1f"),
-        ("ellipse", (54, 22, 76, 46), "#3f6b1f"),
-        ("ellipse", (30, 28, 41, 40), "#e9d24a"),
-        ("ellipse", (59, 28, 70, 40), "#e9d24a"),
-        ("ellipse", (34, 32, 38, 37), BLACK),
-        ("ellipse", (63, 32, 67, 37), BLACK),
+        "#5b8c3e | ellipse 16 40 84 90 #3f6b1f | ellipse 24 22 46 46 #3f6b1f | ellipse 54 22 76 46 #3f6b1f | "
+        "ellipse 30 28 41 40 #e9d24a | ellipse 59 28 70 40 #e9d24a | ellipse 34 32 38 37 #161616 | ellipse 63 32 "
+        "67 37 #161616"
     ),
     "bird": (
-        SKY,
-        ("ellipse", (28, 36, 78, 70), "#7a4a2a"),
-        ("ellipse", (16, 26, 42, 50), "#7a4a2a"),
-        ("polygon", (18, 36, 18, 42, 6, 40), "#e0a020"),
-        ("polygon", (72, 48, 96, 40, 92, 58), "#5e3820"),
-        ("polygon", (44, 46, 74, 50, 54, 62), "#5e3820"),
-        ("ellipse", (23, 33, 28, 38), BLACK),
+        "#9cc4e8 | ellipse 28 36 78 70 #7a4a2a | ellipse 16 26 42 50 #7a4a2a | polygon 18 36 18 42 6 40 #e0a020 | "
+        "polygon 72 48 96 40 92 58 #5e3820 | polygon 44 46 74 50 54 62 #5e3820 | ellipse 23 33 28 38 #161616"
     ),
 }
 
@@ -137,9 +111,9 @@ def draw(name: str, side: int = 400):
     """One of `DRAWINGS` as a Pillow image of mode RGB, `side` pixels high and wide."""
     from PIL import Image, ImageDraw
 
-    background, *parts = DRAWINGS[name]
+    background, *forms = DRAWINGS[name].split(" | ")
     image = Image.new("RGB", (side, side), background)
-    pen = ImageDraw.Draw(image)
-    for form, corners, colour in parts:
-        getattr(pen, form)([side * place // 100 for place in corners], fill=colour)
+    for form in forms:
+        kind, *corners, colour = form.split()
+        getattr(ImageDraw.Draw(image), kind)([side * int(corner) // 100 for corner in corners], fill=colour)
     return image
