@@ -15,6 +15,7 @@ import pandas
 
 from resnet_keras.data import load
 from resnet_keras.experiments.catalogue import experiment
+from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.trainer import train
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     options = parser.parse_args()
+    load_keras()
     data = load("shapes16")
     for run in experiment("degradation").runs("smoke", seeds=options.seeds, precision=options.precision):
         with tempfile.TemporaryDirectory() as folder:

@@ -46,6 +46,7 @@ def train(
     dataset=None,
     wait=True,
     devices: int | str = 1,
+    progress=Progress,
 ):
     """Train one run, go on with it, or leave it as it is where it is done; one process at a time.
 
@@ -59,6 +60,7 @@ def train(
         dataset: The data, when the caller has loaded it already.
         wait: Wait for another process that is at work on this run, here or elsewhere, and then see what is left.
         devices: How many devices share each batch, or "all"; more than one on JAX only. See `check_devices`.
+        progress: What reports the run: a class as `Progress`.
 
     Returns:
         The run's `RunFolder`.
@@ -85,7 +87,7 @@ def train(
         kept.tidy()
         if force:
             kept.clear()
-        Trainer(run, kept, dataset, label, later, devices=count).train()
+        Trainer(run, kept, dataset, label, later, devices=count, progress=progress).train()
     return folder
 
 
@@ -101,7 +103,7 @@ def _is_done(folder, label: str) -> bool:
 class Trainer:
     """The loop over iterations of one run, and what it keeps: the trace of every iteration and the history rows."""
 
-    def __init__(self, run: Run, folder, dataset, label: str, later=0.0, devices=1):
+    def __init__(self, run: Run, folder, dataset, label: str, later=0.0, devices=1, progress=Progress):
         """Build the network and its engine, and pick up the newest checkpoint."""
         self.run, self.recipe, self.folder, self.dataset = run, run.recipe, folder, dataset
         self.watched = "validation" if dataset.validation else "test"
@@ -115,7 +117,7 @@ class Trainer:
         self._build()
         self._resume()
         stream = None if is_first() else io.StringIO()
-        self.progress = Progress(label, self.recipe.iterations, self.iteration, later, stream)
+        self.progress = progress(label, self.recipe.iterations, self.iteration, later, stream)
 
     def _build(self):
         import keras
