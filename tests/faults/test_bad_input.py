@@ -2,7 +2,7 @@
 
 import io
 import json
-import os
+import stat
 import subprocess
 import sys
 import zipfile
@@ -49,10 +49,14 @@ COMMANDS = [
 ]  # fmt: skip
 
 
-def tree(*roots):
-    """Everything below some folders, caches aside: names, sizes and times."""
-    paths = [os.path.join(folder, name) for root in roots for folder, _, files in os.walk(root) for name in files]
-    return {path: (os.lstat(path).st_size, os.lstat(path).st_mtime_ns) for path in paths if "cache" not in path}
+def tree(root):
+    """Everything below a folder, the cache of data sets aside: files with sizes and times, and folders."""
+    states = {path.relative_to(root): path.lstat() for path in sorted(root.rglob("*"))}
+    return {
+        path: None if stat.S_ISDIR(state.st_mode) else (state.st_size, state.st_mtime_ns)
+        for path, state in states.items()
+        if "cache" not in path.parts
+    }
 
 
 @pytest.fixture

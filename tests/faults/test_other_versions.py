@@ -7,6 +7,7 @@ import pytest
 from resnet_keras import cli
 from resnet_keras.errors import UserError
 from resnet_keras.experiments import estimates, runner
+from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.report.runs import frame
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import preset
@@ -72,8 +73,8 @@ def old(tmp_path):
 
 def test_the_first_version_is_listed_reported_and_reckoned_with(old, capsys):
     before = tree(old / "runs")
-    code, out, _ = command(capsys, "list", "--results", old)
-    assert code == 0 and f"{NAME}  " in out and "finished" in out
+    code, out, _ = command(capsys, "list", "--names", "--results", old)
+    assert code == 0 and f"{NAME}  " in out and "33.01" in out
     assert command(capsys, "report", "--results", old)[0] == 0
     assert ",plain20,none,bfloat16,plain,20,short,1,0,33.3800,," in (old / "tables" / "results.csv").read_text()
     assert tree(old / "runs") == before
@@ -81,7 +82,7 @@ def test_the_first_version_is_listed_reported_and_reckoned_with(old, capsys):
 
 def test_the_first_version_is_not_trained_again(old, capsys):
     before = tree(old / "runs")
-    run = runner.experiment("degradation").runs("short", "cifar10_jpeg", 1, "bfloat16")[0]
+    run = experiment("degradation").runs("short", "cifar10_jpeg", 1, "bfloat16")[0]
     identity = runner.find_identity("cifar10_jpeg", old / "no data", Store(old))
     assert run.name(identity) == NAME
     runner.execute([run], identity, store=Store(old))
@@ -112,8 +113,8 @@ def test_what_is_not_this_run_is_no_result_of_it(tmp_path, capsys, name):
     with pytest.raises(UserError) as refused:
         is_done(store.run(NAME))
     assert NAME in str(refused.value) and named in str(refused.value) and "\n" not in str(refused.value)
-    code, out, _ = command(capsys, "list", "--results", tmp_path)
-    assert code == 0 and NAME in out
+    code, out, err = command(capsys, "list", "--names", "--results", tmp_path)
+    assert code == 0 and NAME not in out and NAME in err
     assert tree(tmp_path) == before
 
 

@@ -7,13 +7,13 @@ import pickle
 import re
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
 import resnet_keras
 from resnet_keras.errors import UserError
 from resnet_keras.store import RunFolder, Store
-from tests.faults.test_bad_input import hdf5
 
 pytestmark = pytest.mark.faults
 
@@ -55,11 +55,12 @@ def hostile_keras(layer):
             {"module": "keras.layers", "class_name": "InputLayer", "registered_name": None,
              "config": {"batch_shape": [None, 2], "dtype": "float32", "name": "i"}}, layer]},
     }  # fmt: skip
-    file = io.BytesIO()
+    file, empty = io.BytesIO(), io.BytesIO()
+    h5py.File(empty, "w").close()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.10.0"}))
-        archive.writestr("model.weights.h5", hdf5(lambda opened: None))  # a whole one: nothing else is amiss
+        archive.writestr("model.weights.h5", empty.getvalue())  # a valid one: nothing else is amiss
     return file.getvalue()
 
 
