@@ -20,6 +20,7 @@ from resnet_keras.store import Store
 FIGURES = {
     "degradation": "curves", "residual": "depth", "shortcuts": "shortcuts", "depth": "depth", "responses": "responses",
     "gradients": "gradients", "lesion": "lesion", "precision": "precision", "rate": "rate",
+    "surface": "surface",
 }  # fmt: skip
 DRAWN = "shapes"  # how the names of the package's own drawings begin: they share a figure, and have no verdicts
 

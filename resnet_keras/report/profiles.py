@@ -133,3 +133,36 @@ def lesion(store, runs, shape: str = "wide"):
         axis.grid(visible=False)
     axes[0].set_ylabel("test error, %")
     return figure
+
+
+@styled
+def surface(store, runs, shape: str = "wide"):
+    """The loss around trained networks along two random directions, and how far the first kernel's norm was thrown."""
+    tables = {name: measured(store, runs, name) for name in ("surface", "start")}
+    if not all(map(len, tables.values())):
+        return None
+    tables = {name: table[table["seed"] == table["seed"].min()] for name, table in tables.items()}
+    networks, norms = by_network(tables["surface"]), by_network(tables["start"])
+    growth = [f"{name} {text.number(rows['weight_norm'].max(), 0)}" for name, rows in norms]
+    title = f"The loss around trained networks; the first kernel's norm grew to {text.listing(growth)}"
+    small = (
+        f"{setting(tables['surface'])}, seed {tables['surface']['seed'].iloc[0]}. Cross-entropy on training images, BN "
+    )
+    small += "as in testing, along two random directions of each filter's own norm; the network is in the centre."
+    headings = [*(f"Loss around {name}" for name, _ in networks), "Norm of the first kernel"]
+    figure, axes = panels(headings, shape, title, small, 2.8)
+    levels = [0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 20, 50]
+    for axis, (_, rows) in zip(axes, networks, strict=False):
+        heights = rows.pivot(index="y", columns="x", values="cross_entropy")
+        lines = axis.contour(heights.columns, heights.index, heights, levels, cmap="viridis", linewidths=0.9)
+        axis.clabel(lines, fontsize=7, fmt="%g")
+        axis.plot(0, 0, "o", color=INK, markersize=3)
+        axis.set(aspect="equal", xlabel="direction 1", ylabel="direction 2")
+        axis.grid(visible=False)
+    for name, rows in norms:
+        hue = HUES.get(rows["kind"].iloc[0], GREY)
+        axes[-1].plot(rows["iteration"], rows["weight_norm"], color=hue, linewidth=1.8, label=name)
+    axes[-1].set(yscale="log", xlabel="iteration")
+    _powers(axes[-1])
+    axes[-1].legend(fontsize=8.5)
+    return figure

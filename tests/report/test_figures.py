@@ -31,6 +31,9 @@ def full(tmp_path_factory):
         (folder / "gradients.csv").write_text(f"iteration,layer,gradient_norm,weight_norm\n{GRADIENTS}")
         lesions = LESIONS.format(end, end + (20 if network[0] == "p" else 2))
         (folder / "lesion.csv").write_text(f"lesion,block,grows,error\n{lesions}")
+        (folder / "start.csv").write_text("iteration,weight_norm\n0,5.5\n1,10\n2,337\n")
+        grid = "\n".join(f"{x},{y},{0.4 + x * x + y * y}" for x in (-1, 0, 1) for y in (-1, 0, 1))
+        (folder / "surface.csv").write_text(f"x,y,cross_entropy\n{grid}\n")
         write_run(root, network, data="cifar10_jpeg", title="$x^2 <b>", seed=seed, learning_rate=0.02, end=(end, end))
     for shortcut in "BC":
         write_run(root, "resnet56", data="cifar10_jpeg", title="$x^2 <b>", shortcut=shortcut, end=(34, 34))
@@ -43,6 +46,7 @@ TITLES = {
     "crossing": "Too early to tell", "curves": "More layers harm a plain network", "depth": "Depth breaks a plain",
     "shortcuts": "Any shortcut beats none", "rate": "ResNet-56 less ResNet-20", "responses": "Responses hardly differ",
     "gradients": "Gradients of plain-56 do not vanish", "lesion": "Without one block", "precision": "bfloat16 less",
+    "surface": "The loss around trained networks",
 }  # fmt: skip
 
 
