@@ -6,7 +6,7 @@ Only this module reads the results folder. Columns:
     scale (the preset of as many iterations, else "custom"), iterations, learning_rate, precision, seed
     recipe (what else differs from the scale's: "learning_rate=0.05"; "" for the paper's recipe)
     status ("finished", "diverged" or "interrupted")
-    train_error, test_error (percent, after the last iteration), train_error_one_pass (of the trained network, by one
+    train_error, test_error (percent, after the last iteration), train_error_inference (of the trained network, by one
     pass over the training images as in testing), warmup_end, hours, images_per_second, parameters
     commit (eight digits, and + where files had changed), device, began_on (another one, for a run that moved), cores,
     cpu, device_class
@@ -33,7 +33,7 @@ from resnet_keras.training.run import described
 CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network", "shortcut", "precision"]
 KINDS = {"plain": "plain", "resnet": "residual", "vgg": "vgg"}
 FROM_SUMMARY = [
-    "train_error", "test_error", "train_error_one_pass", "warmup_end", "hours", "images_per_second", "parameters",
+    "train_error", "test_error", "train_error_inference", "warmup_end", "hours", "images_per_second", "parameters",
 ]  # fmt: skip
 
 

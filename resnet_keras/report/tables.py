@@ -10,7 +10,7 @@ ERRORS = ("train_error", "test_error")
 # What tables/runs.csv says of each run.
 RUNS = [
     "run", "network", "shortcut", "recipe", "scale", "iterations", "data", "precision", "seed", "status", "train_error",
-    "test_error", "train_error_one_pass", "warmup_end", "commit", "cores", "cpu", "device_class", "began_on",
+    "test_error", "train_error_inference", "warmup_end", "commit", "cores", "cpu", "device_class", "began_on",
 ]  # fmt: skip
 
 

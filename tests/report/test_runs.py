@@ -23,7 +23,7 @@ def test_a_row_says_what_its_files_say(tmp_path):
         "cpu": "test CPU", "weights": False,
     }  # fmt: skip
     assert {key: row[key] for key in expected} == expected
-    assert math.isnan(row["train_error_one_pass"]) and math.isnan(row["responses_median"])
+    assert math.isnan(row["train_error_inference"]) and math.isnan(row["responses_median"])
 
 
 def test_an_empty_store_has_all_columns(tmp_path):
