@@ -151,6 +151,9 @@ def without_block(name: str, store: Store | None = None) -> None:
     """Show what a trained network makes of six drawings, with a slider for the block that is left out."""
     import numpy as np
 
+    from resnet_keras.quiet import load_keras
+
+    load_keras()
     from resnet_keras.evaluation import inside, predict
     from resnet_keras.evaluation.accuracy import softmax
     from resnet_keras.evaluation.sheet import DRAWINGS, draw, sheet
