@@ -25,7 +25,7 @@ def test_every_drawing_is_an_image_of_its_own():
 
 def test_names_are_text_and_no_mathematics_and_missing_glyphs_are_no_warning():
     view = np.zeros((8, 8, 3), np.uint8)
-    names = ["$", "$x^{", "a_b$c$", "猫 고양이 🐈", "\udce9", "x" * 300, "&<b>"]
+    names = ["$", "$x^{$", "a_b$c$", "猫 고양이 🐈", "\udce9", "x" * 300, "&<b>"]
     predictions = [Prediction(f"{name}.png", view, ((0, name, 0.7), (1, "b", 0.3))) for name in names]
     predictions.append(Prediction("grey.png", view[..., :1], ((0, "a", 1.0),)))
     with warnings.catch_warnings():
