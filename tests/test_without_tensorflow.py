@@ -68,7 +68,7 @@ def test_a_machine_without_tensorflow_makes_the_same_runs(folder, tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, ran.stderr[-3000:]
     said = ran.stdout
-    assert "NAME noise-resnet8-s0-" in said and "All 1 runs are done" in said
+    assert "NAME noise-resnet8-s0-" in said
     assert "on noise, 10 test images" in said
     assert "LOADED []" in said
     (run,) = (tmp_path / "results" / "runs").iterdir()

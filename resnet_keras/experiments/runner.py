@@ -88,12 +88,13 @@ def share(only: str | None) -> slice:
 def introduction(experiment: Experiment, runs: list[Run], identity: Identity) -> str:
     """Say what an experiment is about and which runs it takes, in two sentences."""
     titles = list(dict.fromkeys(dataclasses.replace(run, seed=0).title for run in runs))
+    networks = " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
     seeds = len({run.seed for run in runs})
     lengths = f"{runs[0].recipe.iterations:,} iterations" + (f", {seeds} seeds" if seeds > 1 else "")
     lines = [
         f"{experiment.title} ({experiment.place}).",
         f"The claim: {experiment.claim}",
-        f"To see it, {', '.join(titles[:-1])} and {titles[-1]} train on {identity.title}, each for {lengths}.",
+        f"To see it, {networks} train on {identity.title}, each for {lengths}.",
     ]
     return "\n".join(textwrap.fill(line, 80) for line in lines)
 

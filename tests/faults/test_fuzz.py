@@ -73,10 +73,8 @@ def test_any_bytes_for_a_configuration(tmp_path, content):
 @given(content=damaged(HISTORY) | st.binary(max_size=200))
 def test_any_bytes_for_a_history(tmp_path, content):
     (tmp_path / "history.csv").write_bytes(content)
-    folder = RunFolder(tmp_path)
-    columns = or_refused(lambda: folder.columns("iteration", "test_error"))
-    assert columns is None or all(isinstance(value, float) for row in columns for value in row)
-    or_refused(lambda: folder.history)
+    history = or_refused(lambda: RunFolder(tmp_path).history)
+    assert history is None or len(history.columns) > 0
 
 
 @BOUNDED
