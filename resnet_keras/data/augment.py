@@ -14,8 +14,6 @@ import numpy as np
 
 from resnet_keras.errors import UserError
 
-PAD = 4  # zeros on each side (Sec. 4.2); a crop starts at one of 9 x 9 places
-
 # Philox is counter-based: one (seed, number) key holds 2^256 words. The purpose goes into the topmost word of
 # the counter, so the order of the images and their crops never share a random word.
 _ORDER, _CROP = 0, 1
@@ -25,8 +23,8 @@ class Plan(NamedTuple):
     """What happens to each place of each batch."""
 
     index: Any  # int32 [n, B], which image of the split
-    top: Any  # int32 [n, B] in 0..8, first row of the crop in the padded image
-    left: Any  # int32 [n, B] in 0..8, first column of the crop in the padded image
+    top: Any  # int32 [n, B] in 0..2 * pad, first row of the crop in the padded image
+    left: Any  # int32 [n, B] in 0..2 * pad, first column of the crop in the padded image
     flip: Any  # bool [n, B], whether the crop is mirrored left to right
 
     def at(self, step: int) -> Plan:
@@ -49,6 +47,7 @@ class Feed:
         """`split` has the images and labels; the others are those of `draw`."""
         self.arrays, self.apply = (split.images, split.labels), apply
         self.settings = {"seed": seed, "batch_size": batch_size, "examples": len(split), "augment": augment}
+        self.settings["pad"] = padding(*split.images.shape[1:3])
 
     def take(self, iteration: int, steps: int) -> Plan:
         """Plan of the iterations `iteration .. iteration + steps - 1`."""
@@ -58,8 +57,13 @@ class Feed:
         """Do nothing: no file or thread is open."""
 
 
+def padding(height: int, width: int) -> int:
+    """Zeros on each side of images of this size, in pixels (Sec. 4.2): a crop starts at one of 9 x 9 places."""
+    return 4
+
+
 def draw(
-    seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int, augment: bool = True
+    seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int, augment: bool = True, pad: int = 4
 ) -> Plan:
     """Plan of the iterations `first_iteration .. first_iteration + iterations - 1`.
 
@@ -73,6 +77,7 @@ def draw(
         batch_size: B.
         examples: number of images in the split.
         augment: False gives the middle crop, which is the image itself, never flipped.
+        pad: as `padding` has it; the default is that of CIFAR's images.
 
     Returns:
         A `Plan` of arrays `[n, B]`.
@@ -80,12 +85,12 @@ def draw(
     shape = (iterations, batch_size)
     index = order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
     if not augment:
-        middle = np.full(shape, PAD, np.int32)
+        middle = np.full(shape, pad, np.int32)
         return Plan(index, middle, middle.copy(), np.zeros(shape, bool))
     bits = np.empty(shape, np.uint64)
     for row in range(iterations):
         bits[row] = words(seed, first_iteration + row, _CROP, batch_size)
-    top, left = ((part * np.uint64(2 * PAD + 1)) >> np.uint64(24) for part in (bits >> 40, (bits >> 16) & 0xFFFFFF))
+    top, left = ((part * np.uint64(2 * pad + 1)) >> np.uint64(24) for part in (bits >> 40, (bits >> 16) & 0xFFFFFF))
     return Plan(index, top.astype(np.int32), left.astype(np.int32), (bits & 1).astype(bool))
 
 
@@ -106,11 +111,12 @@ def apply(images, labels, plan) -> tuple:
     from keras import ops
 
     height, width, channels = images.shape[1:]
+    pad = padding(height, width)
     index, top, left = (ops.cast(field, "int32") for field in plan[:3])
     flip = ops.cast(plan.flip, "bool")[:, None]
-    rows = top[:, None] + (np.arange(height, dtype="int32") - PAD)  # [B, H], may lie outside
+    rows = top[:, None] + (np.arange(height, dtype="int32") - pad)  # [B, H], may lie outside
     columns = np.arange(width, dtype="int32")[None, :]
-    columns = left[:, None] + ops.where(flip, width - 1 - columns, columns) - PAD  # [B, W]
+    columns = left[:, None] + ops.where(flip, width - 1 - columns, columns) - pad  # [B, W]
 
     pixels = ops.reshape(ops.take(images, index, axis=0), (-1, channels))
     number = ops.arange(ops.shape(index)[0], dtype="int32")
