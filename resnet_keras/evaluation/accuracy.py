@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,38 +22,25 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def top_error(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Top-k error in percent: how often the true class is not among the k highest scores.
-
-    Args:
-        scores: [n, classes], logits or probabilities.
-        labels: Integers [n].
-        k: 1 or 5 in the paper.
-    """
+    """Top-k error in percent: how often the true class [n] is not among the k highest of scores [n, classes]."""
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     return float(100.0 * np.mean(~(best == labels[:, None]).any(axis=1)))
 
 
 @dataclass
 class Tally:
-    """Errors of a stream of images, kept as counts: its memory does not grow with the images.
-
-    Attributes:
-        images: How many were counted.
-        wrong: k -> how many were wrong by their k highest scores.
-        entropy: Sum of their cross-entropies in nats.
-    """
+    """Errors of a stream of images, kept as counts: its memory does not grow with the images."""
 
     images: int = 0
-    wrong: dict[int, int] = field(default_factory=dict)
-    entropy: float = 0.0
+    wrong: dict[int, int] = field(default_factory=dict)  # k -> how many were wrong by their k highest scores
+    entropy: float = 0.0  # sum of the images' cross-entropies in nats
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Count a batch: probabilities [b, classes] and labels [b]."""
         self.images += len(labels)
         for k in TOPS:
             if k < probabilities.shape[1]:
-                wrong = round(top_error(probabilities, labels, k) * len(labels) / 100.0)
-                self.wrong[k] = self.wrong.get(k, 0) + wrong
+                self.wrong[k] = self.wrong.get(k, 0) + round(top_error(probabilities, labels, k) * len(labels) / 100)
         least = np.finfo(np.float64).tiny  # a probability that has become 0 counts as this, not as infinity
         self.entropy -= float(np.log(np.maximum(probabilities[np.arange(len(labels)), labels], least)).sum())
 
@@ -68,16 +55,6 @@ class Tally:
         return ", ".join([*errors, f"cross-entropy {self.entropy / self.images:.4f}"])
 
 
-def tally(batches: Iterable[tuple[np.ndarray, np.ndarray]], progress=None) -> Tally:
-    """Count a stream of (probabilities [b, classes], labels [b]); `progress` is called with the tally after each."""
-    counted = Tally()
-    for probabilities, labels in batches:
-        counted.add(probabilities, labels)
-        if progress:
-            progress(counted)
-    return counted
-
-
 def evaluate(
     trained,
     data: str | None = None,
@@ -88,7 +65,7 @@ def evaluate(
     by_order: bool = False,
     progress: Callable[[Tally, int], None] | None = None,
 ) -> tuple[Tally, str]:
-    """Test a network.
+    """Test a network; return the tally and the title of the data set.
 
     Args:
         trained: See `resnet_keras.evaluation.predict.find`.
@@ -99,9 +76,6 @@ def evaluate(
         by_order: Take the classes of another data set by their order, whatever their names are.
         progress: Called with the tally so far and how many images there are in all.
 
-    Returns:
-        The tally, and the title of the data set.
-
     Raises:
         UserError: The data, the views and the network do not fit one another.
     """
@@ -109,22 +83,23 @@ def evaluate(
     from resnet_keras.evaluation.views import check, evaluated
 
     check(trained.network.name, mode)
-    dataset = _dataset(trained, data, data_dir)
+    dataset = datasets.load(data, data_dir, crop=trained.input_shape[0]) if data else _own_data(trained, data_dir)
     logits = _logits_of(trained, dataset, by_order)
     if precise:
         with contextlib.closing(precise_bn.training_batches(dataset, trained.config)) as batches:
             precise_bn.recompute(trained.network, itertools.islice(batches, precise))
-    split, total = dataset.test, len(dataset.test)
+    split = dataset.test
     view = None if split.cropped == trained.cropped else trained.view  # the split's own view is the network's, or not
-    scores = ((scores, logits[labels]) for scores, labels in evaluated(trained.network, split, mode, view))
-    return tally(scores, progress and (lambda so_far: progress(so_far, total))), dataset.identity.title
+    tally = Tally()
+    for probabilities, labels in evaluated(trained.network, split, mode, view):
+        tally.add(probabilities, logits[labels])
+        if progress:
+            progress(tally, len(split))
+    return tally, dataset.identity.title
 
 
-def _dataset(trained, data: str | None, data_dir):
-    """The data set of this name or, without one, that which the network was trained on."""
-    # The central crop of a photograph is as large as the network's own images.
-    if data:
-        return datasets.load(data, data_dir, crop=trained.input_shape[0])
+def _own_data(trained, data_dir):
+    """The data set that the network was trained on, or a line that says why it is not at hand."""
     config = trained.config
     source = config.get("source") or config.get("data")  # older runs have kept the name alone
     if not source:
@@ -134,7 +109,7 @@ def _dataset(trained, data: str | None, data_dir):
         dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
     except UserError as error:
         raise UserError(f"the data of {trained.name}, {source}, cannot be read now: {elsewhere} ({error})") from None
-    if not _is_own(trained, dataset):
+    if not _is_own(trained, dataset.identity):
         raise UserError(
             f"{source} is not what {trained.name} was trained on: that was {config['data_title']}, version "
             f"{config['data_version']}, and this is version {dataset.identity.version}; {elsewhere}"
@@ -142,24 +117,22 @@ def _dataset(trained, data: str | None, data_dir):
     return dataset
 
 
-def _is_own(trained, dataset) -> bool:
-    """Whether the network was trained on this data set."""
+def _is_own(trained, identity) -> bool:
     recorded = (trained.config.get("data"), trained.config.get("data_version"))
-    return recorded == (dataset.identity.name, dataset.identity.version)
+    return recorded == (identity.name, identity.version)
 
 
 def _logits_of(trained, dataset, by_order: bool) -> np.ndarray:
-    """The number of the logit of each class of a data set that fits the network."""
-    network, title = trained.network, dataset.identity.title
-    own, others = trained.classes, tuple(dataset.classes)
+    """The number of the network's logit for each class of a data set, matched by name."""
+    title, own, others = dataset.identity.title, trained.classes, tuple(dataset.classes)
     if len(own) != len(others):
         raise UserError(
             f"{trained.name} has {len(own)} classes, {title} has {len(others)}: test it on data of its own classes."
         )
-    if None not in network.arguments["input_shape"] and tuple(dataset.shape) != trained.input_shape:
+    if None not in trained.network.arguments["input_shape"] and tuple(dataset.shape) != trained.input_shape:
         sizes = ["x".join(map(str, shape)) for shape in (trained.input_shape, dataset.shape)]
         raise UserError(f"{trained.name} takes images of {sizes[0]}, those of {title} are {sizes[1]}.")
-    if by_order or own == others or _is_own(trained, dataset):
+    if by_order or own == others or _is_own(trained, dataset.identity):
         return np.arange(len(own))
     if len(set(own)) == len(own) and set(own) == set(others):
         return np.array([own.index(name) for name in others])

@@ -19,6 +19,7 @@ import numpy as np
 
 from resnet_keras.errors import UserError, first_line
 from resnet_keras.files import write_json
+from resnet_keras.models.pretrained import load
 from resnet_keras.quiet import held_back
 
 FORMATS = {"keras": ".keras", "savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}  # format -> ending of its file
@@ -31,11 +32,15 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
     """Write a trained network (see `predict.find`) in a format of `FORMATS`, all but ``keras`` in float32; its path.
 
     Raises:
-        UserError: See `destination`; or the format cannot be written here, or the file gives other logits than the
-            network on random images. Then no file is made.
+        UserError: See `destination`; or the format cannot be written here, or gives other logits on random images. Then
+            no file is made.
     """
     target = destination(trained.name, form, target, replace)
-    network = trained.network if form == "keras" else _in_float32(trained.network)
+    network = trained.network
+    if form != "keras" and network.dtype_policy.name != "float32":
+        network = type(network).from_config({**network.get_config(), "dtype": "float32"})
+        network.build()
+        network.set_weights(trained.network.get_weights())
     images = np.random.default_rng(0).integers(0, 256, (3, *trained.input_shape)).astype(np.uint8)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-", suffix=".tmp") as folder:
         part = Path(folder) / f"network{FORMATS[form]}"
@@ -97,16 +102,6 @@ def _digests(path: Path) -> dict[str, str]:
     return {each.relative_to(path).as_posix(): hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
 
 
-def _in_float32(network):
-    """The network itself where it is float32 throughout, else a copy that is."""
-    if network.dtype_policy.name == "float32":
-        return network
-    copy = type(network).from_config({**network.get_config(), "dtype": "float32"})
-    copy.build()
-    copy.set_weights(network.get_weights())
-    return copy
-
-
 def _write(network, form: str, path: Path, shape: tuple[int, int, int]) -> None:
     if form == "keras":
         return network.save(path)
@@ -123,9 +118,7 @@ def _write(network, form: str, path: Path, shape: tuple[int, int, int]) -> None:
 def _reader(form: str, path: Path):
     """The file in its own library, as a function from images to logits."""
     if form == "keras":
-        import keras
-
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return load(path)
     if form == "onnx":
         import onnxruntime
 

@@ -1,4 +1,7 @@
-"""Inside a network: responses of its layers (Fig. 7), norms of its gradients, and lesions of its blocks."""
+"""Inside a network: responses of its layers (Fig. 7), norms of its gradients, and lesions of its blocks.
+
+Images are uint8 [n, h, w, c], without augmentation, labels int32 [n]; no network is changed.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +25,17 @@ def responses(network, images: np.ndarray) -> list[dict]:
     In inference mode, over all images, positions and channels of a layer. The paper leaves open which images it
     took, and whether it pooled the channels.
 
-    Args:
-        network: A plain or residual network, with BN or without.
-        images: uint8 [n, h, w, c].
-
     Returns:
         A row a layer, in the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
     """
     moments: dict[str, np.ndarray] = {}
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        for place, response in layer_responses(network, batch):
-            response = ops.cast(response, "float32")
-            mean, variance = float(ops.mean(response)), float(ops.var(response))
-            moments[place] = moments.get(place, 0.0) + len(batch) * np.array([mean, variance + mean**2])
+        for (place, layer, *_), (*_, response) in itertools.pairwise(network.walk(batch)):
+            if isinstance(layer, Conv2D) and layer.kernel_size == (3, 3):  # then this is the response of its BN
+                response = ops.cast(response, "float32")
+                mean, variance = float(ops.mean(response)), float(ops.var(response))
+                moments[place] = moments.get(place, 0.0) + len(batch) * np.array([mean, variance + mean**2])
     rows = []
     for number, (place, sums) in enumerate(moments.items(), start=1):
         mean, square = sums / len(images)
@@ -43,24 +43,11 @@ def responses(network, images: np.ndarray) -> list[dict]:
     return rows
 
 
-def layer_responses(network, x) -> Iterator[tuple[str, object]]:
-    """(place, response [b, h, w, c]) of every 3x3 layer of a plain or residual network, for raw pixels x."""
-    for (place, layer, *_), (*_, response) in itertools.pairwise(network.walk(x)):
-        if isinstance(layer, Conv2D) and layer.kernel_size == (3, 3):
-            yield place, response  # of the BN that follows
-
-
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:
     """A function that measures the gradients that a training step would see, at any time of the network's training.
 
-    For each kernel the L2 norm of the gradient of the cross-entropy (without weight decay), as a mean over a few
-    batches that stay the same, BN as in training.
-
-    Args:
-        network: A built network.
-        images: uint8 [n, h, w, c], without augmentation.
-        labels: int32 [n].
-        batches: How many equal batches the images make.
+    For each kernel the L2 norm of the gradient of the cross-entropy (without weight decay), BN as in training, as a
+    mean over `batches` equal parts of the images, which stay the same.
 
     Returns:
         The function. It returns a row a kernel, in the order of the data: layer (from 1), place (such as
@@ -94,23 +81,17 @@ def lesions(network, images: np.ndarray, labels: np.ndarray) -> list[dict]:
 
     After Veit, Wilber and Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", 2016.
 
-    Args:
-        network: A trained plain or residual network.
-        images: uint8 [n, h, w, c].
-        labels: int32 [n].
-
     Returns:
         Rows of lesion ("none", "delete" or "swap"), block (its number from 1; the first of the two of a swap),
         place (its name), grows (whether it changes the map's size) and error in percent.
     """
-    intact = {"lesion": "none", "block": 0, "place": "", "grows": False}
-    cases = [(intact, network.chain()), *lesioned(network)]
-    return [{**case, "error": top_error(logits(network, chain, images), labels)} for case, chain in cases]
+    return [{**case, "error": top_error(logits(network, chain, images), labels)} for case, chain in lesioned(network)]
 
 
 def lesioned(network) -> Iterator[tuple[dict, list]]:
-    """(what `lesions` says of it, the network's layers with it) of every lesion: deletions first, then swaps."""
+    """(what `lesions` says of it, the layers) of the intact network, then of each with a deletion, then a swap."""
     chain = network.chain()
+    yield {"lesion": "none", "block": 0, "place": "", "grows": False}, chain
     places = [index for index, layer in enumerate(chain) if isinstance(layer, Block)]
     cases = [
         {"block": number, "place": chain[place].name, "grows": not chain[place].keeps_shape}

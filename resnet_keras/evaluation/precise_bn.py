@@ -21,17 +21,13 @@ ELSEWHERE = {"batch_size": 32, "augment": True}
 
 
 def recompute(network, batches: Iterable[np.ndarray]) -> None:
-    """Replace the network's moving statistics, in memory alone, by plain averages over these batches.
+    """Replace the network's moving means and (biased) variances, in memory alone, by averages of those of batches.
 
-    Each batch goes through the network as in training, every layer normalised with the batch's own statistics. A
-    layer's mean and (biased) variance are then the averages of its batches' means and variances.
-
-    Args:
-        network: A network with BN.
-        batches: Training images, uint8 [b, h, w, c] each, of one size.
+    Each batch, training images uint8 [b, h, w, c], goes through the network as in training, normalised with its own
+    statistics.
 
     Raises:
-        UserError: The network has no BN, or there are no batches.
+        UserError: The network has no BN.
     """
     layers = [layer for _, layer in network.parts() if isinstance(layer, BatchNormalization)]
     if not layers:
@@ -46,31 +42,23 @@ def recompute(network, batches: Iterable[np.ndarray]) -> None:
 
     groups = (network.trainable_variables, network.non_trainable_variables)
     values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
-    sums, count, momenta = [np.zeros(variable.shape) for variable in variables], 0, [each.momentum for each in layers]
+    momenta, seen = [layer.momentum for layer in layers], []
     try:
         for layer in layers:
             layer.momentum = 0.0  # the moving average then *is* the last batch's statistic
         for images in batches:
-            new = statistics(*values, ops.convert_to_tensor(images))
-            sums, count = (
-                [total + np.asarray(each, np.float64) for total, each in zip(sums, new, strict=True)],
-                count + 1,
-            )
+            seen.append([np.asarray(each, np.float64) for each in statistics(*values, ops.convert_to_tensor(images))])
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-    if not count:
-        raise UserError("precise BN over 0 batches: give 1 or more.")
-    for variable, total in zip(variables, sums, strict=True):
-        variable.assign((total / count).astype("float32"))
+    for variable, batch_values in zip(variables, zip(*seen, strict=True), strict=True):
+        variable.assign(np.mean(batch_values, axis=0).astype("float32"))
 
 
 def training_batches(dataset, config: dict) -> Iterator:
     """Endless batches of training images [b, h, w, c], drawn and augmented as a run's recipe says.
 
-    Args:
-        dataset: A data set, in memory or of photographs.
-        config: The run's configuration; empty for weights from elsewhere. A batch is what BN saw together.
+    `config` is the run's, empty for weights from elsewhere. A batch is what BN saw together.
     """
     recipe = config.get("recipe", ELSEWHERE)
     size = recipe.get("bn_batch") or recipe["batch_size"]

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +28,12 @@ TOP = 3  # classes of each image, where the network has as many
 
 @dataclass(frozen=True)
 class Trained:
-    """A network and what its numbers mean.
+    """A network and what its numbers mean."""
 
-    Attributes:
-        name: the run's, the bundled network's, or the catalogue's.
-        network: takes raw pixels, gives logits.
-        classes: a name for each logit; "class 17" where none is known.
-        folder: the files of its run; None for weights from elsewhere.
-    """
-
-    name: str
-    network: Any
-    classes: tuple[str, ...]
-    folder: RunFolder | None = None
+    name: str  # the run's, the bundled network's, or the catalogue's
+    network: Any  # takes raw pixels, gives logits
+    classes: tuple[str, ...]  # a name for each logit; "class 17" where none is known
+    folder: RunFolder | None = None  # the files of its run; None for weights from elsewhere
 
     @property
     def config(self) -> dict:
@@ -55,18 +49,14 @@ class Trained:
     @property
     def cropped(self) -> bool:
         """Whether it was trained on crops of photographs, which the mean tells: photographs have one mean colour."""
-        if not self.folder and architecture(self.network.name).family != "cifar":
-            return True
-        return np.allclose(self.network.mean.mean, MEAN) if self.input_shape[2] == 3 else False
+        elsewhere = not self.folder and architecture(self.network.name).family != "cifar"
+        return elsewhere or np.allclose(self.network.mean.mean, MEAN)
 
     def view(self, image) -> np.ndarray:
         """The single view that the network is shown of an image, uint8 [h, w, c]; see `data.views.test_view`."""
-        from PIL import Image
-
-        view = views.test_view(image, self.input_shape, self.cropped)
-        if self.input_shape[2] == 1 and view.ndim == 3:
-            view = np.array(Image.fromarray(view).convert("L"))[..., None]
-        return view
+        grey = self.input_shape[2] == 1
+        view = views.test_view(image.convert("L") if grey else image, self.input_shape, self.cropped)
+        return view[..., None] if grey else view
 
 
 def find(name: str, weights: Path | None = None, classes: Path | None = None, store: Store | None = None) -> Trained:
@@ -74,33 +64,20 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
 
     Args:
         name: A run's or a bundled network's, or with `weights` a network of the catalogue.
-        weights: A file: `.keras` of this package, or what `resnet_keras.models.pretrained.load` reads.
+        weights: A file that `resnet_keras.load` reads.
         classes: A text file with the name of a class on each line, in the order of the logits.
         store: Default: the default results folder.
 
     Raises:
         UserError: There is no such network or file, or they do not fit one another.
     """
-    store = store or Store()
-    given = _class_names(classes) if classes else None
-    folder = None if weights else _folder(name, store)
-    if weights:
-        architecture(name)  # refuses what is no network's name, such as a run's
-        if not Path(weights).is_file():
-            raise UserError(f"there is no file {weights}: give --weights the path of a .safetensors, .keras or .h5.")
-    elif not folder.network_file.is_file():
-        raise UserError(
-            f"{name} has no network.keras here: train it again with --force, copy the file in, or take a bundled "
-            f"network ({_bundled(store)})."
-        )
-    from resnet_keras.quiet import load_keras
-
-    load_keras()
-    network = load(weights, name) if weights else folder.load_network()
+    known = _class_names(classes) if classes else None
+    folder = None if weights else _folder(name, store or Store())
+    network = folder.load_network() if folder else load(weights, architecture(name).name)
     if not network.arguments["include_top"]:
         raise UserError(f"these weights of {network.name} have no classifier: give those of the complete network.")
     logits = network.arguments["classes"]
-    known = given or (folder.classes if folder else None) or tuple(f"class {number}" for number in range(logits))
+    known = known or (folder.classes if folder else None) or tuple(f"class {number}" for number in range(logits))
     if len(known) != logits:
         raise UserError(
             f"{classes or name} names {len(known)} classes, {network.name} has {logits} logits: one a line."
@@ -113,26 +90,16 @@ def _folder(name: str, store: Store) -> RunFolder:
     try:
         return store.find(name)
     except UserError:
-        if _is_architecture(name):
+        bundled = [folder.name for folder in store.models()]
+        if re.fullmatch(r"[a-z]+\d+", name):
             raise UserError(
                 f"{name} alone is an untrained network: add --weights FILE, or name a run or a bundled network "
-                f"({_bundled(store)})."
+                f"({', '.join(bundled[:3]) or '`resnet-keras list` prints them'})."
             ) from None
-        near = difflib.get_close_matches(name, [f.name for f in [*store.models(), *store.runs()]], n=2, cutoff=0.6)
+        near = difflib.get_close_matches(name, [*bundled, *(run.name for run in store.runs())], n=2)
         if near and name not in near:  # else the folder exists, and cannot be read
             raise UserError(f"no run or bundled network {name!r}: did you mean {' or '.join(near)}?") from None
         raise
-
-
-def _is_architecture(name: str) -> bool:
-    try:
-        return bool(architecture(name))
-    except UserError:
-        return False
-
-
-def _bundled(store: Store) -> str:
-    return ", ".join(folder.name for folder in store.models()[:3]) or "`resnet-keras list` prints them"
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
@@ -140,27 +107,19 @@ def _class_names(path: Path) -> tuple[str, ...]:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UserError(
-            f"{path} cannot be read ({reason}): give a text file with a class's name on each line."
-        ) from None
+        raise UserError(f"{path} cannot be read ({reason}): give a text file with a class on each line.") from None
     return tuple(line.strip() for line in lines if line.strip())
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the network says of one image, or why it can say nothing.
+    """What the network says of one image, or why it can say nothing."""
 
-    Attributes:
-        picture: the path of its file.
-        view: uint8 [h, w, c], what the network saw; None for a bad file.
-        top: (number of the class, its name, its probability from 0 to 1), the most probable first.
-        error: one line that names the file and what is wrong with it; None for a good one.
-    """
-
-    picture: str
-    view: np.ndarray | None = None
+    picture: str  # the path of its file
+    view: np.ndarray | None = None  # uint8 [h, w, c], what the network saw; None for a bad file
+    # (number of the class, its name, its probability from 0 to 1), the most probable first
     top: tuple[tuple[int, str, float], ...] = ()
-    error: str | None = None
+    error: str | None = None  # one line that names the file and what is wrong with it; None for a good one
 
     def as_json(self) -> dict:
         """The same as JSON can hold it, without the view."""
@@ -182,7 +141,7 @@ def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
     Raises:
         UserError: A folder holds no images, or there is no file at all.
     """
-    files: list[Path] = []
+    files = []
     for path in map(Path, paths):
         inside = sorted(each for each in path.iterdir() if images.is_image(each)) if path.is_dir() else [path]
         if not inside:
@@ -225,7 +184,7 @@ def _predicted(trained: Trained, files: list[str], top: int) -> Iterator[Predict
     for prediction in predictions:
         if not prediction.error:
             shares = next(scores)
-            best = np.argsort(-shares, kind="stable")[:top]
-            rows = tuple((int(index), trained.classes[index], float(shares[index])) for index in best)
+            best = np.argsort(-shares, kind="stable")[:top].tolist()
+            rows = tuple((index, trained.classes[index], float(shares[index])) for index in best)
             prediction = dataclasses.replace(prediction, top=rows)
         yield prediction

@@ -54,21 +54,16 @@ def sheet(predictions: list) -> bytes:
             axis.set_axis_off()
         for number, prediction in enumerate(predictions):
             row, column = divmod(number, columns)
-            view = prediction.view
-            cells[2 * row, column].imshow(view, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            cells[2 * row, column].set_title(_short(Path(prediction.picture).stem, 24), fontsize=8)
-            _draw_bars(cells[2 * row + 1, column], prediction.top, ranks)
+            above, below = cells[2 * row : 2 * row + 2, column]
+            above.imshow(prediction.view, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            above.set_title(_short(Path(prediction.picture).stem, 24), fontsize=8)
+            for rank, (_, name, share) in enumerate(prediction.top):
+                below.text(0.0, rank, _short(name, 14), va="center", weight="normal" if rank else "bold")
+                below.barh(rank, 0.3 * share, left=0.52, height=0.7, color=BAR, alpha=0.35 if rank else 0.7)
+                below.text(1.0, rank, f"{100 * share:.0f} %", va="center", ha="right")
+            below.set(xlim=(0, 1), ylim=(ranks - 0.5, -0.5))
         figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
     return file.getvalue()
-
-
-def _draw_bars(axis, top, ranks: int) -> None:
-    for rank, (_, name, share) in enumerate(top):
-        axis.text(0.0, rank, _short(name, 14), va="center", weight="normal" if rank else "bold")
-        axis.barh(rank, 0.3 * share, left=0.52, height=0.7, color=BAR, alpha=0.35 if rank else 0.7)
-        axis.text(1.0, rank, f"{100 * share:.0f} %", va="center", ha="right")
-    axis.set_xlim(0, 1)
-    axis.set_ylim(ranks - 0.5, -0.5)
 
 
 def _short(text: str, most: int) -> str:

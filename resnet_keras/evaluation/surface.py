@@ -6,6 +6,8 @@ direction is scaled to the norm of the network's own filter, so that networks wi
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from keras import ops
 
@@ -15,42 +17,33 @@ BATCH = 500  # images a call
 
 
 def surface(network, images: np.ndarray, labels: np.ndarray, points: int = 25, seed: int = 0) -> list[dict]:
-    """Loss and error at weights + x * direction 1 + y * direction 2, x and y from -1 to 1; the network is not changed.
+    """Loss and error at weights + x * direction 1 + y * direction 2, x and y from -1 to 1 in `points` steps each.
 
-    Kernels alone move; biases and all of BN stay, and BN is in inference mode, as in testing. The loss is the
-    cross-entropy, without weight decay.
-
-    Args:
-        network: A trained network.
-        images: uint8 [n, h, w, c], without augmentation.
-        labels: int32 [n].
-        points: Points along each direction; an odd number has the network itself in the centre.
-        seed: Of the directions.
+    Kernels alone move; biases and all of BN stay, and BN is in inference mode, as in testing. The network itself is not
+    changed. Images are uint8 [n, h, w, c], labels int32 [n].
 
     Returns:
-        Rows of x, y, cross_entropy (nats, a mean over the images) and error (percent).
+        Rows of x, y, cross_entropy (nats, a mean over the images, without weight decay) and error (percent).
     """
 
     @compiled
     def at(x, y, weights, others, first, second, images, labels):
-        moved = [weight + x * one + y * two for weight, one, two in zip(weights, first, second, strict=True)]
+        moved = [weight + x * dx + y * dy for weight, dx, dy in zip(weights, first, second, strict=True)]
         scores, _ = network.stateless_call(moved, others, images, training=False)
         return ops.stack(losses(scores, labels))
 
-    draw, groups = np.random.default_rng(seed), (network.trainable_variables, network.non_trainable_variables)
-    values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
-    values += [[ops.convert_to_tensor(each) for each in direction(network, draw)] for _ in range(2)]
+    draw = np.random.default_rng(seed)
+    groups = (network.trainable_variables, network.non_trainable_variables, direction(network, draw))
+    values = [[ops.convert_to_tensor(each) for each in group] for group in (*groups, direction(network, draw))]
     batches = [
         [ops.convert_to_tensor(array[start : start + BATCH]) for array in (images, labels)]
         for start in range(0, len(images), BATCH)
     ]
-    rows, axis = [], np.linspace(-1.0, 1.0, points)
-    for x in axis:
-        for y in axis:
-            place = [ops.convert_to_tensor(step, "float32") for step in (x, y)]
-            sums = sum(np.asarray(at(*place, *values, *batch), np.float64) for batch in batches)
-            wrong, entropy = sums / len(images)
-            rows.append({"x": float(x), "y": float(y), "cross_entropy": float(entropy), "error": 100.0 * float(wrong)})
+    rows = []
+    for x, y in itertools.product(np.linspace(-1.0, 1.0, points).tolist(), repeat=2):
+        place = [ops.convert_to_tensor(step, "float32") for step in (x, y)]
+        wrong, entropy = sum(np.asarray(at(*place, *values, *batch), np.float64) for batch in batches) / len(images)
+        rows.append({"x": x, "y": y, "cross_entropy": float(entropy), "error": 100.0 * float(wrong)})
     return rows
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,47 +23,23 @@ SINGLE = "1"  # the image itself, or the central crop of a photograph
 BATCH = 500  # images a call
 
 
-class Mode(NamedTuple):
-    """A way of testing on several views of a photograph.
-
-    Attributes:
-        prepare: a Pillow image -> its views, uint8.
-        scorer: a network -> a function of the prepared images of a batch, to probabilities [b, classes].
-        batch: photographs a call.
-    """
-
-    prepare: Callable[[Any], Any]
-    scorer: Callable[[Any], Callable[[list], np.ndarray]]
-    batch: int
+def _of_crops(network) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from a photograph's crops, uint8 [views, h, w, 3], to its probabilities [classes]."""
+    return lambda crops: softmax(network.predict_on_batch(crops)).mean(axis=0)
 
 
-def _crops(network) -> Callable[[list], np.ndarray]:
-    """Scores of photographs, each as crops of one size, [views, h, w, 3]."""
-
-    def scores(prepared: list) -> np.ndarray:
-        each = softmax(network.predict_on_batch(np.concatenate(prepared)))
-        return each.reshape(len(prepared), -1, each.shape[-1]).mean(axis=1)
-
-    return scores
-
-
-def _scales(network) -> Callable[[list], np.ndarray]:
-    """Scores of whole photographs, each a list of uint8 [h, w, 3], by the fully convolutional form of the network."""
+def _of_scales(network) -> Callable[[list[np.ndarray]], np.ndarray]:
+    """The same from a photograph at several scales, uint8 [h, w, 3] each, which is shown mirrored too."""
     maps = ScoreMap(network)
-
-    def scores(photograph: list[np.ndarray]) -> np.ndarray:
-        pairs = [np.stack([scaled, scaled[:, ::-1]]) for scaled in photograph]
-        return np.mean([softmax(maps.predict_on_batch(pair)).mean(axis=0) for pair in pairs], axis=0)
-
-    return lambda prepared: np.stack([scores(photograph) for photograph in prepared])
+    return lambda scaled: np.mean([_of_crops(maps)(np.stack([x, x[:, ::-1]])) for x in scaled], axis=0)
 
 
 class ScoreMap(keras.Model):
-    """A network in its fully convolutional form: the classifier at every position of the last map, then averaged.
+    """A network in its fully convolutional form: [b, h, w, 3] of any size from the network's own up to [b, classes].
 
     The first fully-connected layer becomes a convolution over the map that it was made for (1x1 behind the global
     pooling of a ResNet, 7x7 in VGG) and the others 1x1 ones. The class scores are averaged over the positions, before
-    the softmax, as in [41] of the paper. [b, h, w, 3], any size from the network's own up, to float32 [b, classes].
+    the softmax, as in [41] of the paper.
     """
 
     def __init__(self, network):
@@ -101,7 +76,8 @@ class ScoreMap(keras.Model):
         return dense.activation(x)
 
 
-MODES = {"10": Mode(views.ten_crop, _crops, 8), "multiscale": Mode(views.scales, _scales, 1)}
+# Way of testing -> (Pillow image -> its views, network -> (views -> probabilities)).
+MODES = {"10": (views.ten_crop, _of_crops), "multiscale": (views.scales, _of_scales)}
 
 
 def check(network_name: str, mode: str) -> None:
@@ -120,39 +96,39 @@ def check(network_name: str, mode: str) -> None:
 
 
 def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Probabilities of a split, averaged over the views of each image.
+    """Probabilities float64 [b, classes] of a split, averaged over the views of each image, and labels [b].
+
+    They come batch by batch, in the order of the split; photographs are read as they are needed.
 
     Args:
         network: Any network for the single view, one of ImageNet or VGG for the others.
-        split: Of a data set, in memory or of photographs; those are read as they are needed.
+        split: Of a data set, in memory or of photographs.
         mode: `SINGLE` or a key of `MODES`.
         view: What the network is shown of an image, for the single view; default: the split's own.
-
-    Yields:
-        Probabilities float64 [b, classes] and labels [b], batch by batch, in the order of the split.
 
     Raises:
         UserError: The mode is not for this network or this split, or a photograph is broken; the message names it.
     """
     check(network.name, mode)
     if mode == SINGLE:
-        for images, labels in _viewed(split, view) if view else split.batches(BATCH):
+        for images, labels in _batches(_shown(split, view)) if view else split.batches(BATCH):
             yield softmax(network.predict_on_batch(images)), labels
         return
-    if not hasattr(split, "each"):
+    if not split.cropped:
         raise UserError(f"views={mode} are views of photographs; images of one size are tested as they are, views=1.")
-    prepare, scorer, size = MODES[mode]
+    prepare, scorer = MODES[mode]
     score = scorer(network)
-    ready = split.each(lambda photo: (prepare(decode(photo.source, photo.where)), photo.label))
-    while batch := list(itertools.islice(ready, size)):
-        yield score([views for views, _ in batch]), np.array([label for _, label in batch])
+    for shown, label in _shown(split, prepare):
+        yield score(shown)[None], np.array([label])
 
 
-def _viewed(split, view: Callable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """A split in batches, `view` of each of its images."""
-    if hasattr(split, "each"):
-        ready = split.each(lambda photo: (view(decode(photo.source, photo.where)), photo.label))
-    else:
-        ready = ((view(image), label) for image, label in zip(split.images, split.labels, strict=True))
-    while batch := list(itertools.islice(ready, BATCH)):
+def _shown(split, view: Callable) -> Iterator[tuple]:
+    """`view` of each image of a split, and the image's label."""
+    if split.cropped:
+        return split.each(lambda photo: (view(decode(photo.source, photo.where)), photo.label))
+    return ((view(image), label) for image, label in zip(split.images, split.labels, strict=True))
+
+
+def _batches(pairs: Iterator[tuple]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    while batch := list(itertools.islice(pairs, BATCH)):
         yield tuple(map(np.array, zip(*batch, strict=True)))

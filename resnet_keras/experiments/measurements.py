@@ -93,15 +93,16 @@ def measure_surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
 
 def measure_views(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Top-1 and top-5 error on the test photographs in each of the ways of testing of Sec. 3.4 and Tables 2 to 4."""
-    from resnet_keras.evaluation.accuracy import tally
+    from resnet_keras.evaluation.accuracy import Tally
     from resnet_keras.evaluation.views import MODES, SINGLE, evaluated
 
     network, rows = folder.load_network(), []
     for mode in (SINGLE, *MODES):
-        counted = tally(evaluated(network, dataset.test, mode))
-        top5 = counted.error(5)
-        numbers = {"top1_error": counted.error(1), **({} if top5 is None else {"top5_error": top5})}
-        rows.append({"views": mode, **numbers, "images": counted.images})
+        tally = Tally()
+        for batch in evaluated(network, dataset.test, mode):
+            tally.add(*batch)
+        errors = {f"top{k}_error": tally.error(k) for k in tally.wrong}
+        rows.append({"views": mode, **errors, "images": tally.images})
     return rows
 
 

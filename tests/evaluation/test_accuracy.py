@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_keras.evaluation.accuracy import softmax, tally, top_error
+from resnet_keras.evaluation.accuracy import Tally, softmax, top_error
 
 SCORES = np.array([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [0.0, 1.0, 5.0], [2.0, 1.0, 0.0]], np.float32)
 
@@ -24,21 +24,17 @@ def test_probabilities_of_logits_that_would_overflow():
 def test_a_tally_of_batches_is_that_of_all_at_once():
     draw = np.random.default_rng(0)
     scores, labels = draw.normal(size=(103, 9)).astype(np.float32), draw.integers(0, 9, 103)
-    seen = []
-    parts = ((softmax(scores[start : start + 10]), labels[start : start + 10]) for start in range(0, 103, 10))
-    counted = tally(parts, lambda so_far: seen.append(so_far.images))
-    assert seen[0] == 10 and seen[-1] == counted.images == 103
-    assert counted.error(1) == pytest.approx(top_error(scores, labels))
-    assert counted.error(5) == pytest.approx(top_error(scores, labels, 5))
+    tally = Tally()
+    for start in range(0, 103, 10):
+        tally.add(softmax(scores[start : start + 10]), labels[start : start + 10])
+    assert tally.images == 103 and tally.error(1) == pytest.approx(top_error(scores, labels))
+    assert tally.error(5) == pytest.approx(top_error(scores, labels, 5))
     right = np.exp(scores.astype(float))[np.arange(103), labels] / np.exp(scores.astype(float)).sum(1)
-    assert counted.entropy == pytest.approx(-np.log(right).sum())
-    assert str(counted).startswith("top-1 error ") and ", top-5 error " in str(counted)
+    assert tally.entropy == pytest.approx(-np.log(right).sum())
+    assert str(tally).startswith("top-1 error ") and ", top-5 error " in str(tally)
 
 
-def test_no_top_5_among_five_classes():
-    counted = tally([(np.full((1, 5), 0.2), np.array([3]))])
-    assert counted.error(5) is None and str(counted).startswith("error ")
-
-
-def test_a_class_of_probability_0_costs_much_but_not_everything():
-    assert 100 < tally([(np.array([[1.0, 0.0]]), np.array([1]))]).entropy < 1000
+def test_five_classes_have_no_top_5_error_and_a_class_of_probability_0_costs_much_but_not_everything():
+    tally = Tally()
+    tally.add(np.array([[1.0, 0.0, 0.0, 0.0, 0.0]]), np.array([1]))
+    assert tally.error(5) is None and str(tally).startswith("error ") and 100 < tally.entropy < 1000

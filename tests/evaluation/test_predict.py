@@ -88,7 +88,7 @@ def test_weights_that_do_not_fit_are_refused(trained_store, run_name, tmp_path):
 
 def test_a_run_without_its_network_is_refused(trained_store, run_name, tmp_path):
     Store(tmp_path).run(run_name).begin(trained_store.run(run_name).config)
-    with pytest.raises(UserError, match=r"no network\.keras.*bundled"):
+    with pytest.raises(UserError, match=r"no network\.keras"):
         find(run_name, store=Store(tmp_path))
 
 
