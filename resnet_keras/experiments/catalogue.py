@@ -93,6 +93,12 @@ def without_normalization(*names: str) -> tuple:
     return tuple((name, {"batch_norm": False}) for name in names)
 
 
+def at_rates(*rates: float) -> tuple:
+    """Plain and residual networks of 20 and 56 layers at the usual learning rate, then at each of these."""
+    networks = twins(20, 56)
+    return (*networks, *((name, {"learning_rate": rate}) for rate in rates for name in networks))
+
+
 # Fig. 7 shows these five; twins of 20 and 56 layers train in minutes.
 RESPONDING = (*twins(20, 56), "resnet110")
 
@@ -189,6 +195,13 @@ EXPERIMENTS = {
             claim="Convolutions and activations in bfloat16 cost no accuracy: the seed decides more.",
             networks={"smoke": twins(20), "short": twins(20), "paper": twins(20)},
             precisions=("bfloat16", "float32"),
+        ),
+        Experiment(
+            name="rate",
+            title="Learning rate and depth",
+            place="beyond the paper",
+            claim="In a short schedule a smaller learning rate spares deep networks the first steps: depth costs less.",
+            networks={"short": at_rates(0.02, 0.05, 0.01)},
         ),
         Experiment(
             name="imagenet-depth",

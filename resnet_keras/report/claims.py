@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import math
 
-from resnet_keras.report import text
+from resnet_keras.report import paper, text
 from resnet_keras.report.paper import rows_of
 from resnet_keras.report.runs import finished
 from resnet_keras.report.statistics import ENOUGH, Estimate, difference, estimate, seeds_needed
@@ -108,9 +108,10 @@ class Finding:
             )
             more = f"; {needed - gap.n} more seeds a side could show {margin}" if needed > gap.n else ""
             return f"undecided (P({'above' if gap.mean > 0 else 'below'}) = {text.number(likely)}{more})"
+        length = f" at {self.iterations:,} iterations" if self.iterations else " before training"
         more = {
-            SUPPORTED: f" at {self.iterations:,} iterations",
-            CONTRADICTED: f" at {self.iterations:,} iterations",
+            SUPPORTED: length,
+            CONTRADICTED: length,
             BEHIND: f" (from {claim.from_iterations:,} iterations on)",
             TOO_SHORT: f" (from {claim.from_iterations:,} iterations on)",
             EQUIVALENT: f" within {claim.margin:g}",
@@ -211,7 +212,11 @@ def findings(claim: Claim, runs) -> list[Finding]:
         claim: The claim.
         runs: A frame of runs (`runs.frame`).
     """
+    import pandas
+
     own = finished(runs) if claim.metric.endswith("error") else runs
+    if claim.metric == "gradients_start":
+        own = pandas.concat([own, paper.starts()])
     own = own[own["data"].str.startswith(claim.data or FAMILIES) & own[claim.metric].notna()]
     own = own[own["data"] == claim.data] if claim.data else own
     keys = ["data", "data_title", "iterations", *([] if "precision=" in claim.left else ["precision"])]

@@ -54,6 +54,18 @@ def benchmark(name: str):
     return pandas.read_csv(path) if path and path.is_file() else None
 
 
+def starts():
+    """Gradients before training over many seeds (`benchmarks/start.py`), with the columns that claims need of a run."""
+    import pandas
+
+    table = benchmark("start")
+    if table is None:
+        return pandas.DataFrame()
+    setting = {"data": "cifar10_jpeg", "data_title": "CIFAR-10 (JPEG)", "iterations": 0, "precision": "float32"}
+    shortcut = table["network"].str.startswith("resnet").map({True: "A", False: "none"})
+    return table.assign(shortcut=shortcut, recipe="", gradients_start=table["first"] / table["last"], **setting)
+
+
 @functools.cache
 def idle_speeds(precision: str = "bfloat16") -> tuple[str, dict[int, float]]:
     """The idle machine of the benchmark, and depth -> seconds an image that a residual network takes there."""

@@ -16,7 +16,7 @@ def test_every_run_can_be_named_and_differs(name, scale):
     runs = experiment(name).runs(scale, "cifar10", seeds=2)
     assert len({run.name(identity) for run in runs}) == len(runs)
     assert [run.seed for run in runs] == sorted(run.seed for run in runs)
-    assert all(run.config(identity)["scale"] == scale for run in runs)
+    assert {run.config(identity)["scale"] for run in runs} <= {scale, "custom"}
 
 
 def test_degradation_compares_twins_of_the_papers_depths():
@@ -46,6 +46,12 @@ def test_precision_pairs_the_runs_of_both():
     assert len(pairs) == 6 and all(pair == {"bfloat16", "float32"} for pair in pairs.values())
     shared = experiment("degradation").runs("short", seeds=3, precision="bfloat16")
     assert {run for run in runs if run.recipe.precision == "bfloat16"} <= set(shared)
+
+
+def test_rate_runs_the_twins_at_each_rate_and_shares_the_usual_ones():
+    runs = experiment("rate").runs("short", precision="bfloat16")
+    assert {run.recipe.learning_rate for run in runs} == {0.1, 0.05, 0.02, 0.01} and len(runs) == 16
+    assert set(runs[:4]) == set(experiment("degradation").runs("short", precision="bfloat16")[:4])
 
 
 def test_imagenet_experiments_hold_the_networks_of_tables_2_and_3():
