@@ -1,0 +1,50 @@
+"""Gradients before training, over 20 seeds: `python -m benchmarks.start --data-dir FOLDER` (three minutes).
+
+For each network and seed the norm of the gradient in the first convolution's kernel and in the last one's: whether
+they vanish or explode at the start (Sec. 4.1 says that with BN they do neither) needs no training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas
+
+from resnet_keras.data import load
+from resnet_keras.experiments.measurements import GRADIENT_BATCHES, GRADIENT_IMAGES
+from resnet_keras.quiet import load_keras
+
+TABLE = Path(__file__).parent / "results" / "start.csv"
+NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
+
+
+def main() -> None:
+    """Measure each network before training under each seed, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="cifar10_jpeg")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--seeds", type=int, default=20, help="how many, from 0")
+    options = parser.parse_args()
+    load_keras()
+    from resnet_keras.evaluation.inside import gradient_norms
+    from resnet_keras.models import build
+
+    data = load(options.data, options.data_dir)
+    batches = (data.train.images[:GRADIENT_IMAGES], data.train.labels[:GRADIENT_IMAGES], GRADIENT_BATCHES)
+    rows = []
+    for name in NETWORKS:
+        networks = [build(name, input_shape=data.shape, seed=seed) for seed in range(options.seeds)]
+        networks[0].set_mean(data.mean(per_pixel=True))
+        measure = gradient_norms(networks[0], *batches)  # compiled once
+        for seed, network in enumerate(networks):
+            for variable, value in zip(networks[0].trainable_variables, network.trainable_variables, strict=True):
+                variable.assign(value)
+            first, *_, last, _ = (row["gradient_norm"] for row in measure())
+            rows.append({"network": name, "seed": seed, "first": first, "last": last})
+            print(rows[-1], flush=True)
+    pandas.DataFrame(rows).round(6).to_csv(TABLE, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()
