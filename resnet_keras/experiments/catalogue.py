@@ -16,27 +16,18 @@ SCALES = tuple(PRESETS)
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One question of the paper.
+    """One question of the paper."""
 
-    Attributes:
-        name: What the command line calls it.
-        title: Its heading.
-        place: Where the paper has it.
-        claim: What the paper says, in our words.
-        networks: Scale -> networks, each as a name or (name, what differs from the scale's runs), such as
-            ``("resnet56", {"shortcut": "B"})`` or ``("plain56", {"batch_norm": False})``.
-        measures: What is measured on its runs beside their errors: keys of
-            `resnet_keras.experiments.measurements.MEASURES`.
-        precisions: The precisions that it compares; none where all its runs share the one that is asked for.
-    """
-
-    name: str
+    name: str  # what the command line calls it
     title: str
-    place: str
-    claim: str
+    place: str  # where the paper has it
+    claim: str  # what the paper says, in our words
+    # Scale -> networks, each as a name or (name, what differs from the scale's runs), such as
+    # ("resnet56", {"shortcut": "B"}) or ("plain56", {"batch_norm": False}).
     networks: dict[str, tuple]
+    # What is measured on its runs beside their errors: keys of `resnet_keras.experiments.measurements.MEASURES`.
     measures: tuple[str, ...] = ()
-    precisions: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()  # that it compares; none where all its runs share the one that is asked for
 
     def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
@@ -76,16 +67,9 @@ def twins(*depths: int) -> tuple[str, ...]:
 
 def shortcut_options(*depths: int) -> tuple:
     """The residual networks of these depths with each shortcut option, and without: the plain networks."""
-    return tuple(
-        network
-        for depth in depths
-        for network in (
-            f"plain{depth}",
-            f"resnet{depth}",
-            (f"resnet{depth}", {"shortcut": "B"}),
-            (f"resnet{depth}", {"shortcut": "C"}),
-        )
-    )
+    options = [("plain{}", None), ("resnet{}", None), ("resnet{}", "B"), ("resnet{}", "C")]
+    named = [(kind.format(depth), option) for depth in depths for kind, option in options]
+    return tuple((name, {"shortcut": option}) if option else name for name, option in named)
 
 
 def without_normalization(*names: str) -> tuple:
@@ -99,136 +83,120 @@ def at_rates(*rates: float) -> tuple:
     return (*networks, *((name, {"learning_rate": rate}) for rate in rates for name in networks))
 
 
-# Fig. 7 shows these five; twins of 20 and 56 layers train in minutes.
-RESPONDING = (*twins(20, 56), "resnet110")
+def scales(smoke: tuple, short: tuple, medium: tuple = ()) -> dict[str, tuple]:
+    """Networks of each scale of CIFAR; those of the paper's own length are those of `short`."""
+    return {"smoke": smoke, "short": short, **({"medium": medium} if medium else {}), "paper": short}
 
-EXPERIMENTS = {
-    experiment.name: experiment
-    for experiment in (
-        Experiment(
-            name="degradation",
-            title="Degradation: deeper plain networks train worse",
-            place="Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
-            claim="The training error of a plain network rises with its depth; with shortcuts it falls.",
-            networks={
-                "smoke": twins(20, 32),
-                # The pair that decides comes first, so that an early stop still answers the question.
-                "short": twins(20, 56, 32, 44),
-                "medium": twins(20, 56),
-                "paper": twins(20, 56, 32, 44),
-            },
+
+# An experiment's networks begin with the pair that decides, so that an early stop still answers the question.
+CATALOGUE = (
+    Experiment(
+        "degradation",
+        "Degradation: deeper plain networks train worse",
+        "Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
+        "The training error of a plain network rises with its depth; with shortcuts it falls.",
+        scales(twins(20, 32), twins(20, 56, 32, 44), medium=twins(20, 56)),
+    ),
+    Experiment(
+        "residual",
+        "Residual networks gain from depth",
+        "Sec. 4.2, Fig. 6 middle, Table 6",
+        "Residual networks gain from depth up to 110 layers, and each is better than its plain twin.",
+        scales(twins(20, 32), twins(20, 56, 32, 44, 110), medium=twins(20, 56)),
+    ),
+    Experiment(
+        "shortcuts",
+        "Shortcuts: identity or projection",
+        "Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
+        "Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
+        {
+            "smoke": shortcut_options(20),
+            "short": shortcut_options(20, 56),
+            "paper": shortcut_options(20, 56, 32, 44, 110),
+        },
+    ),
+    Experiment(
+        "depth",
+        "Depth: 110 and 1,202 layers",
+        "Sec. 4.2, Fig. 6 right, Table 6",
+        "1,202 layers train without difficulty, and test worse than 110: they over-fit.",
+        scales(("resnet20", "resnet32"), ("resnet56", "resnet110", "resnet1202")),
+    ),
+    Experiment(
+        "responses",
+        "Layer responses",
+        "Sec. 4.2, Fig. 7",
+        "Layers of residual networks respond less than plain ones, and less the deeper the network.",
+        scales(twins(20, 32), (*twins(20, 56), "resnet110")),  # Fig. 7's five
+        measures=("responses",),
+    ),
+    Experiment(
+        "gradients",
+        "Gradients of plain networks do not vanish",
+        "Sec. 4.1, in words; the measurement goes beyond the paper",
+        "With BN, gradients of plain networks have healthy norms: they do not explain degradation.",
+        scales(
+            (*twins(20), *without_normalization(*twins(20))), (*twins(20, 56), *without_normalization(*twins(20, 56)))
         ),
-        Experiment(
-            name="residual",
-            title="Residual networks gain from depth",
-            place="Sec. 4.2, Fig. 6 middle, Table 6",
-            claim="Residual networks gain from depth up to 110 layers, and each is better than its plain twin.",
-            networks={
-                "smoke": twins(20, 32),
-                "short": twins(20, 56, 32, 44, 110),
-                "medium": twins(20, 56),
-                "paper": twins(20, 56, 32, 44, 110),
-            },
-        ),
-        Experiment(
-            name="shortcuts",
-            title="Shortcuts: identity or projection",
-            place="Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
-            claim="Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
-            networks={
-                "smoke": shortcut_options(20),
-                "short": shortcut_options(20, 56),
-                "paper": shortcut_options(20, 56, 32, 44, 110),
-            },
-        ),
-        Experiment(
-            name="depth",
-            title="Depth: 110 and 1,202 layers",
-            place="Sec. 4.2, Fig. 6 right, Table 6",
-            claim="1,202 layers train without difficulty, and test worse than 110: they over-fit.",
-            networks={
-                "smoke": ("resnet20", "resnet32"),
-                "short": ("resnet56", "resnet110", "resnet1202"),
-                "paper": ("resnet56", "resnet110", "resnet1202"),
-            },
-        ),
-        Experiment(
-            name="responses",
-            title="Layer responses",
-            place="Sec. 4.2, Fig. 7",
-            claim="Layers of residual networks respond less than plain ones, and less the deeper the network.",
-            networks={"smoke": twins(20, 32), "short": RESPONDING, "paper": RESPONDING},
-            measures=("responses",),
-        ),
-        Experiment(
-            name="gradients",
-            title="Gradients of plain networks do not vanish",
-            place="Sec. 4.1, in words; the measurement goes beyond the paper",
-            claim="With BN, gradients of plain networks have healthy norms: they do not explain degradation.",
-            networks={
-                "smoke": (*twins(20), *without_normalization(*twins(20))),
-                "short": (*twins(20, 56), *without_normalization(*twins(20, 56))),
-                "paper": (*twins(20, 56), *without_normalization(*twins(20, 56))),
-            },
-            measures=("gradients",),
-        ),
-        Experiment(
-            name="lesion",
-            title="Lesions: blocks left out or swapped",
-            place="beyond the paper",
-            claim="A trained residual network bears the loss of almost any block; a plain one does not.",
-            networks={"smoke": twins(20), "short": twins(56, 20), "paper": twins(56, 20)},
-            measures=("lesion",),
-        ),
-        Experiment(
-            name="surface",
-            title="The loss around a trained network, and how its training started",
-            place="beyond the paper",
-            claim="Around a trained residual network the loss is smooth; around a plain one of 56 layers it is not.",
-            networks={"smoke": twins(20), "short": twins(56), "paper": twins(56)},
-            measures=("surface", "start"),
-        ),
-        Experiment(
-            name="precision",
-            title="Precision: bfloat16 against float32",
-            place="beyond the paper",
-            claim="Convolutions and activations in bfloat16 cost no accuracy: the seed decides more.",
-            networks={"smoke": twins(20), "short": twins(20), "paper": twins(20)},
-            precisions=("bfloat16", "float32"),
-        ),
-        Experiment(
-            name="rate",
-            title="Learning rate and depth",
-            place="beyond the paper",
-            claim="In a short schedule a smaller learning rate spares deep networks the first steps: depth costs less.",
-            networks={"short": at_rates(0.02, 0.05, 0.01)},
-        ),
-        Experiment(
-            name="imagenet-depth",
-            title="ImageNet: plain and residual networks of 18 and 34 layers",
-            place="Sec. 4.1, Table 2, Fig. 4",
-            claim="34 plain layers are worse than 18; with shortcuts they are better. At 18 the two are alike.",
-            networks={"imagenet": twins(34, 18)},
-            measures=("views",),
-        ),
-        Experiment(
-            name="imagenet-shortcuts",
-            title="ImageNet: shortcut options of 34 layers",
-            place="Sec. 4.1, Table 3",
-            claim="Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
-            networks={"imagenet": shortcut_options(34)},
-            measures=("views",),
-        ),
-        Experiment(
-            name="imagenet-bottleneck",
-            title="ImageNet: bottleneck networks of 50, 101 and 152 layers",
-            place="Sec. 4.1, Tables 3 and 4",
-            claim="Each deeper network is better than the one before.",
-            networks={"imagenet": ("resnet50", "resnet101", "resnet152")},
-            measures=("views",),
-        ),
-    )
-}
+        measures=("gradients",),
+    ),
+    Experiment(
+        "lesion",
+        "Lesions: blocks left out or swapped",
+        "beyond the paper",
+        "A trained residual network bears the loss of almost any block; a plain one does not.",
+        scales(twins(20), twins(56, 20)),
+        measures=("lesion",),
+    ),
+    Experiment(
+        "surface",
+        "The loss around a trained network, and how its training started",
+        "beyond the paper",
+        "Around a trained residual network the loss is smooth; around a plain one of 56 layers it is not.",
+        scales(twins(20), twins(56)),
+        measures=("surface", "start"),
+    ),
+    Experiment(
+        "precision",
+        "Precision: bfloat16 against float32",
+        "beyond the paper",
+        "Convolutions and activations in bfloat16 cost no accuracy: the seed decides more.",
+        scales(twins(20), twins(20)),
+        precisions=("bfloat16", "float32"),
+    ),
+    Experiment(
+        "rate",
+        "Learning rate and depth",
+        "beyond the paper",
+        "In a short schedule a smaller learning rate spares deep networks the first steps: depth costs less.",
+        {"short": at_rates(0.02, 0.05, 0.01)},
+    ),
+    Experiment(
+        "imagenet-depth",
+        "ImageNet: plain and residual networks of 18 and 34 layers",
+        "Sec. 4.1, Table 2, Fig. 4",
+        "34 plain layers are worse than 18; with shortcuts they are better. At 18 the two are alike.",
+        {"imagenet": twins(34, 18)},
+        measures=("views",),
+    ),
+    Experiment(
+        "imagenet-shortcuts",
+        "ImageNet: shortcut options of 34 layers",
+        "Sec. 4.1, Table 3",
+        "Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
+        {"imagenet": shortcut_options(34)},
+        measures=("views",),
+    ),
+    Experiment(
+        "imagenet-bottleneck",
+        "ImageNet: bottleneck networks of 50, 101 and 152 layers",
+        "Sec. 4.1, Tables 3 and 4",
+        "Each deeper network is better than the one before.",
+        {"imagenet": ("resnet50", "resnet101", "resnet152")},
+        measures=("views",),
+    ),
+)
+EXPERIMENTS = {experiment.name: experiment for experiment in CATALOGUE}
 
 
 def experiment(name: str) -> Experiment:

@@ -15,6 +15,8 @@ import numpy as np
 from resnet_keras.data import Dataset, Identity, Split
 from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import FAMILIES, architecture
+from resnet_keras.models.complexity import complexity
+from resnet_keras.quiet import backend, load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.checkpoint import checkpoints
@@ -31,6 +33,7 @@ def seconds(runs: list[Run], identity: Identity, store: Store) -> list[float]:
     The speed is that of the earlier runs there whose network is nearest in multiply-adds. Without any, a few steps of
     the smallest of the networks are timed, which takes some seconds.
     """
+    load_keras()
     speeds = {precision: earlier_speeds(store, precision) for precision in {run.recipe.precision for run in runs}}
     estimates = []
     for run in sorted(runs, key=lambda run: multiply_adds(run.network, run.shortcut)):
@@ -48,21 +51,17 @@ def seconds(runs: list[Run], identity: Identity, store: Store) -> list[float]:
 @functools.cache
 def multiply_adds(network: str, shortcut: str) -> int:
     """Multiply-adds of one image's forward pass, as the paper counts them."""
-    from resnet_keras.models.complexity import complexity
-
     return int(complexity(network, shortcut=shortcut)["multiply_adds"].sum())
 
 
 def earlier_speeds(store: Store, precision: str) -> dict[int, float]:
     """Multiply-adds of a network -> median multiply-adds a second of the runs of it that were made on this device."""
-    import keras
-
     speeds: dict[int, list[float]] = {}
     for folder in store.runs():
         with contextlib.suppress(UserError):  # a damaged run, or one of other code
             run, summary = described(folder), folder.summary or {}
             made_by = (summary.get("device"), folder.environment.get("backend"), run.recipe.precision)
-            if made_by == (device.name(), keras.config.backend(), precision) and summary.get("images_per_second"):
+            if made_by == (device.name(), backend(), precision) and summary.get("images_per_second"):
                 work = multiply_adds(run.network, run.shortcut)
                 speeds.setdefault(work, []).append(summary["images_per_second"] * work)
     return {work: statistics.median(rates) for work, rates in speeds.items()}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from resnet_keras import data
 from resnet_keras.data import Identity
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import RunFolder, Store
@@ -30,7 +31,7 @@ def measure_responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
     from resnet_keras.evaluation.inside import responses
 
     images = dataset.train.images[:RESPONSE_IMAGES]
-    return [{**row, "images": len(images)} for row in responses(folder.load_network(), images)]
+    return _counted(responses(folder.load_network(), images), images)
 
 
 def measure_lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
@@ -38,8 +39,7 @@ def measure_lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
     from resnet_keras.evaluation.inside import lesions
 
     test = dataset.test[: LESION_IMAGES.get(folder.config.get("scale"), LESION_IMAGES["short"])]
-    rows = lesions(folder.load_network(), test.images, test.labels)
-    return [{**row, "images": len(test)} for row in rows]
+    return _counted(lesions(folder.load_network(), test.images, test.labels), test)
 
 
 def measure_gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
@@ -49,19 +49,19 @@ def measure_gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """
     from resnet_keras.evaluation.inside import gradient_norms
 
-    count = min(GRADIENT_IMAGES, len(dataset.train) // GRADIENT_BATCHES * GRADIENT_BATCHES)
-    batches = (dataset.train.images[:count], dataset.train.labels[:count], GRADIENT_BATCHES)
+    images = dataset.train[: min(GRADIENT_IMAGES, len(dataset.train) // GRADIENT_BATCHES * GRADIENT_BATCHES)]
+    batches = (images.images, images.labels, GRADIENT_BATCHES)
     rows, measure = [], None
     for iteration, network in trained_again(run, dataset, [i for i in EARLY if i < run.recipe.iterations]):
         measure = measure or gradient_norms(network, *batches)
         norms = measure()
         if not all(np.isfinite(row["gradient_norm"]) for row in norms):
             break
-        rows += [{"iteration": iteration, **row, "images": count} for row in norms]
+        rows += [{"iteration": iteration, **row} for row in norms]
     if folder.network_file.is_file():
         norms = gradient_norms(folder.load_network(), *batches)()
-        rows += [{"iteration": run.recipe.iterations, **row, "images": count} for row in norms]
-    return rows
+        rows += [{"iteration": run.recipe.iterations, **row} for row in norms]
+    return _counted(rows, images)
 
 
 def measure_start(run: Run, folder: RunFolder, dataset) -> list[dict]:
@@ -88,7 +88,7 @@ def measure_surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
     from resnet_keras.evaluation.surface import surface
 
     train = dataset.train[:SURFACE_IMAGES]
-    return [{**row, "images": len(train)} for row in surface(folder.load_network(), train.images, train.labels)]
+    return _counted(surface(folder.load_network(), train.images, train.labels), train)
 
 
 def measure_views(run: Run, folder: RunFolder, dataset) -> list[dict]:
@@ -101,9 +101,12 @@ def measure_views(run: Run, folder: RunFolder, dataset) -> list[dict]:
         tally = Tally()
         for batch in evaluated(network, dataset.test, mode):
             tally.add(*batch)
-        errors = {f"top{k}_error": tally.error(k) for k in tally.wrong}
-        rows.append({"views": mode, **errors, "images": tally.images})
+        rows.append({"views": mode, **{f"top{k}_error": tally.error(k) for k in tally.wrong}, "images": tally.images})
     return rows
+
+
+def _counted(rows: list[dict], images) -> list[dict]:
+    return [{**row, "images": len(images)} for row in rows]
 
 
 def trained_again(run: Run, dataset, iterations: Iterable[int]) -> Iterator[tuple[int, object]]:
@@ -150,8 +153,6 @@ def unmeasured(names: Iterable[str], runs: list[Run], identity: Identity, store:
 
 def complete(names: Iterable[str], runs: list[Run], identity: Identity, *, store: Store, data_dir=None) -> None:
     """Measure what is missing, and say which trained networks are not at hand for that."""
-    from resnet_keras import data
-
     dataset = None
     for name, run in unmeasured(names, runs, identity, store):
         folder = store.run(run.name(identity))

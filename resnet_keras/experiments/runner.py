@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import shlex
 import textwrap
 
+from resnet_keras import data as datasets
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import catalogue, measurements
+from resnet_keras.experiments import catalogue, estimates, measurements
 from resnet_keras.experiments.catalogue import Experiment
 from resnet_keras.files import Held
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
+from resnet_keras.training import device
 from resnet_keras.training.progress import duration
 from resnet_keras.training.run import Run, described, is_done
 
@@ -28,7 +29,6 @@ def run(
     seeds: int = 1,
     precision: str = "auto",
     force: bool = False,
-    train: bool = True,
     store: Store | None = None,
     only: str | None = None,
     cluster: dict | None = None,
@@ -43,13 +43,12 @@ def run(
         seeds: How many, from 0.
         precision: "float32", "bfloat16", or "auto": that of finished runs of the experiment, else the device's faster.
         force: Repeat runs that are done.
-        train: False only says which runs are done, which are missing, and how to run those.
         store: Default: the default results folder.
         only: "K/N": the K-th of N shares of the runs, for N machines that know nothing of each other.
         cluster: Where on a cluster, as `cluster.train_on` takes it: on, gpus and cpus; None trains in this process.
 
     Returns:
-        The experiment's runs, or the share of them, all done unless `train` is False, and the data set's identity.
+        The experiment's runs, or the share of them, all done now, and the data set's identity.
 
     Raises:
         UserError: An argument, the data or a file cannot be used.
@@ -59,17 +58,14 @@ def run(
     store, experiment, part = store or Store(), catalogue.experiment(name), share(only)
     runs, identity = plan(experiment, scale, data, data_dir, seeds, precision, store)
     print(introduction(experiment, runs, identity), flush=True)
-    runs = runs[part]
-    if not train:
-        print(describe_missing(experiment, runs, identity, store))
-    elif cluster is not None:
+    runs, options = runs[part], {"store": store, "data_dir": data_dir}
+    if cluster is not None:
         from resnet_keras.experiments.cluster import train_on
 
-        options = {"store": store, "data_dir": data_dir, "force": force, **cluster}
-        train_on(runs=runs, identity=identity, measures=experiment.measures, **options)
+        train_on(runs=runs, identity=identity, measures=experiment.measures, force=force, **options, **cluster)
     else:
-        execute(runs, identity, store=store, data_dir=data_dir, force=force)
-        measurements.complete(experiment.measures, runs, identity, store=store, data_dir=data_dir)
+        execute(runs, identity, force=force, **options)
+        measurements.complete(experiment.measures, runs, identity, **options)
     return runs, identity
 
 
@@ -99,34 +95,6 @@ def introduction(experiment: Experiment, runs: list[Run], identity: Identity) ->
     return "\n".join(textwrap.fill(line, 80) for line in lines)
 
 
-def describe_missing(experiment: Experiment, runs: list[Run], identity: Identity, store: Store) -> str:
-    """Say how many runs of an experiment are done, which are not, and the command that makes those."""
-    absent = [run.title for run in runs if not store.run(run.name(identity)).done]
-    lines = [f"{len(runs) - len(absent)} of {len(runs)} runs are done."]
-    unmeasured = measurements.unmeasured(experiment.measures, runs, identity, store)
-    absent += [f"{name} of {run.title}" for name, run in unmeasured]
-    if absent:
-        command = ["resnet-keras", "run", experiment.name, "--scale", runs[0].config(identity)["scale"]]
-        command += ["--data", runs[0].data, "--seeds", str(1 + max(run.seed for run in runs))]
-        lines += [f"Not run: {', '.join(absent)}.", f"To run: {shlex.join(command)}"]
-    return "\n".join(lines)
-
-
-def find_identity(name: str, data_dir, store: Store) -> Identity:
-    """Identify a data set by its images or, where they are not at hand, by a run that was trained on them.
-
-    So the results that come with the repository can be read without its data.
-    """
-    try:
-        return identify(name, data_dir)
-    except UserError:
-        for folder in store.runs():
-            with contextlib.suppress(UserError):  # a damaged run, or one of other code
-                if described(folder).data == name:
-                    return Identity(name, folder.config["data_version"], folder.config["data_title"])
-        raise
-
-
 def plan(
     experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None
 ) -> tuple[list[Run], Identity]:
@@ -145,6 +113,21 @@ def plan(
     return runs, identity
 
 
+def find_identity(name: str, data_dir, store: Store) -> Identity:
+    """Identify a data set by its images or, where they are not at hand, by a run that was trained on them.
+
+    So the results that come with the repository can be read without its data.
+    """
+    try:
+        return identify(name, data_dir)
+    except UserError:
+        for folder in store.runs():
+            with contextlib.suppress(UserError):  # a damaged run, or one of other code
+                if described(folder).data == name:
+                    return Identity(name, folder.config["data_version"], folder.config["data_title"])
+        raise
+
+
 def auto_precision(experiment: Experiment, scale: str, data, seeds: int, identity: Identity, store: Store) -> str:
     """Choose the precision of finished runs of the experiment, else the device's faster one.
 
@@ -154,29 +137,23 @@ def auto_precision(experiment: Experiment, scale: str, data, seeds: int, identit
         if any(store.run(run.name(identity)).done for run in experiment.runs(scale, data, seeds, precision)):
             return precision
     load_keras()
-    from resnet_keras.training import device
-
     return device.settings().precision
 
 
 def timetable(runs: list[Run], identity: Identity, store: Store):
     """Tabulate runs with their status and the estimated time of those that are not done, as a `rich` table."""
+    from rich.table import Table
+
     folders = [store.run(run.name(identity)) for run in runs]
     missing = [run for run, folder in zip(runs, folders, strict=True) if not is_done(folder)]
     if not missing:
         return f"All {len(runs)} runs are done: resnet-keras report draws them."
-    load_keras()
-    from rich.table import Table
-
-    from resnet_keras.experiments import estimates
-    from resnet_keras.training import device
-
     times = dict(zip(missing, estimates.seconds(missing, identity, store), strict=True))
-    total = (f"total, on {device.name()}", f"{len(missing)} to train", f"about {duration(sum(times.values()))}")
     table = Table("run", "status", "time", box=None, pad_edge=False)
     for run, folder in zip(runs, folders, strict=True):
         table.add_row(run.title, folder.status, duration(times[run]) if run in times else "")
-    table.add_row(*total)
+    total = f"about {duration(sum(times.values()))}"
+    table.add_row(f"total, on {device.name()}", f"{len(missing)} to train", total)
     return table
 
 
@@ -190,15 +167,11 @@ def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None,
     if not missing:
         print(f"All {len(runs)} runs are done; --force repeats them.")
         return
-    load_keras()
-    from resnet_keras import data
-    from resnet_keras.experiments import estimates
-    from resnet_keras.training import device
+    recipe, busy = missing[0].recipe, []
+    dataset = datasets.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
+    times = estimates.seconds(missing, identity, store)
     from resnet_keras.training.trainer import train
 
-    recipe, busy = missing[0].recipe, []
-    dataset = data.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
-    times = estimates.seconds(missing, identity, store)
     where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
     print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {duration(sum(times))}.", flush=True)
     for number, run in enumerate(missing):
