@@ -2,6 +2,7 @@
 
 import pytest
 
+from resnet_keras.data import Identity
 from resnet_keras.errors import UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
 
@@ -10,8 +11,6 @@ from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
     ("name", "scale"), [(name, scale) for name in EXPERIMENTS for scale in EXPERIMENTS[name].networks]
 )
 def test_every_run_can_be_named_and_differs(name, scale):
-    from resnet_keras.data import Identity
-
     identity = Identity("cifar10", "3.0.2", "CIFAR-10")
     runs = experiment(name).runs(scale, "cifar10", seeds=2)
     assert len({run.name(identity) for run in runs}) == len(runs)
@@ -24,17 +23,6 @@ def test_degradation_compares_twins_of_the_papers_depths():
     assert names == {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (20, 32, 44, 56)}
     first = [run.network for run in experiment("degradation").runs("short")[:4]]
     assert first == ["plain20", "resnet20", "plain56", "resnet56"]
-
-
-@pytest.mark.parametrize("seeds", [0, -1, 1.5, True, "2"])
-def test_seeds_are_counted(seeds):
-    with pytest.raises(UserError, match="seeds="):
-        experiment("degradation").runs("smoke", seeds=seeds)
-
-
-def test_a_typing_error_meets_its_near_match():
-    with pytest.raises(UserError, match="did you mean degradation"):
-        experiment("degredation")
 
 
 def test_precision_pairs_the_runs_of_both():
@@ -56,13 +44,13 @@ def test_rate_runs_the_twins_at_each_rate_and_shares_the_usual_ones():
 
 def test_imagenet_experiments_hold_the_networks_of_tables_2_and_3():
     runs = {name: experiment(name).runs("imagenet") for name in EXPERIMENTS if name.startswith("imagenet-")}
-    titles = {name: {run.title for run in found} for name, found in runs.items()}
+    titles = {name: {run.title for run in several} for name, several in runs.items()}
     assert titles == {
         "imagenet-depth": {"plain18", "resnet18", "plain34", "resnet34"},
         "imagenet-shortcuts": {"plain34", "resnet34", "resnet34 option B", "resnet34 option C"},
         "imagenet-bottleneck": {"resnet50", "resnet101", "resnet152"},
     }
-    assert {run.data for found in runs.values() for run in found} == {"imagenet2012"}
+    assert {run.data for several in runs.values() for run in several} == {"imagenet2012"}
 
 
 @pytest.mark.parametrize(("name", "scale"), [("imagenet-depth", "short"), ("degradation", "imagenet")])
@@ -72,4 +60,4 @@ def test_a_scale_that_an_experiment_does_not_have_is_refused(name, scale):
 
 
 def test_every_scale_is_some_experiments():
-    assert {scale for chosen in EXPERIMENTS.values() for scale in chosen.networks} == set(SCALES)
+    assert {scale for each in EXPERIMENTS.values() for scale in each.networks} == set(SCALES)

@@ -9,12 +9,13 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from resnet_keras.errors import UserError  # noqa: E402
-from resnet_keras.experiments import measurements, runner  # noqa: E402
-from resnet_keras.experiments.catalogue import EXPERIMENTS, Experiment  # noqa: E402
+from resnet_keras.experiments import measurements  # noqa: E402
+from resnet_keras.experiments.catalogue import EXPERIMENTS  # noqa: E402
 from resnet_keras.store import MEASUREMENTS, Store  # noqa: E402
 from resnet_keras.training.recipe import Recipe  # noqa: E402
 from resnet_keras.training.run import Run  # noqa: E402
 from resnet_keras.training.trainer import train  # noqa: E402
+from tests.models.reference import array  # noqa: E402
 
 RECIPE = Recipe(iterations=6, batch_size=16, drops=(3,), log_interval=3, test_interval=6)
 
@@ -28,10 +29,9 @@ def from_memory(tiny, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
-    """A store with one run that is done, and the run."""
+    """A store with one run that is done, the run, and its folder."""
     store, run = Store(tmp_path_factory.mktemp("results")), Run("resnet8", "tiny", RECIPE)
-    train(run, store=store, dataset=tiny)
-    return store, run
+    return store, run, train(run, store=store, dataset=tiny)
 
 
 def test_the_tables_of_names_agree():
@@ -39,26 +39,27 @@ def test_the_tables_of_names_agree():
     assert {name for experiment in EXPERIMENTS.values() for name in experiment.measures} <= set(MEASUREMENTS)
 
 
-@pytest.mark.parametrize("name", sorted(set(MEASUREMENTS) - {"views"}))  # those are of ImageNet networks alone
-def test_a_measurement_comes_back_and_is_not_repeated(name, trained, tiny, capsys):
-    store, run = trained
-    folder = store.run(run.name(tiny.identity))
-    assert folder.measurement(name) is None and not folder.has_measurement(name)
-    assert measurements.unmeasured([name], [run], tiny.identity, store) == [(name, run)]
-    measurements.complete([name], [run], tiny.identity, store=store)
-    assert f"measuring {name} of resnet8" in capsys.readouterr().out
-    table = folder.measurement(name)
-    assert len(table) >= 4 and not table.drop(columns="place", errors="ignore").isna().any(axis=None)
+def test_measurements_come_back_and_are_not_repeated(trained, tiny, capsys, monkeypatch):
+    from resnet_keras.evaluation import surface
+
+    monkeypatch.setattr(surface.surface, "__defaults__", (3, 0))  # points and seed
+    store, run, folder = trained
+    names = sorted(set(MEASUREMENTS) - {"views"})  # those are of ImageNet networks alone
+    assert measurements.unmeasured(names, [run], tiny.identity, store) == [(name, run) for name in names]
+    measurements.complete(names, [run], tiny.identity, store=store)
+    out = capsys.readouterr().out
     images = {"responses": 300, "gradients": 300, "lesion": 90, "surface": 300}
-    assert name == "start" or (table["images"] == images[name]).all()
-    written = (folder.path / f"{name}.csv").stat().st_mtime_ns
-    measurements.complete([name], [run], tiny.identity, store=store)
-    assert (folder.path / f"{name}.csv").stat().st_mtime_ns == written and not capsys.readouterr().out
+    for name in names:
+        table = folder.measurement(name)
+        assert f"measuring {name} of resnet8" in out and len(table) >= 4
+        assert not table.drop(columns="place", errors="ignore").isna().any(axis=None)
+        assert name == "start" or (table["images"] == images[name]).all()
+    measurements.complete(names, [run], tiny.identity, store=store)
+    assert not capsys.readouterr().out
 
 
 def test_gradients_are_taken_at_the_start_on_the_way_and_at_the_end(trained, tiny):
-    store, run = trained
-    folder = store.run(run.name(tiny.identity))
+    _, run, folder = trained
     rows = measurements.measure_gradients(run, folder, tiny)
     assert sorted({row["iteration"] for row in rows}) == [0, 1, 4, 6]
     assert [row["layer"] for row in rows if row["iteration"] == 4] == list(range(1, 9))
@@ -67,36 +68,33 @@ def test_gradients_are_taken_at_the_start_on_the_way_and_at_the_end(trained, tin
 
 
 def test_the_first_steps_are_those_of_the_run(trained, tiny):
-    store, run = trained
-    folder = store.run(run.name(tiny.identity))
+    _, run, folder = trained
     rows = measurements.measure_start(run, folder, tiny)
     assert [row["iteration"] for row in rows] == list(range(7))
-    kernel = np.array(folder.load_network().stages["conv1"][0].kernel)
+    kernel = array(folder.load_network().stages["conv1"][0].kernel)
     assert rows[6]["weight_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
     rates = [row["effective_rate"] * row["weight_norm"] ** 2 for row in rows]
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])  # the rate drops after 3 iterations
 
 
-def test_training_the_beginning_again_gives_the_same_bits(trained, tiny):
-    store, run = trained
-    first = store.run(run.name(tiny.identity)).load_network()
+def test_training_the_beginning_again_gives_the_same_bits_and_writes_nothing(trained, tiny):
+    store, run, folder = trained
     before = sorted(store.root.rglob("*"))
     *_, (iteration, network) = measurements.trained_again(run, tiny, (0, 1, 4, 6))
     assert iteration == 6 and sorted(store.root.rglob("*")) == before
-    pairs = zip(network.variables, first.variables, strict=True)
-    assert all(np.array_equal(np.array(a), np.array(b)) for a, b in pairs)
+    pairs = zip(network.variables, folder.load_network().variables, strict=True)
+    assert all(np.array_equal(array(a), array(b)) for a, b in pairs)
 
 
-def test_without_its_weights_a_run_says_so_and_what_is_stored_is_read(tiny, tmp_path, capsys):
-    store, run = Store(tmp_path), Run("plain8", "tiny", RECIPE)
-    folder = train(run, store=store, dataset=tiny)
-    folder.network_file.unlink()
+def test_without_its_weights_a_run_says_so(trained, tiny, tmp_path, capsys):
+    store, run = Store(tmp_path), trained[1]
+    folder = store.run(run.name(tiny.identity))
+    folder.begin(run.config(tiny.identity))
+    folder.write_summary({"status": "finished"})
     folder.write_measurement("lesion", [{"lesion": "none", "error": 12.5}])
-    capsys.readouterr()
     measurements.complete(["lesion", "responses"], [run], tiny.identity, store=store)
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "no network.keras to measure responses on" in out
-    assert folder.measurement("lesion")["error"].tolist() == [12.5]
 
 
 def test_a_run_that_diverges_is_followed_up_to_there(tiny, tmp_path):
@@ -104,52 +102,25 @@ def test_a_run_that_diverges_is_followed_up_to_there(tiny, tmp_path):
     store, run = Store(tmp_path), Run("resnet8", "tiny", wild)
     folder = train(run, store=store, dataset=tiny)
     assert folder.status == "diverged" and "-nobn-" in folder.name
-    assert measurements.unmeasured(["responses", "lesion"], [run], tiny.identity, store) == []
+    assert measurements.unmeasured(["responses", "gradients"], [run], tiny.identity, store) == [("gradients", run)]
     measurements.complete(["gradients"], [run], tiny.identity, store=store)
     table = folder.measurement("gradients")
     assert table["iteration"].iloc[0] == 0 and np.isfinite(table["gradient_norm"]).all()
     assert table["iteration"].max() < 6
 
 
-def test_a_repeat_measures_again(tiny, tmp_path):
-    folder = Store(tmp_path).run("tiny-plain8-s0-00000000")
-    folder.begin({})
-    for name in MEASUREMENTS:
-        folder.write_measurement(name, [{"error": 1.0}])
-    folder.clear()
-    assert not any(folder.has_measurement(name) for name in MEASUREMENTS)
-
-
-@pytest.mark.parametrize("name", ["response", "../config", ""])
-def test_an_unknown_measurement_is_refused(tmp_path, name):
-    folder = Store(tmp_path).run("tiny-plain8-s0-00000000")
-    with pytest.raises(UserError, match="use one of responses, gradients, lesion"):
-        folder.measurement(name)
-
-
-def test_a_broken_measurement_is_named_in_one_line(tmp_path):
+def test_an_unknown_or_broken_measurement_is_named_and_a_repeat_measures_again(tmp_path):
     folder = Store(tmp_path).run("tiny-plain8-s0-00000000")
     folder.begin({})
     (folder.path / "lesion.csv").write_text("")
-    with pytest.raises(UserError, match=r"lesion\.csv cannot be read.*measure again"):
-        folder.measurement("lesion")
+    for name, says in (("../config", "use one of responses, gradients"), ("lesion", r"lesion\.csv cannot be read")):
+        with pytest.raises(UserError, match=says):
+            folder.measurement(name)
+    folder.clear()
+    assert not folder.has_measurement("lesion")
 
 
-def test_nothing_is_trained_or_measured_unasked(trained, tiny, tmp_path, monkeypatch, capsys):
-    store, run = trained
-    other = Run("plain8", "tiny", dataclasses.replace(RECIPE, batch_norm=False))
-    probe = Experiment("probe", "Probe", "nowhere", "nothing", {"smoke": ()}, measures=("responses",))
-    folder = store.run(run.name(tiny.identity))
-    (folder.path / "responses.csv").unlink(missing_ok=True)
-    before = sorted(store.root.rglob("*"))
-    said = runner.describe_missing(probe, [run, other], tiny.identity, store)
-    assert "1 of 2 runs are done" in said
-    assert "Not run: plain8 without BN, responses of resnet8." in said
-    assert "resnet-keras run probe" in said and "--data tiny" in said
-    assert sorted(store.root.rglob("*")) == before
-
-
-def test_views_are_the_errors_of_each_way_of_testing(tmp_path, monkeypatch):
+def test_views_are_the_errors_of_each_way_of_testing(monkeypatch):
     """Against scores that are made up: three of four right in one view, all in ten, the last in the five best alone."""
     from resnet_keras.evaluation import views as ways
 
