@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import filelock
 import numpy as np
 
 from resnet_keras import paths
@@ -25,6 +24,7 @@ from resnet_keras.data import images, photos, shapes16, tfds
 from resnet_keras.data.augment import Feed
 from resnet_keras.data.views import CROP
 from resnet_keras.errors import UserError, first_line
+from resnet_keras.files import locked, replacing
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +42,12 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Which images these are.
+    """Which images these are."""
 
-    Attributes:
-        name: safe in file names, `cifar10_jpeg`.
-        version: of a TFDS set its own; of a folder a digest of what its images hold.
-        title: for people, `CIFAR-10 (JPEG)`.
-        source: what `load` takes to find the set again: a name, or the absolute path of a folder.
-    """
-
-    name: str
-    version: str
-    title: str
-    source: str = field(default="", compare=False)
+    name: str  # safe in file names, `cifar10_jpeg`
+    version: str  # of a TFDS set its own; of a folder a digest of what its images hold
+    title: str  # for people, `CIFAR-10 (JPEG)`
+    source: str = field(default="", compare=False)  # finds the set again: its name, or a folder's absolute path
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,28 +72,13 @@ class Split:
             part = slice(start, start + size)
             yield self.images[part], self.labels[part]
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every image."""
-        return self.images.shape[1:]
-
-    def mean(self, per_pixel: bool = True) -> np.ndarray:
-        """See `Dataset.mean`. The sum is taken in whole numbers, so it is the same on every machine."""
-        total = np.add.reduce(self.images, axis=0, dtype=np.uint64)
-        mean = total / len(self) if per_pixel else total.sum((0, 1)) / (len(self) * total[..., 0].size)
-        return mean.astype(np.float32)
-
-    def feed(self, seed: int, batch_size: int, augment: bool) -> Feed:
-        """See `Dataset.feed`."""
-        return Feed(self, seed, batch_size, augment)
-
 
 Contents = tuple  # class names, the images to train on and those to test on: splits of one kind
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named set with its splits, in memory or streamed; `validation` is None unless it was asked for."""
+    """A named set with its splits, all in memory or all streamed; `validation` is None unless it was asked for."""
 
     identity: Identity
     classes: tuple[str, ...]
@@ -111,19 +89,23 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of what a network is shown."""
-        return self.train.shape
+        return (self.train.crop, self.train.crop, 3) if self.train.cropped else self.train.images.shape[1:]
 
-    def mean(self, per_pixel: bool = True) -> np.ndarray:
-        """What a network subtracts, float32 `[H, W, 3]` or `[3]`.
+    def mean(self) -> np.ndarray:
+        """What a network subtracts, float32: of photographs ImageNet's mean colour `[3]`.
 
-        Of images in memory their mean over the training images used, for each pixel (Sec. 4.2) or for each channel; of
-        photographs always ImageNet's mean colour, `[3]`.
+        Of images in memory the mean `[H, W, 3]` of the training images used (Sec. 4.2). The sum is taken in whole
+        numbers, so it is the same on every machine.
         """
-        return self.train.mean(per_pixel)
+        if self.train.cropped:
+            return photos.MEAN
+        total = np.add.reduce(self.train.images, axis=0, dtype=np.uint64)
+        return (total / len(self.train)).astype(np.float32)
 
     def feed(self, seed: int, batch_size: int, augment: bool) -> Feed | photos.PhotographFeed:
         """What a training takes its batches from."""
-        return self.train.feed(seed, batch_size, augment)
+        kind = photos.PhotographFeed if self.train.cropped else Feed
+        return kind(self.train, seed, batch_size, augment)
 
 
 def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, validation=0, crop=CROP) -> Dataset:
@@ -166,16 +148,13 @@ def identify(name: str | os.PathLike, data_dir: str | os.PathLike | None = None)
 def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
     """A set's identity, and what reads it, given the crop of photographs."""
     if name == BUILT_IN:
-        identity = Identity(BUILT_IN, shapes16.VERSION, BUILT_IN, BUILT_IN)
-        return identity, lambda crop: _cached(identity, _draw_shapes16)
+        identity = Identity(name, shapes16.VERSION, name, name)
+        splits = (Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)  # drawn when they are asked for
+        return identity, lambda crop: _cached(identity, lambda: (shapes16.CLASSES, *splits))
     path = os.path.expanduser(name)
     if "/" in name.replace(os.sep, "/") and (os.path.isdir(path) or os.path.isabs(path) or name.startswith(".")):
         return _from_folder(Path(os.path.abspath(path)))
     return _from_tfds(name, data_dir)
-
-
-def _draw_shapes16() -> Contents:
-    return shapes16.CLASSES, *(Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)
 
 
 def _from_folder(folder: Path) -> tuple[Identity, Callable[[int], Contents]]:
@@ -199,9 +178,9 @@ def _from_tfds(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]
     roots = _roots(data_dir)
     if not tfds.NAME.fullmatch(name):
         raise UserError(_unknown(name, roots))
-    source, cached = tfds.prepared_folder(name, roots), _cached_versions(name)
-    version = source.name if source else max(cached, key=tfds.version_order, default=None)
-    full_name = name
+    source, full_name = tfds.prepared_folder(name, roots), name
+    cached = [path.stem.rpartition("-")[2] for path in (paths.data_dir() / "cache").glob(f"{_safe(name)}-*.npz")]
+    version = source.name if source else max(filter(tfds.VERSION.fullmatch, cached), key=tfds.order_of, default=None)
     if version is None:
         source = _unprepared(name, roots)
         full_name, _, version = source.info.full_name.rpartition("/")
@@ -280,30 +259,14 @@ def in_memory(photographs: Iterable[photos.Photograph]) -> Split:
     return Split(np.stack([arrays[i] for i in order]), np.array([items[i].label for i in order], np.int32))
 
 
-def _cache(file: str = "") -> Path:
-    return paths.data_dir() / "cache" / file
-
-
-def _cached_versions(name: str) -> list[str]:
-    """Versions of a TFDS set that are in the cache."""
-    versions = [path.stem.rpartition("-")[2] for path in _cache().glob(f"{_safe(name)}-*.npz")]
-    return [version for version in versions if tfds.VERSION.fullmatch(version)]
-
-
 def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:
     """A set from the cache, or made by one process while others wait; what is streamed is not kept."""
-    path = _cache(f"{identity.name}-{identity.version}.npz")
+    path = paths.data_dir() / "cache" / f"{identity.name}-{identity.version}.npz"
     if (contents := _read(path)) is not None:
         return contents
     with contextlib.ExitStack() as stack:
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
         with contextlib.suppress(OSError):  # where nothing can be written, no lock is needed
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                stack.enter_context(lock.acquire(timeout=0))
-            except filelock.Timeout:
-                _say(f"another process is reading {identity.name}: waiting for it")
-                stack.enter_context(lock.acquire())
+            stack.enter_context(locked(path.with_name(f".{path.name}.lock"), identity.title, say=log.warning))
         if (contents := _read(path)) is None:
             contents = make()
             if isinstance(contents[1], Split):
@@ -329,15 +292,10 @@ def _write(path: Path, contents: Contents) -> None:
     classes, train, test = contents
     arrays = {"train_images": train.images, "train_labels": train.labels}
     arrays |= {"test_images": test.images, "test_labels": test.labels, "classes": np.array(classes)}
-    temporary = path.with_name(f".{path.name}.tmp")  # of whoever has the lock
     try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for part in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # of killed processes: this one has the lock
+            part.unlink()
+        with replacing(path) as part:
+            np.savez(part, **arrays)
     except OSError as error:
         _say(f"cannot cache {path.stem} in {path.parent} ({error}); going on without")
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

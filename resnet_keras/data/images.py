@@ -26,9 +26,10 @@ KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # A file with such an ending that is of none of these kinds is a damaged image; any other is no image and left out.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TESTED = ("test", "val", "validation")  # folders of images to test on: the first that is there
+TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF's orientation to Pillow's `Image.Transpose`
 LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg (or val in place of test; PNG, WebP, GIF, BMP and TIFF too)"
 FACTS = "1"  # a new one when what `_examine` returns changes
-IN_MEMORY = 128  # a set of images of one size up to this many pixels a side is kept in memory, any other is streamed
+IN_MEMORY = 128  # most pixels a side of a set of one size that is kept in memory; any other is streamed
 
 # Of metadata, palettes and size; what makes an image unreadable is an error, which names the file.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -92,12 +93,9 @@ def _rgb(image, where: str):
 
 def _upright(image, original):
     """`image` turned as the EXIF data of `original` say; as it is where those cannot be read."""
-    from PIL.Image import Transpose
-
-    turns = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  # of EXIF's orientation to Pillow's Transpose
     with contextlib.suppress(Exception):
-        turn = turns.get(original.getexif().get(0x0112))
-        return image if turn is None else image.transpose(Transpose(turn))
+        orientation = original.getexif().get(0x0112)
+        return image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
     return image
 
 
@@ -197,7 +195,7 @@ def _learnt(folder: Path, files: list[str]) -> dict:
     """What the files hold, as it was learnt at an earlier time or is learnt now; see `_examine`."""
     facts = ((file, os.stat(folder / file)) for file in files)
     lines = [f"{file} {fact.st_size} {fact.st_mtime_ns} {fact.st_ctime_ns} {fact.st_ino}" for file, fact in facts]
-    path = paths.data_dir() / "cache" / f"{_digest(['1', str(folder), *lines])[:32]}.json"
+    path = paths.data_dir() / "cache" / f"{_digest([FACTS, str(folder), *lines])[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
     learnt = _examine(folder, files)

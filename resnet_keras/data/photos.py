@@ -74,19 +74,6 @@ class Photographs:
         """A range of these photographs."""
         return Photographs(self.source, self.numbers[rows], self.crop)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what a network is shown."""
-        return (self.crop, self.crop, 3)
-
-    def mean(self, per_pixel: bool = True) -> np.ndarray:
-        """ImageNet's mean colour, float32 `[3]`."""
-        return MEAN
-
-    def feed(self, seed: int, batch_size: int, augment: bool) -> PhotographFeed:
-        """See `datasets.Dataset.feed`."""
-        return PhotographFeed(self, seed, batch_size, augment)
-
     def read(self, place: int) -> Photograph:
         """One of them, not decoded."""
         return self.source[self.numbers[place]]
@@ -114,7 +101,8 @@ class Photographs:
 
     def central(self, photograph: Photograph) -> tuple[np.ndarray, int]:
         """Test view and class of one."""
-        return views.test_view(decode(photograph.source, photograph.where), self.shape, True), photograph.label
+        image = decode(photograph.source, photograph.where)
+        return views.test_view(image, (self.crop, self.crop, 3), cropped=True), photograph.label
 
 
 class Draws(NamedTuple):

@@ -41,7 +41,7 @@ class Opened(NamedTuple):
     splits: tuple[str, str]  # to train and to test on
 
 
-def version_order(version: str) -> tuple[int, ...]:
+def order_of(version: str) -> tuple[int, ...]:
     """Sort key of a TFDS version: 3.0.10 comes after 3.0.2."""
     return tuple(map(int, version.split(".")))
 
@@ -52,7 +52,7 @@ def prepared_folder(name: str, roots: list[Path]) -> Path | None:
         versions = [path.parent for path in (root / name).glob("*/dataset_info.json")]
         versions = [path for path in versions if VERSION.fullmatch(path.name)]
         if versions:
-            return max(versions, key=lambda path: version_order(path.name))
+            return max(versions, key=lambda path: order_of(path.name))
     return None
 
 

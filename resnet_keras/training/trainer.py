@@ -144,7 +144,7 @@ class Trainer:
                 **({} if recipe.batch_norm else {"batch_norm": False}),
             )
             normalize_in_groups(self.network, recipe.bn_batch)
-            self.network.set_mean(self.dataset.mean(per_pixel=len(self.network.mean.mean.shape) == 3))
+            self.network.set_mean(self.dataset.mean())
             optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
             options = {"apply": self.feed.apply, "xla": settings.xla, "most": self.steps_per_call, "layout": layout}
             self.engine = engine(self.network, optimizer, *self.feed.arrays, **options)
