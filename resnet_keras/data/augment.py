@@ -12,24 +12,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnet_keras.errors import UserError
-
 # Philox is counter-based: one (seed, number) key holds 2^256 words. The purpose goes into the topmost word of
 # the counter, so the order of the images and their crops never share a random word.
 _ORDER, _CROP = 0, 1
 
 
 class Plan(NamedTuple):
-    """What happens to each place of each batch."""
+    """What happens to each place of each of n batches; of one batch, without the first axis."""
 
     index: Any  # int32 [n, B], which image of the split
     top: Any  # int32 [n, B] in 0..2 * pad, first row of the crop in the padded image
     left: Any  # int32 [n, B] in 0..2 * pad, first column of the crop in the padded image
     flip: Any  # bool [n, B], whether the crop is mirrored left to right
-
-    def at(self, step: int) -> Plan:
-        """The plan of one batch: the same fields without the leading axis."""
-        return Plan(*(field[step] for field in self))
 
 
 class Feed:
@@ -44,14 +38,12 @@ class Feed:
     most_steps = None
 
     def __init__(self, split, seed: int, batch_size: int, augment: bool):
-        """`split` has the images and labels; the others are those of `draw`."""
-        self.arrays, self.apply = (split.images, split.labels), apply
-        self.settings = {"seed": seed, "batch_size": batch_size, "examples": len(split), "augment": augment}
-        self.settings["pad"] = padding(*split.images.shape[1:3])
+        self.arrays, self.apply, self.seed = (split.images, split.labels), apply, seed
+        self.settings = batch_size, len(split), augment, padding(*split.images.shape[1:3])
 
     def take(self, iteration: int, steps: int) -> Plan:
         """Plan of the iterations `iteration .. iteration + steps - 1`."""
-        return draw(first_iteration=iteration, iterations=steps, **self.settings)
+        return draw(self.seed, iteration, steps, *self.settings)
 
     def close(self) -> None:
         """Do nothing: no file or thread is open."""
@@ -65,22 +57,11 @@ def padding(height: int, width: int) -> int:
 def draw(
     seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int, augment: bool = True, pad: int = 4
 ) -> Plan:
-    """Plan of the iterations `first_iteration .. first_iteration + iterations - 1`.
+    """Plan of `iterations` batches from `first_iteration` on, of a split of `examples` images.
 
     Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches
     run across the border of two epochs, nothing is dropped, and each image comes once in every epoch.
-
-    Args:
-        seed: the run's seed, 0 or more.
-        first_iteration: 0 or more.
-        iterations: n, 0 or more.
-        batch_size: B.
-        examples: number of images in the split.
-        augment: False gives the middle crop, which is the image itself, never flipped.
-        pad: as `padding` has it; the default is that of CIFAR's images.
-
-    Returns:
-        A `Plan` of arrays `[n, B]`.
+    Without `augment` each crop is the middle one, which is the image itself, never flipped. `pad` is that of `padding`.
     """
     shape = (iterations, batch_size)
     index = order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
@@ -94,8 +75,8 @@ def draw(
     return Plan(index, top.astype(np.int32), left.astype(np.int32), (bits & 1).astype(bool))
 
 
-def apply(images, labels, plan) -> tuple:
-    """One batch of augmented images, computed on the device.
+def apply(images, labels, plan: Plan) -> tuple:
+    """One batch of augmented images uint8 `[B, H, W, C]`, and its labels `[B]`, computed on the device.
 
     The padding is zeros on raw pixels, that is, black: a pixel from outside the image is 0 *before* any mean
     is subtracted. (The paper leaves this order open.)
@@ -103,10 +84,7 @@ def apply(images, labels, plan) -> tuple:
     Args:
         images: uint8 tensor `[N, H, W, C]`, the split. N*H*W may exceed 2^31: only places within a batch are counted.
         labels: int tensor `[N]`.
-        plan: a `Plan` of one batch, fields `[B]`, NumPy or tensors.
-
-    Returns:
-        `(images, labels)`: uint8 `[B, H, W, C]` and `[B]`.
+        plan: of one batch, fields `[B]`, NumPy or tensors.
     """
     from keras import ops
 
@@ -128,14 +106,7 @@ def apply(images, labels, plan) -> tuple:
 
 
 def order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
-    """Places `start .. start + count - 1` of the endless row of shuffled epochs: int32 `[count]`, numbers of images.
-
-    Raises:
-        UserError: an argument is outside its range.
-    """
-    for name, value, least in (("seed", seed, 0), ("iteration", start, 0), ("batch_size", count, 0)):
-        if not least <= value < 2**63:
-            raise UserError(f"{name} is {value}; it must be a whole number of {least} or more")
+    """Places `start .. start + count - 1` of the endless row of shuffled epochs: int32 `[count]`, numbers of images."""
     positions, filled = np.empty(count, np.int32), 0
     while filled < count:
         epoch, offset = divmod(start + filled, examples)

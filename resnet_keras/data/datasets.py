@@ -30,14 +30,9 @@ log = logging.getLogger(__name__)
 
 BUILT_IN = "shapes16"
 TITLES = {
-    "cifar10": "CIFAR-10",
-    "cifar10_jpeg": "CIFAR-10 (JPEG)",
-    "cifar100": "CIFAR-100",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "svhn_cropped": "SVHN",
-    "imagenet2012": "ImageNet 2012",
-}
+    "cifar10": "CIFAR-10", "cifar10_jpeg": "CIFAR-10 (JPEG)", "cifar100": "CIFAR-100", "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST", "svhn_cropped": "SVHN", "imagenet2012": "ImageNet 2012",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,25 +47,22 @@ class Identity:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images kept in memory: `images` uint8 `[N, H, W, 3]` and `labels` int32 `[N]`; `photos.Photographs` is alike."""
+    """Images kept in memory; `photos.Photographs` has the same methods. A slice of it copies nothing."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray  # uint8 [N, H, W, 3]
+    labels: np.ndarray  # int32 [N]
     cropped = False  # a network is shown the images as they are; see `views.test_view`
 
     def __len__(self) -> int:
-        """Number of images, N."""
         return len(self.labels)
 
     def __getitem__(self, rows: slice) -> Split:
-        """A range of these images, without a copy."""
         return Split(self.images[rows], self.labels[rows])
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Images and labels in order, `size` at a time."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield self.images[part], self.labels[part]
+            yield self.images[start : start + size], self.labels[start : start + size]
 
 
 Contents = tuple  # class names, the images to train on and those to test on: splits of one kind
@@ -109,7 +101,7 @@ class Dataset:
 
 
 def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, validation=0, crop=CROP) -> Dataset:
-    """The data set `name`, decoded, from the cache where that has it; photographs are streamed instead.
+    """The data set `name`, decoded, its images in a fixed order; photographs are streamed instead.
 
     A set is one of photographs where its images vary in size or have more than 128 pixels on a side.
 
@@ -117,18 +109,14 @@ def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, val
         name: `shapes16`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
             `DIR/{train,test}/CLASS/*.jpg`, with a slash in it.
         data_dir: where prepared TFDS sets lie and downloads go; default: `data/tfds`. The cache stays under `data/`.
-        validation: how many training images to set apart. They are the same on every machine and for every
-            seed, and no longer part of `train`.
+        validation: how many training images to set apart: the same ones on every machine and for every seed.
         crop: side of what a network is shown of a photograph, in pixels; images in memory are taken as they are.
-
-    Returns:
-        The data set, its images in a fixed order.
 
     Raises:
         UserError: there is no such set, it cannot be read, or `validation` leaves no training images.
     """
     identity, read = _source(os.fspath(name), data_dir)
-    classes, train, test = read(crop)
+    classes, train, test = _cached(identity, lambda: read(crop))
     count = len(train)
     if not 0 <= validation < count:
         raise UserError(f"validation is {validation}; {identity.title} allows 0 to {count - 1} of its {count} images")
@@ -137,21 +125,16 @@ def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, val
 
 
 def identify(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> Identity:
-    """Which images `name` stands for. A folder is read for it the first time, any other set is not.
-
-    Raises:
-        UserError: there is no such set.
-    """
+    """Which images `name` stands for: a folder is read for it the first time. Raises a UserError for no such set."""
     return _source(os.fspath(name), data_dir)[0]
 
 
 def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
     """A set's identity, and what reads it, given the crop of photographs."""
-    if name == BUILT_IN:
-        identity = Identity(name, shapes16.VERSION, name, name)
-        splits = (Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)  # drawn when they are asked for
-        return identity, lambda crop: _cached(identity, lambda: (shapes16.CLASSES, *splits))
     path = os.path.expanduser(name)
+    if name == BUILT_IN:
+        splits = (Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)  # drawn when they are asked for
+        return Identity(name, shapes16.VERSION, name, name), lambda crop: (shapes16.CLASSES, *splits)
     if "/" in name.replace(os.sep, "/") and (os.path.isdir(path) or os.path.isabs(path) or name.startswith(".")):
         return _from_folder(Path(os.path.abspath(path)))
     return _from_tfds(name, data_dir)
@@ -159,47 +142,44 @@ def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
 
 def _from_folder(folder: Path) -> tuple[Identity, Callable[[int], Contents]]:
     survey, title = images.survey(folder), images.text(folder.name)
+    for note in survey.notes:
+        _say(f"{title}: {note}")
     classes = tuple(sorted(set(map(images.class_of, survey.train))))
+    parts = (photos.listed(folder, files, classes) for files in (survey.train, survey.test))
     identity = Identity(_safe(title), survey.version, title, str(folder))
-
-    def read(crop: int) -> Contents:
-        for note in survey.notes:
-            _say(f"{title}: {note}")
-        parts = [photos.Files(folder, paths, classes) for paths in (survey.train, survey.test)]
-        if survey.streamed:
-            return classes, *(photos.Photographs(part, range(len(part)), crop) for part in parts)
-        return _cached(identity, lambda: (classes, *map(in_memory, parts)))
-
-    return identity, read
+    return identity, lambda crop: _contents(classes, parts, survey.streamed, crop)
 
 
 def _from_tfds(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
     """A prepared set; else a cached one, which needs no TFDS; else one to download."""
     roots = _roots(data_dir)
     if not tfds.NAME.fullmatch(name):
-        raise UserError(_unknown(name, roots))
+        raise UserError(_unknown(name))
     source, full_name = tfds.prepared_folder(name, roots), name
     cached = [path.stem.rpartition("-")[2] for path in (paths.data_dir() / "cache").glob(f"{_safe(name)}-*.npz")]
     version = source.name if source else max(filter(tfds.VERSION.fullmatch, cached), key=tfds.order_of, default=None)
     if version is None:
-        source = _unprepared(name, roots)
+        source = _unprepared(name, roots[0])
         full_name, _, version = source.info.full_name.rpartition("/")
-    identity = Identity(_safe(full_name), version, TITLES.get(full_name, full_name), full_name)
 
-    def make(crop: int) -> Contents:
-        opened = tfds.open_set(source or _unprepared(name, roots))
-        if not opened.streamed:
-            return opened.classes, *(in_memory(tfds.records(opened, split)) for split in opened.splits)
-        parts = (tfds.Records(opened, split) for split in opened.splits)
-        return opened.classes, *(photos.Photographs(part, range(len(part)), crop) for part in parts)
+    def read(crop: int) -> Contents:
+        opened = tfds.open_set(source or _unprepared(name, roots[0]))
+        return _contents(opened.classes, map(opened.photographs, opened.splits), opened.streamed, crop)
 
-    return identity, lambda crop: _cached(identity, lambda: make(crop))
+    return Identity(_safe(full_name), version, TITLES.get(full_name, full_name), full_name), read
 
 
-def _unprepared(name: str, roots: list[Path]):
-    builder = tfds.unprepared(name, roots[0])
+def _contents(classes: tuple[str, ...], parts: Iterable, streamed: bool, crop: int) -> Contents:
+    """Photographs to train and to test on as splits of one kind."""
+    if streamed:
+        return classes, *(photos.Photographs(part, range(len(part)), crop) for part in parts)
+    return classes, *map(in_memory, parts)
+
+
+def _unprepared(name: str, root: Path):
+    builder = tfds.unprepared(name, root)
     if builder is None:
-        raise UserError(_unknown(name, roots))
+        raise UserError(_unknown(name))
     return builder
 
 
@@ -214,14 +194,11 @@ def _roots(data_dir: str | os.PathLike | None) -> list[Path]:
     return [folder, folder / "tfds", elsewhere]
 
 
-def _unknown(name: str, roots: list[Path]) -> str:
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name[:60], [BUILT_IN, *TITLES], n=4)
+    hint = f" (near it: {', '.join(near)})" if near else ""
+    hint = f" (for the folder of that name, give ./{name})" if os.path.isdir(name) else hint
     shown = name if len(name) <= 60 else f"{name[:50]}... ({len(name)} characters)"
-    hint = ""
-    if os.path.isdir(name):
-        hint = f" (for the folder of that name, give ./{name})"
-    elif shown == name:
-        near = difflib.get_close_matches(name, sorted({BUILT_IN, *tfds.known_names(roots)}), n=4)
-        hint = f" (near it: {', '.join(near)})" if near else ""
     return (
         f"there is no data set {shown!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification set "
         f"such as cifar10, or ./NAME for a folder that holds {images.LAYOUT}"
@@ -249,7 +226,7 @@ def in_memory(photographs: Iterable[photos.Photograph]) -> Split:
         UserError: an image is broken or of another size than the others; the message names it.
     """
     items = list(photographs)
-    arrays = list(images.in_threads(lambda item: np.array(images.decode(item.source, item.where)), items))
+    arrays = list(images.in_threads(lambda item: np.array(item.image()), items))
     for array, item in zip(arrays, items, strict=True):
         if array.shape != arrays[0].shape:
             odd, first = (f"{height}x{width}" for height, width, _ in (array.shape, arrays[0].shape))
@@ -270,7 +247,7 @@ def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:
         if (contents := _read(path)) is None:
             contents = make()
             if isinstance(contents[1], Split):
-                _write(path, contents)
+                _write(path, *contents)
     return contents
 
 
@@ -287,9 +264,8 @@ def _read(path: Path) -> Contents | None:
         return None
 
 
-def _write(path: Path, contents: Contents) -> None:
+def _write(path: Path, classes: tuple[str, ...], train: Split, test: Split) -> None:
     """Write a file of the cache, or none. Without room or permission for it, log that and go on."""
-    classes, train, test = contents
     arrays = {"train_images": train.images, "train_labels": train.labels}
     arrays |= {"test_images": test.images, "test_labels": test.labels, "classes": np.array(classes)}
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from resnet_keras import paths
 from resnet_keras.errors import UserError, first_line
@@ -26,7 +27,7 @@ KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # A file with such an ending that is of none of these kinds is a damaged image; any other is no image and left out.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TESTED = ("test", "val", "validation")  # folders of images to test on: the first that is there
-TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF's orientation to Pillow's `Image.Transpose`
+TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF's orientation -> Pillow's `Image.Transpose`
 LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg (or val in place of test; PNG, WebP, GIF, BMP and TIFF too)"
 FACTS = "1"  # a new one when what `_examine` returns changes
 IN_MEMORY = 128  # most pixels a side of a set of one size that is kept in memory; any other is streamed
@@ -35,27 +36,17 @@ IN_MEMORY = 128  # most pixels a side of a set of one size that is kept in memor
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class NoImage(UserError):
-    """The file is an image of none of the kinds."""
-
-
 def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter: int | None = None):
-    """One image as a Pillow image of mode RGB, upright as the camera was held (EXIF).
+    """An encoded image, or that in a file, as a Pillow image of mode RGB, upright as the camera was held (EXIF).
 
     Grey, palette and CMYK images become RGB, 16 bits a value become 8, transparency is dropped, and of an animation the
-    first image is taken.
-
-    Args:
-        source: the encoded image, or the path of its file.
-        where: what messages call it; default: the path.
-        shorter: where no more pixels are needed on the shorter side than these, a JPEG is decoded at 1/2, 1/4 or 1/8 of
-            its size if that still has them: much faster for a photograph straight from a camera.
+    first image is taken. Where the shorter side needs no more than `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or
+    1/8 of its size if that still has them: much faster for a photograph straight from a camera.
 
     Raises:
-        UserError: it is empty, broken, cut off, of another kind, or larger than Pillow allows; the message names it.
+        UserError: it is empty, broken, cut off, of another kind, or larger than Pillow allows. The message calls it
+            `where`, or by its path.
     """
-    from PIL import Image, UnidentifiedImageError
-
     encoded = isinstance(source, bytes)
     where = where or ("an image" if encoded else os.fspath(source))
     try:
@@ -68,7 +59,7 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
     except UserError:
         raise
     except UnidentifiedImageError:
-        raise NoImage(f"{where} is no {', '.join(KINDS[:-1])} or {KINDS[-1]} image; mend or remove it") from None
+        raise UserError(f"{where} is no {', '.join(KINDS[:-1])} or {KINDS[-1]} image; mend or remove it") from None
     except Image.DecompressionBombError:
         most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
         raise UserError(f"{where} has more than {most} million pixels; make it smaller or remove it") from None
@@ -80,8 +71,6 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
 
 def _rgb(image, where: str):
     """The image in mode RGB; of grey with 16 bits a value, which Pillow would clip, the upper 8."""
-    from PIL import Image
-
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         raise UserError(f"{where} has fractions or numbers of 32 bits for values; save it with 8 or 16 bits a value")
     if image.mode.startswith("I"):
@@ -101,8 +90,6 @@ def _upright(image, original):
 
 def is_image(path: Path) -> bool:
     """Whether a file is an image by what it holds, or is meant as one by its ending; hidden files are none."""
-    from PIL import Image
-
     if path.name.startswith(".") or not path.is_file():
         return False
     with contextlib.suppress(Exception), Image.open(path, formats=KINDS):
@@ -113,8 +100,8 @@ def is_image(path: Path) -> bool:
 class Folder(NamedTuple):
     """What a folder of images holds; paths are relative to it, `train/cat/1.png`, and sorted."""
 
-    train: list[str]  # paths of the images to train on
-    test: list[str]  # paths of the images to test on
+    train: list[str]  # images to train on
+    test: list[str]  # images to test on
     version: str  # a digest of what all images hold, and of their classes
     streamed: bool  # whether the images vary in size or are too large to be kept in memory
     notes: list[str]  # a line on each sort of thing that is left out
@@ -132,26 +119,28 @@ def survey(folder: Path) -> Folder:
     """
     if not os.path.isdir(folder):
         raise UserError(f"there is no folder {folder}; a folder of images must hold {LAYOUT}")
-    walks = {name: _walk(folder, name) for name in ("train", *TESTED)}
-    present = [name for name in TESTED if walks[name][1]] or ["test"]
+    walks = {split: _walk(folder, split) for split in ("train", *TESTED)}
+    present = [split for split in TESTED if walks[split][1]] or ["test"]
     splits = ("train", present[0])
-    learnt = _learnt(folder, [file for split in splits for file in walks[split][1]])
-    train, test = ([path for path in learnt["images"] if path.startswith(f"{split}/")] for split in splits)
+    facts = _facts(folder, [file for split in splits for file in walks[split][1]])
+    train, test = ([path for path in facts["images"] if path.startswith(f"{split}/")] for split in splits)
     for name, part in (("training", train), ("test", test)):
         if not part:
             raise UserError(f"{folder} holds no {name} images; it must hold {LAYOUT}")
     trained, tested = ({class_of(path) for path in part} for part in (train, test))
     for name in sorted(tested - trained):
         raise UserError(f"{folder}: class {name!r} is in {splits[1]} but not in train; both must have the same classes")
+    classes, files, elsewhere = ({p for split in splits for p in walks[split][kind]} for kind in range(3))
     left_out = {
-        "files left out, as they are no images": {path for name in splits for path in walks[name][1]} - {*train, *test},
-        "files left out, as they do not lie in the folder of a class": {p for name in splits for p in walks[name][2]},
-        "classes left out, as they have no images": {p for name in splits for p in walks[name][0]} - trained,
+        "files left out, as they are no images": files - {*train, *test},
+        "files left out, as they do not lie in the folder of a class": elsewhere,
+        "classes left out, as they have no images": classes - trained,
         "classes without test images": trained - tested,
         f"folders left out, as {splits[1]} is tested on": set(present[1:]),
     }
-    notes = [f"{what}: {len(names)} ({_listed(sorted(names))})" for what, names in left_out.items() if names]
-    return Folder(train, test, learnt["version"], learnt["streamed"], notes)
+    shown = {what: ", ".join(sorted(names)[:3]) + ", ..." * (len(names) > 3) for what, names in left_out.items()}
+    notes = [f"{what}: {len(names)} ({shown[what]})" for what, names in left_out.items() if names]
+    return Folder(train, test, facts["version"], facts["streamed"], notes)
 
 
 def class_of(path: str) -> str:
@@ -180,29 +169,27 @@ def _walk(folder: Path, split: str) -> tuple[list[str], list[str], list[str]]:
     classes, files, elsewhere = [], [], []
     for root, folders, names in os.walk(folder / split, followlinks=True):
         place = os.path.relpath(root, folder).split(os.sep)  # ["train"], then ["train", "cat"] and so on
-        folders[:] = sorted(
-            name for name in folders
-            if not name.startswith(".") and (len(place) == 1 or not os.path.islink(os.path.join(root, name)))
-        )  # fmt: skip
-        classes = folders[:] if len(place) == 1 else classes
-        paths = sorted("/".join([*place, name]) for name in names if not name.startswith("."))
-        for path in paths:
+        top = len(place) == 1
+        links = [] if top else [name for name in folders if os.path.islink(os.path.join(root, name))]
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
+        classes += folders if top else []
+        for path in sorted("/".join([*place, name]) for name in names if not name.startswith(".")):
             (files if len(place) == 2 and (folder / path).is_file() else elsewhere).append(path)
     return classes, files, elsewhere
 
 
-def _learnt(folder: Path, files: list[str]) -> dict:
-    """What the files hold, as it was learnt at an earlier time or is learnt now; see `_examine`."""
-    facts = ((file, os.stat(folder / file)) for file in files)
-    lines = [f"{file} {fact.st_size} {fact.st_mtime_ns} {fact.st_ctime_ns} {fact.st_ino}" for file, fact in facts]
+def _facts(folder: Path, files: list[str]) -> dict:
+    """What `_examine` finds in the files, now or at an earlier time."""
+    stats = ((file, os.stat(folder / file)) for file in files)
+    lines = [f"{file} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for file, stat in stats]
     path = paths.data_dir() / "cache" / f"{_digest([FACTS, str(folder), *lines])[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
-    learnt = _examine(folder, files)
-    with contextlib.suppress(OSError):  # without room or permission it is learnt again
+    facts = _examine(folder, files)
+    with contextlib.suppress(OSError):  # without room or permission the files are examined again
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(learnt), encoding="utf-8")
-    return learnt
+        path.write_text(json.dumps(facts), encoding="utf-8")
+    return facts
 
 
 def _examine(folder: Path, files: list[str]) -> dict:
@@ -229,21 +216,13 @@ def _examine(folder: Path, files: list[str]) -> dict:
 
 def _look(path: Path) -> tuple[str, tuple[int, int]] | UserError | None:
     """Digest and size in pixels of an image; None where the file is no image, an error where it is a broken one."""
-    try:
-        content = path.read_bytes()
-        # A large JPEG is decoded at a fraction of its size: it is too large for memory all the same.
-        size = decode(content, str(path), shorter=IN_MEMORY + 1).size
-    except NoImage as error:
-        return error if path.name.lower().endswith(ENDINGS) else None
+    if not is_image(path):
+        return None
+    try:  # a large JPEG is decoded at a fraction of its size: it is too large for memory all the same
+        size = decode(path, shorter=IN_MEMORY + 1).size
     except UserError as error:
         return error
-    except OSError as error:
-        return UserError(f"{path} cannot be read ({error.strerror})")
-    return hashlib.sha256(content).hexdigest(), size
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return hashlib.sha256(path.read_bytes()).hexdigest(), size
 
 
 def _digest(lines: list[str]) -> str:

@@ -12,6 +12,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from PIL import Image
+
 from resnet_keras import paths
 from resnet_keras.data.datasets import Dataset, Split, load
 from resnet_keras.errors import UserError
@@ -23,8 +25,6 @@ ORIGINAL = "243a5dbca7594e4cfa3743a787e183e3a361cb3bb1f1b1f56bb6a9689166e1c1"
 
 def recompressed(split: Split) -> Iterator[dict]:
     """Images as JPEG, each with its label, as TFDS stores them."""
-    from PIL import Image
-
     for image, label in zip(split.images, split.labels, strict=True):
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=75, subsampling="4:2:0")
@@ -36,14 +36,12 @@ def store(dataset: Dataset, name: str, root: Path) -> None:
     import tensorflow_datasets as tfds
 
     image = tfds.features.Image(shape=dataset.shape, encoding_format="jpeg")
-    splits = {"train": dataset.train, "test": dataset.test}
+    label = tfds.features.ClassLabel(names=list(dataset.classes))
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
         version=VERSION,
-        features=tfds.features.FeaturesDict(
-            {"image": image, "label": tfds.features.ClassLabel(names=list(dataset.classes))}
-        ),
-        split_datasets={split: list(enumerate(recompressed(images))) for split, images in splits.items()},
+        features=tfds.features.FeaturesDict({"image": image, "label": label}),
+        split_datasets={s: list(enumerate(recompressed(getattr(dataset, s)))) for s in ("train", "test")},
         data_dir=root,
         disable_shuffling=True,
     )

@@ -9,8 +9,9 @@ needed. The network subtracts the mean colour itself.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,53 +38,48 @@ class Photograph(NamedTuple):
     label: int
     where: str
 
+    def image(self, shorter: int | None = None):
+        """The photograph as `images.decode` has it."""
+        return decode(self.source, self.where, shorter)
 
-class Files:
-    """Photographs of a folder in one fixed shuffle, by a hash of their paths; `tfds.Records` is alike."""
 
-    def __init__(self, folder: Path, paths: list[str], classes: tuple[str, ...]):
-        """`paths` are relative to the folder; `classes` gives the numbers."""
-        shuffled = sorted(paths, key=lambda path: hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest())
-        self.paths = [folder / path for path in shuffled]
-        numbers = {name: number for number, name in enumerate(classes)}
-        self.labels = [numbers[class_of(path)] for path in shuffled]
-
-    def __len__(self) -> int:
-        """Number of photographs."""
-        return len(self.paths)
-
-    def __getitem__(self, number: int) -> Photograph:
-        """The photograph of this number."""
-        return Photograph(self.paths[number], self.labels[number], str(self.paths[number]))
+def listed(folder: Path, files: list[str], classes: tuple[str, ...]) -> list[Photograph]:
+    """Photographs of a folder in one fixed shuffle, by a hash of their paths, which are relative to it."""
+    shuffled = sorted(files, key=lambda file: hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest())
+    numbers = {name: number for number, name in enumerate(classes)}
+    return [Photograph(folder / file, numbers[class_of(file)], str(folder / file)) for file in shuffled]
 
 
 @dataclass(frozen=True, eq=False)
 class Photographs:
     """A split of photographs, none of them in memory, with the interface of `datasets.Split`."""
 
-    source: Any  # `Files` or `tfds.Records`
+    source: Sequence[Photograph]  # a list, or `tfds.Records`
     numbers: range  # which of the source's photographs these are
     crop: int = views.CROP  # side of what a network is shown of each, in pixels
     cropped = True  # see `views.test_view`
 
     def __len__(self) -> int:
-        """Number of photographs."""
         return len(self.numbers)
 
     def __getitem__(self, rows: slice) -> Photographs:
-        """A range of these photographs."""
         return Photographs(self.source, self.numbers[rows], self.crop)
 
     def read(self, place: int) -> Photograph:
         """One of them, not decoded."""
         return self.source[self.numbers[place]]
 
-    def each(self, view: Callable[[Photograph], Any]) -> Iterator:
-        """`view` of every photograph in order, computed on several threads, a few ahead of what is asked for."""
+    def each(self, view: Callable) -> Iterator[tuple[Any, int]]:
+        """`view` of every decoded photograph, and its label, in order: made on threads, a few ahead of the reader."""
+
+        def make(place: int) -> tuple[Any, int]:
+            photograph = self.read(place)
+            return view(photograph.image()), photograph.label
+
         ahead, pending = 4 * workers(), deque()
         with ThreadPoolExecutor(workers()) as pool:
             for place in range(len(self)):
-                pending.append(pool.submit(lambda place: view(self.read(place)), place))
+                pending.append(pool.submit(make, place))
                 if len(pending) > ahead:
                     yield pending.popleft().result()
             while pending:
@@ -91,18 +87,14 @@ class Photographs:
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Test views uint8 `[b, crop, crop, 3]` and labels int32 `[b]` in order, at most `size` at a time."""
-        size, batch = min(size, AT_ONCE), []
-        for number, item in enumerate(self.each(self.central), 1):
-            batch.append(item)
-            if len(batch) == size or number == len(self):
-                images, labels = zip(*batch, strict=True)
-                yield np.stack(images), np.array(labels, np.int32)
-                batch = []
+        ready = self.each(self.test_view)
+        while batch := list(itertools.islice(ready, min(size, AT_ONCE))):
+            images, labels = zip(*batch, strict=True)
+            yield np.stack(images), np.array(labels, np.int32)
 
-    def central(self, photograph: Photograph) -> tuple[np.ndarray, int]:
-        """Test view and class of one."""
-        image = decode(photograph.source, photograph.where)
-        return views.test_view(image, (self.crop, self.crop, 3), cropped=True), photograph.label
+    def test_view(self, image) -> np.ndarray:
+        """What a network is tested on of a decoded photograph."""
+        return views.test_view(image, (self.crop, self.crop, 3), cropped=True)
 
 
 class Draws(NamedTuple):
@@ -117,10 +109,7 @@ class Draws(NamedTuple):
 
 
 def draw_crops(seed: int, iteration: int, batch_size: int, examples: int, crop: int = views.CROP) -> Draws:
-    """What an iteration, counted from 0, sees of a split of `examples` photographs: the same on every machine.
-
-    The range of shorter sides is in proportion to `crop`.
-    """
+    """What an iteration sees of a split of `examples` photographs; shorter sides are in proportion to `crop`."""
     index = order(seed, iteration * batch_size, batch_size, examples)
     bits = words(seed, iteration, _CROPS, 4 * batch_size).reshape(batch_size, 4)
     least, most = (round(side * crop / views.CROP) for side in views.JITTER)
@@ -147,12 +136,8 @@ def _normal(bits: np.ndarray) -> np.ndarray:
 
 
 def training_crop(photograph: Photograph, side: int, top: int, left: int, flip: bool, crop: int) -> np.ndarray:
-    """One crop as `Draws` has it, uint8 `[crop, crop, 3]`.
-
-    Raises:
-        UserError: the photograph cannot be read; the message names it.
-    """
-    image = decode(photograph.source, photograph.where, shorter=side)
+    """One crop as `Draws` has it, uint8 `[crop, crop, 3]`; raises what `images.decode` does."""
+    image = photograph.image(shorter=side)
     width, height = views.resized(image.size, side)
     places = (int(_below(size - crop + 1, np.uint64(place))) for size, place in ((height, top), (width, left)))
     return views.cropped(image, side, *places, crop, flip)
@@ -174,52 +159,48 @@ def add_noise(batch: Batch) -> tuple:
 
 
 class PhotographFeed:
-    """Batches of photographs, made ahead on threads; see `augment.Feed`. No array stays on the device."""
+    """Batches of photographs, made ahead on threads; see `augment.Feed`. No array stays on the device.
+
+    Without `augment` a batch is the test views, without noise.
+    """
 
     most_steps = 1  # iterations a call: a batch is large, and so is what a device does with it
 
     def __init__(self, split: Photographs, seed: int, batch_size: int, augment: bool):
-        """Without `augment` a batch is the test views, without noise; the others are those of `draw_crops`."""
         self.arrays, self.apply = (), add_noise
         self.split, self.seed, self.batch_size, self.augment = split, seed, batch_size, augment
         self.pool = ThreadPoolExecutor(workers())
-        self.pending: dict[int, tuple[Batch, list]] = {}
+        self.pending: dict[int, tuple[np.ndarray, list]] = {}
 
     def take(self, iteration: int, steps: int) -> Batch:
         """Images of the iterations `iteration .. iteration + steps - 1`; begins with those after them.
 
-        Raises:
-            UserError: a photograph cannot be read; the message names it.
+        Raises a UserError that names the photograph where one cannot be read.
         """
         for number in range(iteration, iteration + steps + AHEAD):
             if number not in self.pending:
                 self.pending[number] = self._begin(number)
         batches = []
         for number in range(iteration, iteration + steps):
-            batch, futures = self.pending.pop(number)
-            for future in futures:
-                future.result()
-            batches.append(batch)
-        self.pending = {number: begun for number, begun in self.pending.items() if number >= iteration}
-        return Batch(*(np.stack(part) for part in zip(*batches, strict=True)))
+            shift, futures = self.pending.pop(number)
+            images, labels = zip(*(future.result() for future in futures), strict=True)
+            batches.append((np.stack(images), shift, np.array(labels, np.int32)))
+        return Batch(*map(np.stack, zip(*batches, strict=True)))
 
     def close(self) -> None:
         """Stop making batches."""
         self.pool.shutdown(cancel_futures=True)
 
-    def _begin(self, iteration: int) -> tuple[Batch, list]:
-        """A batch that is being filled, and the futures to wait for."""
-        count, crop = self.batch_size, self.split.crop
-        draws = draw_crops(self.seed, iteration, count, len(self.split), crop)
-        shift = views.colour_shift(draws.noise) if self.augment else np.zeros((count, 3), np.float32)
-        batch = Batch(np.empty((count, crop, crop, 3), np.uint8), shift, np.empty(count, np.int32))
-        return batch, [self.pool.submit(self._fill, batch, place, draws) for place in range(count)]
+    def _begin(self, iteration: int) -> tuple[np.ndarray, list]:
+        """The colour noise of a batch, and futures of its images and labels."""
+        draws = draw_crops(self.seed, iteration, self.batch_size, len(self.split), self.split.crop)
 
-    def _fill(self, batch: Batch, place: int, draws: Draws) -> None:
-        photograph = self.split.read(draws.index[place])
-        if self.augment:
-            fields = (field[place] for field in draws[1:5])
-            batch.images[place] = training_crop(photograph, *map(int, fields), self.split.crop)
-        else:
-            batch.images[place], _ = self.split.central(photograph)
-        batch.labels[place] = photograph.label
+        def make(place: int) -> tuple[np.ndarray, int]:
+            photograph = self.split.read(draws.index[place])
+            if not self.augment:
+                return self.split.test_view(photograph.image()), photograph.label
+            fields = (int(field[place]) for field in draws[1:5])
+            return training_crop(photograph, *fields, self.split.crop), photograph.label
+
+        shift = views.colour_shift(draws.noise) * np.float32(self.augment)
+        return shift, [self.pool.submit(make, place) for place in range(self.batch_size)]

@@ -30,17 +30,6 @@ CONNECT_SECONDS = 5  # TFDS itself would try a dead network for more than three 
 RECORDS = "array_record"  # TFDS's file format that can be read at any place
 
 
-class Opened(NamedTuple):
-    """A set's builder, and what its description says."""
-
-    builder: Any  # TFDS's
-    name: str  # name/config/version
-    classes: tuple[str, ...]  # names in the order of their labels
-    keys: tuple[str, str]  # names of the image and the label feature
-    streamed: bool  # whether the images vary in size or are too large to be kept in memory
-    splits: tuple[str, str]  # to train and to test on
-
-
 def order_of(version: str) -> tuple[int, ...]:
     """Sort key of a TFDS version: 3.0.10 comes after 3.0.2."""
     return tuple(map(int, version.split(".")))
@@ -54,14 +43,6 @@ def prepared_folder(name: str, roots: list[Path]) -> Path | None:
         if versions:
             return max(versions, key=lambda path: order_of(path.name))
     return None
-
-
-def known_names(roots: list[Path]) -> set[str]:
-    """Names of all sets prepared under `roots`, and of those that the installed TFDS can download."""
-    names = {path.parent.parent.name for root in roots for path in root.glob("*/*/dataset_info.json")}
-    with contextlib.suppress(UserError):
-        names.update(_tfds("TFDS").list_builders(with_community_datasets=False))
-    return names
 
 
 def unprepared(name: str, root: Path):
@@ -81,6 +62,56 @@ def unprepared(name: str, root: Path):
     return builder
 
 
+class Opened(NamedTuple):
+    """A set's builder, and what its description says."""
+
+    builder: Any  # TFDS's
+    classes: tuple[str, ...]  # names in the order of their labels
+    keys: tuple[str, str]  # names of the image and the label feature
+    streamed: bool  # whether the images vary in size or are too large to be kept in memory
+    splits: tuple[str, str]  # to train and to test on
+
+    def photographs(self, split: str):
+        """The images of a split, encoded: `Records` where they are streamed, else in a row, read by TensorFlow."""
+        return Records(self, split) if self.streamed else self._in_a_row(split)
+
+    def _in_a_row(self, split: str) -> Iterator[Photograph]:
+        name, tfds = self.builder.info.full_name, _tfds(self.builder.info.full_name, tensorflow=True)
+        encoded = tfds.decode.PartialDecoding(
+            dict.fromkeys(self.keys, True), {self.keys[0]: tfds.decode.SkipDecoding()}
+        )
+        with _naming(name):
+            rows = self.builder.as_dataset(split=split, shuffle_files=False, decoders=encoded)
+            for number, row in enumerate(tfds.as_numpy(rows)):
+                yield self.photograph(split, number, row)
+
+    def photograph(self, split: str, number: int, row: dict) -> Photograph:
+        """A record as TFDS reads it; raises a UserError where its label is secret."""
+        file = row.get("file_name", b"").decode()
+        where = f"{self.builder.info.full_name}, {split} record {number}{f' ({file})' if file else ''}"
+        image, label = (row[key] for key in self.keys)
+        if not 0 <= label < len(self.classes):
+            raise UserError(f"{where} has the label {label}: a split whose labels are secret or wrong cannot be used")
+        return Photograph(image, int(label), where)
+
+
+class Records:
+    """Photographs of a split, read at any place by TFDS' random access, without TensorFlow."""
+
+    def __init__(self, opened: Opened, split: str):
+        self.opened, self.split, name = opened, split, opened.builder.info.full_name
+        decoders = {opened.keys[0]: _tfds(name).decode.SkipDecoding()}
+        with _naming(name):
+            self.records = opened.builder.as_data_source(split, decoders=decoders)
+            self[0]  # damaged files are noticed now
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, number: int) -> Photograph:
+        return self.opened.photograph(self.split, number, self.records[number])
+
+
 def open_set(source: Path | Any) -> Opened:
     """Open a prepared set, given as its folder; or download and prepare that of a builder.
 
@@ -89,28 +120,25 @@ def open_set(source: Path | Any) -> Opened:
             cannot be downloaded.
     """
     tfds = _tfds(str(source))
-    if isinstance(source, Path):
-        with _naming(str(source)):
-            return _describe(tfds.builder_from_directory(source))
-    _download(source)
-    return _describe(source)
+    if not isinstance(source, Path):
+        _download(source)
+        return _describe(source)
+    with _naming(str(source)):
+        return _describe(tfds.builder_from_directory(source))
 
 
 def _describe(builder) -> Opened:
     """What a builder's description says; that of a set which is not prepared may not name its splits."""
     name, features, has = builder.info.full_name, dict(builder.info.features), builder.info.splits
     # The supervised keys decide, else the usual names, and else what the set has: a mask may be listed first.
-    preferred, keys = [*(builder.info.supervised_keys or ())[:2], "image", "label"], []
+    usual, keys = [*(builder.info.supervised_keys or ())[:2], "image", "label"], []
     for kind in ("Image", "ClassLabel"):
-        names = [key for key in [*preferred, *features] if type(features.get(key)).__name__ == kind]
-        if not names or (names[0] not in preferred and len(names) > 1):
-            number = (
-                f"several features of kind {kind} ({', '.join(sorted(names))})"
-                if names
-                else f"no feature of kind {kind}"
-            )
-            raise UserError(f"{name} has {number}; only sets of labelled images can be used")
-        keys.append(names[0])
+        fit = [key for key, feature in features.items() if type(feature).__name__ == kind]
+        preferred = [key for key in usual if key in fit] or fit
+        if not fit or (preferred is fit and len(fit) > 1):
+            which = ", ".join(sorted(fit)) or "nothing"
+            raise UserError(f"{name} has {which} of kind {kind}; only sets of labelled images can be used")
+        keys.append(preferred[0])
     streamed = any(size is None or size > IN_MEMORY for size in features[keys[0]].shape[:2])
     if streamed and builder.info.file_format.value != RECORDS:
         raise UserError(
@@ -122,47 +150,7 @@ def _describe(builder) -> Opened:
     splits = ("train", next((split for split in order if split in has), order[0]))
     if has and not set(splits) <= set(has):
         raise UserError(f"{name} has the splits {', '.join(has)}; it must have train, and test or validation")
-    return Opened(builder, name, tuple(features[keys[1]].names), tuple(keys), streamed, splits)
-
-
-def records(opened: Opened, split: str) -> Iterator[Photograph]:
-    """The images of a split, encoded: TensorFlow does not decode them."""
-    tfds = _tfds(opened.name, tensorflow=True)
-    decoders = {opened.keys[0]: tfds.decode.SkipDecoding()}
-    decoders = tfds.decode.PartialDecoding(dict.fromkeys(opened.keys, True), decoders)
-    with _naming(opened.name):
-        rows = opened.builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
-        for number, row in enumerate(tfds.as_numpy(rows)):
-            yield _photograph(opened, split, number, row)
-
-
-class Records:
-    """Photographs of a split, read at any place by TFDS' random access, without TensorFlow; see `photos.Files`."""
-
-    def __init__(self, opened: Opened, split: str):
-        """Open the files; read the first record."""
-        decoders = {opened.keys[0]: _tfds(opened.name).decode.SkipDecoding()}
-        self.opened, self.split = opened, split
-        with _naming(opened.name):
-            self.records = opened.builder.as_data_source(split, decoders=decoders)
-            self[0]
-
-    def __len__(self) -> int:
-        """Number of photographs."""
-        return len(self.records)
-
-    def __getitem__(self, number: int) -> Photograph:
-        """The photograph of this number."""
-        return _photograph(self.opened, self.split, number, self.records[number])
-
-
-def _photograph(opened: Opened, split: str, number: int, row: dict) -> Photograph:
-    name = row.get("file_name", b"").decode()
-    where = f"{opened.name}, {split} record {number}{f' ({name})' if name else ''}"
-    image, label = (row[key] for key in opened.keys)
-    if not 0 <= label < len(opened.classes):
-        raise UserError(f"{where} has the label {label}: a split whose labels are secret or wrong cannot be used")
-    return Photograph(image, int(label), where)
+    return Opened(builder, tuple(features[keys[1]].names), tuple(keys), streamed, splits)
 
 
 def _download(builder) -> None:

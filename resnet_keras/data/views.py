@@ -8,6 +8,7 @@ numbers of the resized image.
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from resnet_keras.errors import UserError
 
@@ -15,6 +16,7 @@ SIDE, CROP = 256, 224  # test views: the shorter side and the crop (Sec. 3.4)
 SIDES = (224, 256, 384, 480, 640)  # of the multi-scale test (Sec. 3.4)
 JITTER = (256, 480)  # training: the shorter side is drawn from here, both included (Sec. 3.4)
 MOST = 2**26  # pixels of a resized image; only an absurdly long strip has more
+BILINEAR = Image.Resampling.BILINEAR
 
 # Principal components of ImageNet's RGB values in 0..1: eigenvalues, and an eigenvector in each row. Computed over the
 # training set by the authors of fb.resnet.torch (datasets/imagenet.lua), and used by most reproductions since.
@@ -23,22 +25,17 @@ EIGENVECTORS = np.array([[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948]
 
 
 def test_view(image, shape: tuple[int, int, int], cropped: bool) -> np.ndarray:
-    """The single view of an image that a network is tested on and predicts from: uint8 `[h, w, 3]`.
+    """The single view of an image that a network which takes `shape` is tested on and predicts from: uint8 `[h, w, 3]`.
 
-    Args:
-        image: of any size.
-        shape: height, width and channels that the network takes.
-        cropped: True for a network of photographs, which was trained on crops of them: the central crop, from a shorter
-            side that is larger in the paper's proportion, 256 : 224 (Sec. 3.4). False for one of images in memory,
-            which it saw as they are (Sec. 4.2): the largest part around the centre that has the network's proportions;
-            of an image of the network's own size that is the image.
+    For a network of photographs, trained on crops of them (`cropped`), it is the central crop, from a shorter side that
+    is larger in the paper's proportion, 256 : 224 (Sec. 3.4). For one of images in memory, which it saw as they are
+    (Sec. 4.2), it is the largest part around the centre that has the network's proportions: an image of the network's
+    own size stays as it is.
     """
-    from PIL import Image, ImageOps
-
     height, width, _ = shape
     if cropped and height == width:
         return centre_crop(image, round(height * SIDE / CROP), height)
-    return np.array(ImageOps.fit(_pillow(image), (width, height), Image.Resampling.BILINEAR))
+    return np.array(ImageOps.fit(_pillow(image), (width, height), BILINEAR))
 
 
 def centre_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
@@ -79,7 +76,7 @@ def shorter_side(image, side: int) -> np.ndarray:
             f"an image of {image.width}x{image.height} pixels cannot be shown with a shorter side of {side}: "
             "it is too long a strip; crop it first"
         )
-    return _resampled(image, (width, height), (0, 0, *image.size))
+    return np.array(image.resize((width, height), BILINEAR))
 
 
 def cropped(image, side: int, top: int, left: int, crop: int = CROP, flip: bool = False) -> np.ndarray:
@@ -90,7 +87,8 @@ def cropped(image, side: int, top: int, left: int, crop: int = CROP, flip: bool 
     image = _pillow(image)
     width, height = resized(image.size, side)
     across, down = image.width / width, image.height / height
-    view = _resampled(image, (crop, crop), (left * across, top * down, (left + crop) * across, (top + crop) * down))
+    box = (left * across, top * down, (left + crop) * across, (top + crop) * down)
+    view = np.array(image.resize((crop, crop), BILINEAR, box=box))
     return view[:, ::-1] if flip else view
 
 
@@ -103,11 +101,9 @@ def resized(size: tuple[int, int], side: int) -> tuple[int, int]:
 def colour_shift(draws: np.ndarray) -> np.ndarray:
     """What AlexNet's colour noise adds to red, green and blue of an image's pixels, in 0..255: float32 `[..., 3]`.
 
-    The components of RGB are added, each with its eigenvalue times its draw. Eigenvalues are of colours in 0..1, which
-    is the scale that the rule is used at everywhere; the first component's noise then has a deviation of 5.5.
-
-    Args:
-        draws: `[..., 3]`, of mean 0 and deviation 0.1.
+    The components of RGB are added, each with its eigenvalue times its draw (`[..., 3]`, of mean 0 and deviation 0.1).
+    Eigenvalues are of colours in 0..1, the scale that the rule is used at everywhere: the first component's noise has
+    a deviation of 5.5.
     """
     shift = np.zeros((*np.shape(draws)[:-1], 3))
     for component in range(3):
@@ -116,12 +112,4 @@ def colour_shift(draws: np.ndarray) -> np.ndarray:
 
 
 def _pillow(image):
-    from PIL import Image
-
     return Image.fromarray(np.ascontiguousarray(image)) if isinstance(image, np.ndarray) else image
-
-
-def _resampled(image, size: tuple[int, int], box: tuple) -> np.ndarray:
-    from PIL import Image
-
-    return np.array(image.resize(size, Image.Resampling.BILINEAR, box=box))

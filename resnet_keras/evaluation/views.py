@@ -14,7 +14,6 @@ import numpy as np
 from keras import ops
 
 from resnet_keras.data import views
-from resnet_keras.data.images import decode
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
@@ -125,7 +124,7 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
 def _shown(split, view: Callable) -> Iterator[tuple]:
     """`view` of each image of a split, and the image's label."""
     if split.cropped:
-        return split.each(lambda photo: (view(decode(photo.source, photo.where)), photo.label))
+        return split.each(view)
     return ((view(image), label) for image, label in zip(split.images, split.labels, strict=True))
 
 

@@ -21,30 +21,19 @@ def splits():
     return {split: Split(*shapes16.draw_images(split)) for split in ("train", "test")}
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_the_images_never_change(splits, split):
+def test_the_images_never_change(splits):
     """A change of one bit needs a new VERSION, or results of different images would stand side by side."""
     assert shapes16.VERSION == "1"
-    assert hashlib.sha256(splits[split].images.tobytes()).hexdigest() == DIGESTS[split]
+    assert {split: hashlib.sha256(splits[split].images.tobytes()).hexdigest() for split in splits} == DIGESTS
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 10_000), ("test", 2_000)])
-def test_sizes_and_balance(splits, split, count):
-    images, labels = splits[split].images, splits[split].labels
-    assert images.shape == (count, 16, 16, 3) and images.dtype == np.uint8
-    assert labels.dtype == np.int32 and (np.bincount(labels) == count // 10).all()
+def test_sizes_balance_and_no_image_twice(splits):
+    for split, count in (("train", 10_000), ("test", 2_000)):
+        images, labels = splits[split].images, splits[split].labels
+        assert images.shape == (count, 16, 16, 3) and images.dtype == np.uint8
+        assert labels.dtype == np.int32 and (np.bincount(labels) == count // 10).all()
     assert len(shapes16.CLASSES) == 10
-
-
-def test_no_image_comes_twice(splits):
-    every = np.concatenate([split.images for split in splits.values()])
-    assert len({image.tobytes() for image in every}) == 12_000
-
-
-def test_a_block_does_not_depend_on_the_others(splits):
-    labels = splits["train"].labels[: shapes16.BLOCK]
-    again = shapes16._draw_block(shapes16._Random(0, 3, shapes16.BLOCK), labels)
-    assert np.array_equal(again, splits["train"].images[3 * shapes16.BLOCK : 4 * shapes16.BLOCK])
+    assert len({image.tobytes() for split in splits.values() for image in split.images}) == 12_000
 
 
 def error_of_nearest(train, test):
@@ -93,16 +82,6 @@ def test_no_class_becomes_another_when_turned_or_mirrored():
     for one, other in combinations(shapes16.CLASSES, 2):
         overlap = max((masks[one][0] & m).sum() / (masks[one][0] | m).sum() for m in masks[other])
         assert overlap < 0.9, (one, other, overlap)
-
-
-def test_figures_are_there_to_be_seen(splits):
-    """The middle of the image differs from the corners more often than chance has it: figures fill it."""
-    images = splits["test"].images.astype(float)
-    corners = np.median(np.stack([images[:, i, j] for i in (1, -2) for j in (1, -2)]), axis=0)
-    far = np.abs(images - corners[:, None, None]).mean(axis=3) > 25
-    share = far.mean(axis=(1, 2))
-    assert 0.1 < np.median(share) < 0.6
-    assert (share > 0.05).mean() > 0.95
 
 
 def test_no_cosine_lies_where_libraries_could_round_it_differently():

@@ -28,12 +28,13 @@ def test_statistics_are_plain_averages_over_the_batches(name, loop):
 
 
 def test_the_batches_are_the_runs_own(tiny):
-    from resnet_keras.data.augment import apply, draw
+    from resnet_keras.data.augment import Plan, apply, draw
 
     config = {"seed": 3, "recipe": {"batch_size": 64, "bn_batch": 32, "augment": True}}
     batches = precise_bn.training_batches(tiny, config)
     first, second = (array(next(batches)) for _ in range(2))
-    exact, _ = apply(tiny.train.images, tiny.train.labels, draw(3, 1, 1, 32, len(tiny.train)).at(0))
+    plan = draw(3, 1, 1, 32, len(tiny.train))
+    exact, _ = apply(tiny.train.images, tiny.train.labels, Plan(*(field[0] for field in plan)))
     assert first.shape == (32, 8, 8, 3) and np.array_equal(second, array(exact))
 
 
