@@ -1,4 +1,4 @@
-"""For notebooks: an experiment's figure, table and finding, read from the results folder and drawn on the spot.
+"""For notebooks: figures, tables and findings of experiments from the results folder, and pictures of networks at work.
 
     from resnet_keras import lab
     residual = lab.experiment("residual", scale="short")
@@ -9,12 +9,18 @@ Nothing is written into the results folder, and nothing is trained unless `train
 
 from __future__ import annotations
 
-import typing
+import io
+from pathlib import Path
+
+import numpy as np
 
 from resnet_keras import report
 from resnet_keras.experiments.catalogue import experiment as catalogue
 from resnet_keras.report import text
+from resnet_keras.report.style import png, shade
 from resnet_keras.store import Store
+
+# ---------------------------------------------------------------- experiments
 
 
 def experiment(name: str, scale: str = "short", *, data=None, train: bool = False, store=None, **options) -> Experiment:
@@ -59,21 +65,17 @@ class Experiment:
 
     def figure(self) -> None:
         """Show the figure, titled by what it shows."""
-        from IPython.display import Image, display
-
-        from resnet_keras.report.style import png
-
         figure = report.draw(self.store, self.runs, report.FIGURES.get(self.entry.name, ""))
         if figure is None:
             print(f"These runs make no figure yet. To run: {self.command}")
         else:
-            display(Image(data=png(figure), alt=figure.get_suptitle().replace("\n", " "), width=900))
+            _show(figure)
 
     def table(self):
-        """The table as Markdown, a row a network: it needs no style and no trust."""
+        """The table, folded, a row a network: Markdown, which needs no style and no trust."""
         from resnet_keras.report import tables
 
-        return _shown(tables.of_experiment(self.runs, self.entry.measures))
+        return _table(*tables.of_experiment(self.runs, self.entry.measures), "The numbers")
 
     def finding(self):
         """What the numbers say, in sentences made of them."""
@@ -82,22 +84,65 @@ class Experiment:
         return Markdown(text.markdown(report.finding(self.entry, self.runs)))
 
 
+def gradients_over_time(experiment: Experiment):
+    """Show the gradients of the deepest networks with BN, with a slider over the iterations they were measured at."""
+    from resnet_keras.report import profiles
+
+    table = profiles.measured(experiment.store, experiment.runs, "gradients")
+    table = table[table["batch_norm"] & (table["depth"] == table["depth"].max())]
+
+    def picture(iteration: int) -> bytes:
+        figure, (axis,) = _figure(3, f"After {iteration:,} iterations")
+        for name, rows in profiles.by_network(table[table["iteration"] == iteration]):
+            norms = rows.groupby("layer")["gradient_norm"].mean()
+            axis.plot(norms, color=shade(rows["kind"].iloc[0], rows["depth"].iloc[0]), label=name)
+        axis.set(yscale="log", ylim=(1e-4, 1e3), xlabel="layer, from the image on", ylabel="norm of the gradient")
+        axis.legend(frameon=False)
+        return _bytes(figure)
+
+    _slider("iteration", sorted(table["iteration"].unique()), picture)
+
+
+def reproductions(*networks: str):
+    """The paper's CIFAR-10 test errors of these networks, in percent, and those of others who repeated it, folded."""
+    from resnet_keras.report import paper
+
+    rows = [list(row.values()) for row in paper.reproductions(networks)]
+    titles = [*map(text.network_title, networks)]
+    return _table(["who", "how reported", *titles], rows, f"Test errors of {titles[0]} to {titles[-1]}")
+
+
+def imagenet_table(place: str, store: Store | None = None):
+    """One of the paper's Tables 2 to 4, such as "Table 2": its errors beside those of our runs, in percent; folded."""
+    from resnet_keras.report import paper, runs
+
+    own, rows = runs.frame(store or Store()), []
+    own = own[own["data"] == "imagenet2012"]
+    for row in paper.imagenet(place):
+        mine = own[(own["network"] == row["network"]) & (own["shortcut"] == row["shortcut"])]
+        ours = [text.number(mine[f"top{k}_{row['views']}"].mean()) or "not run" for k in (1, 5)]
+        rows.append([text.title(row["network"], row["shortcut"]), row["top-1"], ours[0], row["top-5"], ours[1]])
+    return _table(
+        ["network", "paper, top-1", "ours, top-1", "paper, top-5", "ours, top-5"], rows, f"{place}: errors in percent"
+    )
+
+
+# ---------------------------------------------------------------- networks at work
+
+
 def watch(run, **options):
     """Train a run, as `trainer.train` does, while its curve grows under the cell; return the run's folder."""
     from IPython.display import Image, display
 
-    from resnet_keras.report.style import png
     from resnet_keras.training.progress import Progress
     from resnet_keras.training.trainer import train
 
-    handle = display(Image(data=png(_curve([], run))), display_id=True)
+    rows, handle = [], display(Image(_bytes(_curve([], run))), display_id=True)
 
     class Curve(Progress):
-        rows: typing.ClassVar = []
-
         def row(self, row):
-            self.rows.append(row)
-            handle.update(Image(data=png(_curve(self.rows, run)), alt="Training and test error so far", width=700))
+            rows.append(row)
+            handle.update(Image(_bytes(_curve(rows, run)), alt="Training and test error so far", width=700))
 
         def note(self, text):
             """Nothing: the curve says it."""
@@ -106,69 +151,126 @@ def watch(run, **options):
 
 
 def _curve(rows: list[dict], run):
-    from matplotlib.figure import Figure
-
-    from resnet_keras.report.style import shade
-    from resnet_keras.report.text import network_title
-
-    figure = Figure((7, 3), layout="constrained")
-    axis, colour = figure.subplots(), shade("plain" if run.shortcut == "none" else "residual", run.depth)
+    figure, (axis,) = _figure(3, text.network_title(run.network))
+    color = shade("plain" if run.shortcut == "none" else "residual", run.depth)
     tested = [row for row in rows if row["test_error"] is not None]
-    axis.plot([r["iteration"] for r in rows], [r["train_error"] for r in rows], color=colour, label="training")
-    axis.plot([r["iteration"] for r in tested], [r["test_error"] for r in tested], "o", color=colour, label="test")
+    axis.plot([r["iteration"] for r in rows], [r["train_error"] for r in rows], color=color, label="training")
+    axis.plot([r["iteration"] for r in tested], [r["test_error"] for r in tested], "o", color=color, label="test")
     axis.set(xlim=(0, run.recipe.iterations), ylim=(0, 100), xlabel="iteration", ylabel="error, %")
-    axis.set_title(network_title(run.network), loc="left")
     axis.legend(frameon=False)
-    axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def gradients_over_time(experiment: Experiment):
-    """Show the gradients of the deepest networks with BN, with a slider over the iterations they were measured at."""
-    from matplotlib.figure import Figure
+def guesses(trained, *files) -> None:
+    """Show what a network (see `predict.find`) makes of six drawings, of a photograph and of your image files."""
+    from IPython.display import Image, display
 
-    from resnet_keras.report import profiles
-    from resnet_keras.report.style import png, shade
+    from resnet_keras.data.images import decode
 
-    table = profiles.measured(experiment.store, experiment.runs, "gradients")
-    table = table[table["batch_norm"] & (table["depth"] == table["depth"].max())]
+    named = {"Grace Hopper": photograph(), **{Path(file).stem: file for file in files}}
+    views = {name: trained.view(decode(file)) for name, file in named.items()}
+    display(Image(_sheet(trained, _drawings(trained) | views, trained.network.predict_on_batch), width=900))
 
-    def picture(iteration: int) -> bytes:
-        figure = Figure((8, 3), layout="constrained")
-        axis = figure.subplots()
-        for name, rows in profiles.by_network(table[table["iteration"] == iteration]):
-            norms = rows.groupby("layer")["gradient_norm"].mean()
-            axis.plot(norms, color=shade(rows["kind"].iloc[0], rows["depth"].iloc[0]), label=name)
-        axis.set(yscale="log", ylim=(1e-4, 1e3), xlabel="layer, from the image on", ylabel="norm of the gradient")
-        axis.set_title(f"After {iteration:,} iterations", loc="left")
-        axis.legend(frameon=False)
-        return png(figure)
 
-    _slider("iteration", sorted(table["iteration"].unique()), picture)
+def photograph() -> str:
+    """The path of the photograph that comes with matplotlib, of Grace Hopper."""
+    from matplotlib import cbook
+
+    return cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
 
 def without_block(name: str, store: Store | None = None) -> None:
     """Show what a trained network makes of six drawings, with a slider for the block that is left out."""
-    import numpy as np
+    from resnet_keras.evaluation.predict import find
 
-    from resnet_keras.quiet import load_keras
+    trained = find(name, store=store)
+    from resnet_keras.evaluation import inside
 
-    load_keras()
-    from resnet_keras.evaluation import inside, predict
-    from resnet_keras.evaluation.accuracy import softmax
-    from resnet_keras.evaluation.sheet import DRAWINGS, draw, sheet
-
-    trained = predict.find(name, store=store)
-    views, chain = np.stack([trained.view(draw(drawing)) for drawing in DRAWINGS]), trained.network.chain()
+    drawn, chain = _drawings(trained), trained.network.chain()
     places = [chain.index(block) for block in trained.network.blocks]
 
     def picture(block: int) -> bytes:
         layers = inside.without(chain, places[block - 1]) if block else chain
-        shares = softmax(inside.logits(trained.network, layers, views))
-        tops = [[(i, trained.classes[i], row[i]) for i in np.argsort(-row)[:3]] for row in shares]
-        return sheet([predict.Prediction(f"drawn {d}", v, t) for d, v, t in zip(DRAWINGS, views, tops, strict=True)])
+        return _sheet(trained, drawn, lambda views: inside.logits(trained.network, layers, views))
 
     _slider("without block", range(len(places) + 1), picture)
+
+
+def _drawings(trained) -> dict:
+    from resnet_keras.evaluation.sheet import DRAWINGS, draw
+
+    return {f"drawn {name}": trained.view(draw(name)) for name in DRAWINGS}
+
+
+def _sheet(trained, views: dict, logits) -> bytes:
+    """A sheet of the three most probable classes of each view; `logits` is a function of all views."""
+    from resnet_keras.evaluation.accuracy import softmax
+    from resnet_keras.evaluation.predict import Prediction
+    from resnet_keras.evaluation.sheet import sheet
+
+    shares = softmax(logits(np.stack(list(views.values()))))
+    tops = [[(i, trained.classes[i], row[i]) for i in np.argsort(-row)[:3]] for row in shares]
+    return sheet([Prediction(name, view, top) for (name, view), top in zip(views.items(), tops, strict=True)])
+
+
+def confusion(classes, guesses, labels) -> None:
+    """Show what the images of each class were taken for; `guesses` and `labels` are numbers of classes [n]."""
+    counts = np.zeros((len(classes), len(classes)), int)  # true class, class it was taken for
+    np.add.at(counts, (labels, guesses), 1)
+    row, column = np.unravel_index(np.argmax(counts - np.diag(counts.diagonal())), counts.shape)
+    finding = f"Most frequent mistake: {classes[row]} taken for {classes[column]}, {counts[row, column]} times"
+    figure, (axis,) = _figure(4.4, finding)
+    shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), share in np.ndenumerate(shares.round().astype(int)):
+        color = "white" if share > 55 else "#333333"
+        axis.text(column, row, share or "", ha="center", va="center", color=color, fontsize=8)
+    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set(xlabel="taken for, % of the class", ylabel="is")
+    _show(figure)
+
+
+# ---------------------------------------------------------------- what they share
+
+
+def images(arrays, titles, columns: int, finding: str = "") -> None:
+    """Show images [h, w, 3] of values 0 to 255 in rows, each under its title; their sizes are in proportion."""
+    rows, widths = -(-len(arrays) // columns), [array.shape[1] for array in arrays[:columns]]
+    height = 9 * max(array.shape[0] for array in arrays) / sum(widths)  # inches
+    figure, axes = _figure(rows * (height + 0.25), finding, rows, columns, width_ratios=widths)
+    for axis, array, title in zip(axes, arrays, titles, strict=False):
+        axis.imshow(np.clip(array, 0, 255).astype(np.uint8), interpolation="nearest" if widths[0] < 64 else None)
+        axis.set_title(title, fontsize=8)
+    for axis in axes:
+        axis.set_axis_off()
+    _show(figure, "png" if widths[0] < 64 else "jpeg")
+
+
+def _figure(height: float, finding: str, rows: int = 1, columns: int = 1, **options):
+    """A figure nine inches wide with a finding for its title, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, height + 0.4 * bool(finding)), layout="constrained")
+    figure.suptitle(finding, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _bytes(figure, form: str = "png") -> bytes:
+    if form == "png":
+        return png(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format=form, dpi=144)
+    return file.getvalue()
+
+
+def _show(figure, form: str = "png") -> None:
+    from IPython.display import Image, display
+
+    display(Image(_bytes(figure, form), alt=figure.get_suptitle().replace("\n", " "), width=900))
 
 
 def _slider(label: str, values, picture) -> None:
@@ -185,30 +287,11 @@ def _slider(label: str, values, picture) -> None:
     display({**ipywidgets.VBox([slider, image])._repr_mimebundle_(), **still}, raw=True)
 
 
-def reproductions(*networks: str):
-    """The paper's CIFAR-10 test errors of these networks, in percent, and those of others who repeated it."""
-    from resnet_keras.report import paper
-
-    rows = [list(row.values()) for row in paper.reproductions(networks)]
-    return _shown((["who", "how reported", *map(text.network_title, networks)], rows))
-
-
-def imagenet_table(place: str, store: Store | None = None):
-    """One of the paper's Tables 2 to 4, such as "Table 2": its errors beside those of our runs, in percent."""
-    from resnet_keras.report import paper, runs
-
-    own, rows = runs.frame(store or Store()), []
-    own = own[own["data"] == "imagenet2012"]
-    for row in paper.imagenet(place):
-        mine = own[(own["network"] == row["network"]) & (own["shortcut"] == row["shortcut"])]
-        ours = [text.number(mine[f"top{k}_{row['views']}"].mean()) or "not run" for k in (1, 5)]
-        rows.append([text.title(row["network"], row["shortcut"]), row["top-1"], ours[0], row["top-5"], ours[1]])
-    return _shown((["network", "paper, top-1", "ours, top-1", "paper, top-5", "ours, top-5"], rows))
-
-
-def _shown(content):
+def _table(headers, rows, summary: str = ""):
+    """A Markdown table, folded under its summary where it has one."""
     from IPython.display import Markdown
 
     from resnet_keras.report.tables import escaped_table
 
-    return Markdown(escaped_table(*content))
+    table = escaped_table(headers, rows)
+    return Markdown(f"<details><summary>{summary}</summary>\n\n{table}\n</details>" if summary else table)

@@ -85,6 +85,6 @@ def test_all_cells_run_and_the_figure_is_seen(lab, tmp_path):
             page.screenshot(path=tmp_path / "lab.png")
         figure.scroll_into_view_if_needed()
         assert figure.evaluate("picture => picture.complete && picture.naturalWidth") > 500
-        assert "plain-56" in page.locator(".jp-OutputArea-output table").first.inner_text()
+        assert "plain-56" in page.locator(".jp-OutputArea-output table").first.text_content()
         assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0
         browser.close()
