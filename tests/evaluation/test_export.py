@@ -55,10 +55,9 @@ def test_other_software_gets_the_networks_logits(trained, form, tmp_path, tiny):
     about = json.loads((tmp_path / f"{path.name}.json").read_text())
     assert about["classes"] == ["a", "b", "c", "d"] and about["input_shape"] == [8, 8, 3]
     assert 0 <= about["largest_difference"] < 1e-3
-    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, f"{path.name}.json"])
     with pytest.raises(UserError, match="--force"):
         export(trained, form, path)
-    export(trained, form, path, replace=True)
+    assert export(trained, form, path, replace=True) == path
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, f"{path.name}.json"])
 
 
@@ -71,12 +70,18 @@ def test_a_stage_that_runs_as_a_loop_is_written_block_by_block(tmp_path):
     assert "Loop" not in kinds and kinds.count("Conv") == 19
 
 
-def test_a_file_that_computes_something_else_is_not_kept(trained, monkeypatch, tmp_path):
+def test_what_fails_or_computes_something_else_is_one_line_and_no_file(trained, monkeypatch, tmp_path):
     read = module._reader
     monkeypatch.setattr(module, "_reader", lambda *where: lambda images: 1.01 * array(read(*where)(images)))
     with pytest.raises(UserError, match="other logits"):
         export(trained, "keras", tmp_path / "net.keras")
+    monkeypatch.setattr(module, "_reader", lambda *where: 1 / 0)
+    with pytest.raises(UserError, match=r"keras cannot be written here \(division by zero\)"):
+        export(trained, "keras", tmp_path / "net.keras")
     assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(module.PACKAGES, "onnx", ("no_such_package",))
+    with pytest.raises(UserError, match=r"needs no_such_package: pip install 'resnet-keras\[export\]'"):
+        destination("net", "onnx")
 
 
 def contents(folder):
@@ -87,6 +92,11 @@ def test_nothing_is_replaced_but_an_earlier_export(trained, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "other.txt").write_text("somebody's")
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "saved_model.pb").write_text("ours")
+    (tmp_path / "ours.json").write_text(json.dumps({"sha256": module._digests(tmp_path / "ours")}))
+    assert destination("net", "savedmodel", "ours", replace=True)
+    (tmp_path / "ours" / "notes.txt").write_text("somebody's")
     (tmp_path / "mine.keras").write_text("mine")
     (tmp_path / "package.json").write_text('{"name": "mine"}')
     (tmp_path / "link").symlink_to(tmp_path / "models")
@@ -94,8 +104,8 @@ def test_nothing_is_replaced_but_an_earlier_export(trained, tmp_path, monkeypatc
     before = contents(tmp_path)
     for form, target in (
         ("savedmodel", "models"), ("savedmodel", "link"), ("savedmodel", "."), ("savedmodel", "models/.."),
-        ("savedmodel", "package"), ("keras", "mine.keras"), ("keras", "link.keras"), ("keras", "models"),
-        ("keras", "a.onnx"), ("onnx", "gone/a.onnx"),
+        ("savedmodel", "package"), ("savedmodel", "ours"), ("keras", "mine.keras"), ("keras", "link.keras"),
+        ("keras", "models"), ("keras", "a.onnx"), ("onnx", "gone/a.onnx"),
     ):  # fmt: skip
         with pytest.raises(UserError) as refused:
             destination("net", form, target, replace=True)
@@ -108,30 +118,3 @@ def test_nothing_is_replaced_but_an_earlier_export(trained, tmp_path, monkeypatc
     path.write_bytes(path.read_bytes() + b"changed")
     with pytest.raises(UserError, match="no export made it"):
         export(trained, "keras", path, replace=True)
-
-
-def test_a_folder_with_somebodys_file_in_it_is_kept(tmp_path):
-    folder = tmp_path / "net"
-    folder.mkdir()
-    (folder / "saved_model.pb").write_text("ours")
-    (tmp_path / "net.json").write_text(json.dumps({"sha256": module._digests(folder)}))
-    assert destination("net", "savedmodel", folder, replace=True) == folder
-    (folder / "notes.txt").write_text("somebody's")
-    with pytest.raises(UserError, match="no export made it"):
-        destination("net", "savedmodel", folder, replace=True)
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(module.PACKAGES, "onnx", ("no_such_package",))
-    with pytest.raises(UserError, match=r"needs no_such_package: pip install 'resnet-keras\[export\]'"):
-        destination("net", "onnx")
-
-
-def test_a_format_that_fails_says_so_in_a_line(trained, monkeypatch, tmp_path):
-    def fails(*_):
-        raise ValueError("only with the TensorFlow backend\nand more")
-
-    monkeypatch.setattr(module, "_write", fails)
-    with pytest.raises(UserError, match=r"litert cannot be written here \(only with the TensorFlow backend\)"):
-        export(trained, "litert", tmp_path / "a.tflite")
-    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -41,11 +42,11 @@ def test_the_names_of_the_classes_travel_with_a_run_and_a_users_come_first(train
 
 
 def test_an_older_run_has_numbers_for_names(trained_store, run_name, tmp_path):
-    shutil.copytree(trained_store.run(run_name).path, tmp_path / "runs" / run_name)
-    config = tmp_path / "runs" / run_name / "config.json"
-    config.write_text(
-        json.dumps({**json.loads(config.read_text()), "classes": None}).replace('"classes": null', '"x": 0')
-    )
+    folder = tmp_path / "runs" / run_name
+    shutil.copytree(trained_store.run(run_name).path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["classes"]
+    (folder / "config.json").write_text(json.dumps(config))
     assert find(run_name, store=Store(tmp_path)).classes == ("class 0", "class 1", "class 2", "class 3")
 
 
@@ -53,43 +54,30 @@ def test_a_catalogue_name_with_weights(tmp_path):
     network = build("resnet18", classes=3, shortcut="B", pool_padding="both", input_shape=(64, 64, 3))
     network.set_mean(MEAN)
     network.save(tmp_path / "w.keras")
-    read = find("resnet18", tmp_path / "w.keras", store=Store(tmp_path))
-    pictures = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    np.testing.assert_allclose(array(read.network(pictures)), array(network(pictures)), rtol=1e-4, atol=1e-4)
+    read = find("resnet18", tmp_path / "w.keras")
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    np.testing.assert_allclose(array(read.network(images)), array(network(images)), rtol=1e-4, atol=1e-4)
     assert read.classes == ("class 0", "class 1", "class 2") and read.folder is None
 
 
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [("resnet50", "--weights FILE"), ("nothing", "resnet-keras list"), ("../up", "not a run's name")],
-)
-def test_a_name_of_nothing_is_refused(trained_store, name, says):
-    with pytest.raises(UserError, match=says):
-        find(name, store=trained_store)
-
-
-def test_a_near_name_is_suggested(trained_store, run_name):
-    with pytest.raises(UserError, match=f"did you mean {run_name}"):
-        find(run_name[:-1], store=trained_store)
-
-
-def test_weights_that_do_not_fit_are_refused(trained_store, run_name, tmp_path):
-    file = trained_store.run(run_name).network_file
-    with pytest.raises(UserError, match="holds resnet8, not resnet14"):
-        find("resnet14", file, store=trained_store)
-    with pytest.raises(UserError, match="no file"):
-        find("resnet50", tmp_path / "gone.safetensors", store=trained_store)
-    with pytest.raises(UserError, match="unknown network"):
-        find(run_name, file, store=trained_store)
-    (tmp_path / "torn.keras").write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"torn\.keras cannot be read"):
-        find("resnet8", tmp_path / "torn.keras", store=trained_store)
-
-
-def test_a_run_without_its_network_is_refused(trained_store, run_name, tmp_path):
-    Store(tmp_path).run(run_name).begin(trained_store.run(run_name).config)
-    with pytest.raises(UserError, match=r"no network\.keras"):
-        find(run_name, store=Store(tmp_path))
+def test_what_names_no_trained_network_is_refused(trained_store, run_name, tmp_path):
+    file, torn = trained_store.run(run_name).network_file, tmp_path / "torn.keras"
+    torn.write_bytes(file.read_bytes()[:1000])
+    bare = Store(tmp_path)
+    bare.run(run_name).begin(trained_store.run(run_name).config)
+    for name, weights, store, says in (
+        ("resnet50", None, trained_store, "--weights FILE"),
+        ("nothing", None, trained_store, "resnet-keras list"),
+        ("../up", None, trained_store, "not a run's name"),
+        (run_name[:-1], None, trained_store, f"did you mean {run_name}"),
+        (run_name, None, bare, r"no network\.keras"),
+        (run_name, file, trained_store, "unknown network"),
+        ("resnet14", file, trained_store, "holds resnet8, not resnet14"),
+        ("resnet50", tmp_path / "gone.safetensors", trained_store, "no file"),
+        ("resnet8", torn, trained_store, r"torn\.keras cannot be read"),
+    ):
+        with pytest.raises(UserError, match=says):
+            find(name, weights, store=store)
 
 
 # ---- Predictions ------------------------------------------------------------------------------------------------
@@ -196,8 +184,6 @@ def test_names_that_no_terminal_can_show_lose_no_result(capsys, trained_store, r
     shutil.copy(kinds["rgb.png"], strange)
     files = [os.fsdecode(strange), str(kinds["grey.png"])]
     for encoding in ("utf-8", "cp1252", "ascii"):
-        import sys
-
         sys.stdout.reconfigure(encoding=encoding, errors="strict")
         code, out, err = call(capsys, "predict", run_name, *files, "--top", "1", "--results", str(trained_store.root))
         assert (code, err) == (0, "") and len(out.splitlines()) == 2 and "caf" in out
