@@ -26,7 +26,6 @@ CLASSES = {
 }
 # Where it was measured to be faster, and TensorFlow may leave it off; `training/device.py` says by how much.
 ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
-onednn_switched_on = False  # whether `load_keras` has done so in this process
 
 
 def backend() -> str:
@@ -37,11 +36,10 @@ def backend() -> str:
     """
     if "keras" in sys.modules:
         return sys.modules["keras"].config.backend()
-    name, home = os.environ.get("KERAS_BACKEND"), os.environ.get("KERAS_HOME") or "~/.keras"
-    where = "KERAS_BACKEND"
+    name, where = os.environ.get("KERAS_BACKEND"), "KERAS_BACKEND"
     if not name:
+        where = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            where = Path(home).expanduser() / "keras.json"
             name = json.loads(where.read_text(encoding="utf-8")).get("backend")
     name = name or "tensorflow"
     if name not in BACKENDS:
@@ -64,42 +62,18 @@ def load_keras() -> None:
         return
     name = backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with held_back(), onednn_where_it_helps():
+    if cpu_class() in ONEDNN_HELPS:
+        os.environ.setdefault(ONEDNN, "1")
+    with held_back():
         importlib.import_module("keras")
         if name == "tensorflow":
             # The chatter comes with the first touch of the devices, not with the import alone.
             importlib.import_module("tensorflow").config.list_physical_devices()
 
 
-@contextlib.contextmanager
-def onednn_where_it_helps():
-    """Have a TensorFlow that is imported meanwhile use oneDNN, where that is faster and the user has not decided.
-
-    TensorFlow reads the variable once. It goes afterwards, so that a process started from here decides for itself.
-    """
-    global onednn_switched_on
-    if "tensorflow" in sys.modules or not wants_onednn():
-        yield
-        return
-    os.environ[ONEDNN], onednn_switched_on = "1", True
-    try:
-        yield
-    finally:
-        os.environ.pop(ONEDNN, None)
-
-
-def wants_onednn() -> bool:
-    """Whether `load_keras` switches oneDNN on: where it is faster, unless the user has decided."""
-    return ONEDNN not in os.environ and cpu_class() in ONEDNN_HELPS
-
-
 def onednn() -> str:
-    """Whether TensorFlow uses oneDNN in this process, or will when it is imported.
-
-    "on", "off" or, where TensorFlow decides for itself, "default".
-    """
-    on = onednn_switched_on or ("tensorflow" not in sys.modules and wants_onednn())
-    value = "1" if on else os.environ.get(ONEDNN, "")
+    """Whether TensorFlow uses oneDNN: "on", "off" or, where it decides for itself, "default"."""
+    value = os.environ.get(ONEDNN, "1" if cpu_class() in ONEDNN_HELPS else "")
     return {"1": "on", "true": "on", "0": "off", "false": "off"}.get(value.lower(), "default")
 
 
@@ -107,16 +81,17 @@ def cpu_class() -> str:
     """The class of this machine's CPU: one of `CLASSES`, "Arm", or "other" where the system does not tell."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "Arm"
-    return next((name for feature, name in CLASSES.items() if feature in cpu_features()), "other")
+    features = cpu_info("flags").split()
+    return next((name for feature, name in CLASSES.items() if feature in features), "other")
 
 
 @functools.cache
-def cpu_features() -> frozenset[str]:
-    """The processor's features by Linux' names; empty where the system does not list them."""
+def cpu_info(field: str) -> str:
+    """What Linux says of the first processor, such as its "model name"; empty elsewhere."""
     with contextlib.suppress(OSError):
-        match = re.search(r"^flags\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        return frozenset(match[1].split() if match else ())
-    return frozenset()
+        match = re.search(rf"^{field}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        return match[1] if match else ""
+    return ""
 
 
 @contextlib.contextmanager

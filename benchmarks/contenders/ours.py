@@ -26,7 +26,7 @@ class Steps:
         settings = device.settings()
         built = resnet_keras.build(network, dtype={"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
         self.batch_size, self.done, self.per_call = batch_size, 0, settings.steps_per_call
-        self.engine = engine(built, SGD(), *noise(), xla=settings.xla, most=self.per_call)
+        self.engine = engine(built, SGD(), *noise(), most=self.per_call)
 
     def take(self, count: int) -> float:
         """Seconds that `count` steps take."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,7 @@ KEPT = 2  # the newest, and one to fall back to where that one is damaged
 
 
 def save_checkpoint(folder: Path, iteration: int, tensors: dict[str, np.ndarray], state: dict) -> None:
-    """Write `checkpoint-<iteration>.safetensors`, then drop all but the newest two.
-
-    Args:
-        folder: The run's directory.
-        iteration: Iterations done.
-        tensors: Arrays by name.
-        state: What else a resume needs, as JSON can hold it.
-    """
+    """Write `checkpoint-<iteration>.safetensors` with arrays and JSON's values; drop all but the newest two."""
     text = json.dumps(state)
     metadata = {"state": text, "sha256": _digest(tensors, text)}
     write_atomically(folder / f"checkpoint-{iteration:08d}.safetensors", save(tensors, metadata))
@@ -34,10 +26,7 @@ def save_checkpoint(folder: Path, iteration: int, tensors: dict[str, np.ndarray]
 
 
 def load_checkpoint(folder: Path, warn=print) -> tuple[dict[str, np.ndarray], dict] | None:
-    """The newest whole checkpoint as (tensors, state), or None where there is none.
-
-    A damaged one is passed over for the one before, and `warn` is told so in one line.
-    """
+    """The newest whole checkpoint as (tensors, state), or None; `warn` gets a line for each that is damaged."""
     for path in reversed(checkpoints(folder)):
         try:
             return _read(path)
@@ -48,13 +37,7 @@ def load_checkpoint(folder: Path, warn=print) -> tuple[dict[str, np.ndarray], di
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoint files of a run, oldest first."""
-    return sorted(p for p in folder.glob("checkpoint-*.safetensors") if re.fullmatch(r"checkpoint-\d{8}", p.stem))
-
-
-def clear_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run that has ended."""
-    for path in checkpoints(folder):
-        path.unlink()
+    return sorted(folder.glob(f"checkpoint-{'[0-9]' * 8}.safetensors"))
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
@@ -63,10 +46,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
     if metadata.get("sha256") != _digest(tensors, metadata.get("state", "")):
         raise ValueError("its checksum does not match")
-    state = json.loads(metadata["state"])
-    if not isinstance(state, dict):
-        raise ValueError("it holds no state")
-    return tensors, state
+    return tensors, json.loads(metadata["state"])
 
 
 def _digest(tensors: dict[str, np.ndarray], text: str) -> str:

@@ -13,9 +13,8 @@ import os
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from resnet_keras.errors import ProcessLost, UserError
+from resnet_keras import quiet
+from resnet_keras.errors import ProcessLost, UserError, first_line
 from resnet_keras.store import RunFolder
 from resnet_keras.training import device
 
@@ -35,7 +34,7 @@ def join() -> None:
         return
     import keras
 
-    if keras.config.backend() != "jax":
+    if quiet.backend() != "jax":
         raise UserError(f"{PROCESSES}={count}: several processes train one network on JAX only; set KERAS_BACKEND=jax.")
     try:
         keras.distribution.initialize()
@@ -52,14 +51,12 @@ def check_devices(wanted: int | str, batch_size: int) -> int:
     Raises:
         UserError: The machine has fewer, the backend or the batch cannot be spread, or a process would be idle.
     """
-    import keras
-
     names = device.all_names()
     count = len(names) if wanted == "all" else wanted
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(names):
+    if type(count) is not int or not 1 <= count <= len(names):
         kinds = ", ".join(sorted(set(names)))
         raise UserError(f"devices={wanted!r}: give a whole number from 1 to {len(names)} ({kinds}), or 'all'.")
-    if count > 1 and keras.config.backend() != "jax":
+    if count > 1 and quiet.backend() != "jax":
         raise UserError(
             f"devices={wanted}: one network trains over several devices on JAX only; set KERAS_BACKEND=jax, "
             "or train one run per device (CUDA_VISIBLE_DEVICES=0, 1, ...)."
@@ -82,9 +79,7 @@ def data_parallel(count: int):
 
 def processes() -> int:
     """Processes of this training."""
-    import keras
-
-    if keras.config.backend() != "jax":
+    if quiet.backend() != "jax":
         return 1
     import jax
 
@@ -103,11 +98,8 @@ def is_first() -> bool:
 @contextlib.contextmanager
 def kept_of_first(folder: RunFolder):
     """The run's folder in the first process; in the others one that is thrown away."""
-    if is_first():
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as elsewhere:
-        yield RunFolder(Path(elsewhere) / folder.name)
+    with contextlib.nullcontext(folder.path.parent) if is_first() else tempfile.TemporaryDirectory() as place:
+        yield RunFolder(Path(place) / folder.name)
 
 
 def from_first(tree):
@@ -119,32 +111,19 @@ def from_first(tree):
     return broadcast_one_to_all(tree)
 
 
-def largest(number: int) -> int:
-    """The largest of a number in any process, so that all processes do the same after the same iteration."""
-    if processes() == 1:
-        return number
-    from jax.experimental.multihost_utils import process_allgather
-
-    return int(process_allgather(np.int32(number)).max())
-
-
 @contextlib.contextmanager
 def together():
-    """Say what has happened, in one line, where another process is lost.
+    """Say in one line that another process is gone, where one is lost.
 
     Raises:
         ProcessLost: Another process is gone.
     """
-    if processes() == 1:
-        yield
-        return
-    import jax
-
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        reason = str(error).splitlines()[0][:120]
+    except Exception as error:
+        if processes() == 1 or type(error).__name__ != "JaxRuntimeError":
+            raise
         raise ProcessLost(
-            f"another process of this training is gone ({reason}): start all of them again with the same command, and "
-            "they go on from the last checkpoint."
+            f"another process of this training is gone ({first_line(error, 120)}): start all of them again with the "
+            "same command, and they go on from the last checkpoint."
         ) from None

@@ -32,40 +32,33 @@ class Line:
 
     def __init__(self, stream=None):
         """`stream`: default: standard output."""
-        self.stream, self.renewed = stream or sys.stdout, 0.0
-        console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
-        self.live = None
-        if console.is_terminal and not console.is_dumb_terminal:
+        self.stream, self.renewed, self.live = stream or sys.stdout, 0.0, None
+        self.console = Console(file=self.stream, highlight=False, markup=False, emoji=False, force_jupyter=False)
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             quiet = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
-            self.live = Live(console=console, transient=True, **quiet)
+            self.live = Live(console=self.console, transient=True, **quiet)
 
     def show(self, text: str) -> None:
         """Renew the line, now and then."""
         if self.live and time.perf_counter() - self.renewed > RENEWED:
             self.renewed = time.perf_counter()
-            self._attempt(self._renew, Text(text, no_wrap=True, overflow="ellipsis"))
+            line = Text(text, no_wrap=True, overflow="ellipsis")
+            self._attempt(lambda: (self.live.start(), self.live.update(line, refresh=True)))
 
     def note(self, text: str) -> None:
         """Write a line that stays."""
-        if self.live and self.live.is_started:
-            self._attempt(self.live.console.print, text, soft_wrap=True)
-        else:
-            self._attempt(print, text, file=self.stream, flush=True)
+        self._attempt(lambda: self.console.print(text, soft_wrap=True))
 
     def close(self) -> None:
         """Take the line away."""
         if self.live:
             self._attempt(self.live.stop)
 
-    def _renew(self, text: Text) -> None:
-        self.live.start()
-        self.live.update(text, refresh=True)
-
-    def _attempt(self, write, *arguments, **options) -> None:
+    def _attempt(self, write) -> None:
         try:
-            write(*arguments, **options)
+            write()
         except OSError:
-            self.live, self.stream = None, io.StringIO()
+            self.live, self.console = None, Console(file=io.StringIO())
 
 
 class Progress(Line):
@@ -84,8 +77,7 @@ class Progress(Line):
         super().__init__(stream)
         self.label, self.total, self.start, self.later = label, total, start, later
         self.first: tuple[float, int] | None = None  # (time, iteration) after the first call, which compiles
-        self.corrected = not later
-        self.test = ""
+        self.corrected, self.test = not later, ""
 
     def update(self, iteration: int, train_error: float) -> None:
         """After a call: renew the line, and after a minute say how long all runs will take."""
@@ -93,30 +85,32 @@ class Progress(Line):
         self.first = self.first or (now, iteration)
         if not self.corrected and now - self.first[0] > MINUTE:
             self.corrected = True
-            self.note(f"about {duration(self._seconds_left(iteration, self.later))} for all by the speed so far")
-        self.show(self._line(iteration, train_error))
+            self.note(f"about {self._left(iteration, self.later)} for all by the speed so far")
+        self.show(self._line(iteration, train_error, self.console.width))
 
     def row(self, row: dict) -> None:
         """After a log interval: a line in a log or a notebook, and the test error for the live line."""
         for split in ("test", "validation"):
             if row.get(f"{split}_error") is not None:
-                self.test = f"  {split} error {row[f'{split}_error']:.1f} %"
+                self.test = f", {split} {row[f'{split}_error']:.1f} %"
         if not self.live:
             speed = f"  {row['images_per_second']:.0f} images/s" if row["images_per_second"] else ""  # not of call one
             self.note(self._line(row["iteration"], row["train_error"]) + speed)
 
-    def _line(self, iteration: int, train_error: float) -> str:
-        place = f"{self.label}  iteration {iteration:{len(str(self.total))}d} of {self.total}"
-        line = f"{place}  training error {train_error:.1f} %{self.test}"
-        if self.first is None or iteration <= self.first[1]:
-            return line
-        line += f"  {duration(self._seconds_left(iteration))} left"
-        return line + (f", {duration(self._seconds_left(iteration, self.later))} for all" if self.later else "")
+    def _line(self, iteration: int, train_error: float, width: int = 1000) -> str:
+        """The state of the run; where it is wider than that, the time of all goes first, and then the label's end."""
+        state = f"  {iteration}/{self.total}  train {train_error:.1f} %{self.test}"
+        if self.first and iteration > self.first[1]:
+            state += f"  {self._left(iteration)} left"
+            of_all = f", {self._left(iteration, self.later)} for all" if self.later else ""
+            state += of_all if len(self.label + state + of_all) <= width else ""
+        room = width - len(state)
+        return (self.label if len(self.label) <= room else f"{self.label[: max(0, room - 1)]}…") + state
 
-    def _seconds_left(self, iteration: int, later: float = 0.0) -> float:
-        """Seconds to the end of this run and of what comes later, at the speed so far."""
-        each = (time.perf_counter() - self.first[0]) / (iteration - self.first[1])
-        return each * (self.total - iteration + later * (self.total - self.start))
+    def _left(self, iteration: int, later: float = 0.0) -> str:
+        """Time to the end of this run and of what comes later, at the speed so far."""
+        each = (time.perf_counter() - self.first[0]) / max(1, iteration - self.first[1])
+        return duration(each * (self.total - iteration + later * (self.total - self.start)))
 
 
 class Counter(Line):

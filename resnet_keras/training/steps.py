@@ -13,6 +13,12 @@ from keras import ops
 from resnet_keras.data import augment
 from resnet_keras.errors import UserError
 
+ON_JAX = keras.config.backend() == "jax"
+if ON_JAX:
+    import jax
+else:
+    import tensorflow as tf
+
 
 def losses(logits, labels):
     """Sum over a batch of the errors (0 or 1 each) and of the cross-entropies (nats), float32, no penalty inside.
@@ -27,22 +33,12 @@ def losses(logits, labels):
     return wrong, -ops.sum(picked)
 
 
-def engine(network, optimizer, *arrays, **options) -> Engine:
-    """The engine of Keras' current backend; see `Engine` for the arguments.
-
-    Raises:
-        UserError: The backend has none.
-    """
-    return _backend()(network, optimizer, *arrays, **options)
-
-
 def compiled(function):
-    """A function of tensors, compiled by the backend.
-
-    Raises:
-        UserError: The backend has no engine.
-    """
-    return _backend().compiled(function)
+    """A function of tensors, compiled by the backend at its first call."""
+    if ON_JAX:
+        return jax.jit(function)
+    # Without conversion of Python's control flow, which halves the tracing time.
+    return tf.function(function, autograph=False, reduce_retracing=True)
 
 
 def gradients(network):
@@ -56,16 +52,19 @@ def gradients(network):
     Returns:
         A function of images uint8 [b, h, w, c] and labels [b], to be called with batches of one size: mean
         cross-entropy (nats, no penalty inside), and an array for each of `network.trainable_variables`.
-
-    Raises:
-        UserError: The backend has no engine.
     """
 
     def loss_of(weights, others, images, labels):
         logits, _ = network.stateless_call(weights, others, images, training=True)
         return losses(logits, labels)[1] / labels.shape[0]
 
-    differentiated = _backend().compiled(_backend().value_and_gradients(loss_of))
+    def on_tape(weights, *rest):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = loss_of(weights, *rest)
+        return loss, tape.gradient(loss, weights)
+
+    differentiated = compiled(jax.value_and_grad(loss_of) if ON_JAX else on_tape)
 
     def of(images, labels):
         groups = (network.trainable_variables, network.non_trainable_variables)
@@ -77,7 +76,7 @@ def gradients(network):
 
 
 class Engine:
-    """Takes steps of one network: what the backends share.
+    """Takes steps of one network: what the backends share. Beside it, each has `train` and `test_step`.
 
     Args:
         network: A built network.
@@ -85,7 +84,6 @@ class Engine:
         *arrays: What the plans speak of, kept on the device: images uint8 [n, h, w, c] and labels int32 [n] for a set
             in memory.
         apply: Makes (images, labels) of the arrays and the plan of one batch.
-        xla: Compile with XLA where that is a choice (TensorFlow).
         most: Steps of the longest call that will come, for which JAX compiles once.
         layout: Spread each batch over the devices of a `keras.distribution.DataParallel`, under which the network was
             made (JAX).
@@ -93,25 +91,15 @@ class Engine:
 
     batch_of_test = 500
 
-    def __init__(self, network, optimizer, *arrays, apply=augment.apply, xla=False, most=1, layout=None):
+    def __init__(self, network, optimizer, *arrays, apply=augment.apply, most=1, layout=None):
         """See the class."""
         optimizer.build(network.trainable_variables)
-        self.network, self.optimizer, self.apply = network, optimizer, apply
-        self.xla, self.most, self.layout = xla, most, layout
+        self.network, self.optimizer, self.apply, self.most, self.layout = network, optimizer, apply, most, layout
         self.arrays = tuple(map(self.placed, arrays))
 
     def placed(self, array):
         """An array of the host on every device."""
         return ops.convert_to_tensor(array)
-
-    def train(self, plan, rates: np.ndarray) -> np.ndarray:
-        """Take len(rates) steps; returns float32 [n, 2]: training error (percent) and cross-entropy of each batch.
-
-        Args:
-            plan: A named tuple of arrays [n, batch, ...], as `apply` wants it.
-            rates: float32 [n], learning rates.
-        """
-        raise NotImplementedError
 
     def evaluate(self, split) -> tuple[float, float]:
         """Error (percent) and mean cross-entropy of a split, in inference mode."""
@@ -124,8 +112,7 @@ class Engine:
         """Every variable of the run by a stable name: the network's, then the velocities."""
         named = {variable.path: variable for variable in self.network.variables}
         velocities = zip(self.network.trainable_variables, self.optimizer.momentums, strict=True)
-        named.update({f"velocity/{weight.path}": velocity for weight, velocity in velocities})
-        return named
+        return named | {f"velocity/{weight.path}": velocity for weight, velocity in velocities}
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all variables, for a checkpoint."""
@@ -151,35 +138,18 @@ class TensorFlowEngine(Engine):
     def __init__(self, *arguments, **options):
         """See `Engine`."""
         super().__init__(*arguments, **options)
-        self.steps, self.test_step = (self.compiled(f, jit_compile=self.xla) for f in (self._steps, self._test_step))
+        self.steps, self.test_step = compiled(self._steps), compiled(self._test_step)
 
-    @staticmethod
-    def compiled(function, **options):
-        """A `tf.function` without conversion of Python's control flow, which halves the tracing time."""
-        import tensorflow as tf
+    def train(self, plan, rates: np.ndarray) -> np.ndarray:
+        """Take len(rates) steps; returns float32 [n, 2]: training error (percent) and cross-entropy of each batch.
 
-        return tf.function(function, autograph=False, reduce_retracing=True, **options)
-
-    @staticmethod
-    def value_and_gradients(function):
-        """A function that gives the value of `function` and its gradients by the first argument, a list of tensors."""
-        import tensorflow as tf
-
-        def differentiated(weights, *rest):
-            with tf.GradientTape() as tape:
-                tape.watch(weights)
-                value = function(weights, *rest)
-            return value, tape.gradient(value, weights)
-
-        return differentiated
-
-    def train(self, plan, rates):
-        """See `Engine.train`."""
+        Args:
+            plan: A named tuple of arrays [n, batch, ...], as `apply` wants it.
+            rates: float32 [n], learning rates.
+        """
         return self.steps(plan._make(map(ops.convert_to_tensor, plan)), ops.convert_to_tensor(rates)).numpy()
 
     def _steps(self, plan, rates):
-        import tensorflow as tf
-
         count = tf.shape(rates)[0]
         results = tf.TensorArray(tf.float32, count, element_shape=[2])
 
@@ -191,8 +161,6 @@ class TensorFlowEngine(Engine):
         return results.stack()
 
     def _step(self, plan, rate):
-        import tensorflow as tf
-
         weights = self.network.trainable_variables
         images, labels = self.apply(*self.arrays, plan)
         size = tf.cast(tf.shape(labels)[0], tf.float32)
@@ -222,36 +190,18 @@ class JaxEngine(Engine):
         super().__init__(*arguments, **options)
         sharded = {"out_shardings": self._sharding()} if self.layout else {}
         self.rate_index = [v is self.optimizer.learning_rate for v in self.optimizer.variables].index(True)
-        self.steps, self.single = (self.compiled(f, donate_argnums=0, **sharded) for f in (self._steps, self._single))
-        self.compiled_test = self.compiled(self._test_step, **sharded)
+        self.steps, self.single = (jax.jit(f, donate_argnums=0, **sharded) for f in (self._steps, self._single))
+        self.compiled_test = jax.jit(self._test_step, **sharded)
         if self.layout:
             self.batch_of_test += -self.batch_of_test % self.layout.device_mesh.backend_mesh.size
         self.restore(self.state())  # the first donation must not take the network's own buffers
 
-    @staticmethod
-    def compiled(function, **options):
-        """A function that XLA compiles at its first call."""
-        import jax
-
-        return jax.jit(function, **options)
-
-    @staticmethod
-    def value_and_gradients(function):
-        """A function that gives the value of `function` and its gradients by the first argument, a list of tensors."""
-        import jax
-
-        return jax.value_and_grad(function)
-
     def _sharding(self, *axes):
         """A copy on every device, or one of the axes shared out: `_sharding(None, "batch")` is the second one."""
-        import jax
-
         return jax.sharding.NamedSharding(self.layout.device_mesh.backend_mesh, jax.sharding.PartitionSpec(*axes))
 
     def placed(self, array, *axes):
         """An array of the host on the devices; every process has all of it and places what its own devices take."""
-        import jax
-
         if self.layout is None:
             return ops.convert_to_tensor(array)
         array = np.asarray(array)
@@ -261,8 +211,8 @@ class JaxEngine(Engine):
         """The variables, in the order of a stateless call."""
         return self.network.trainable_variables, self.network.non_trainable_variables, self.optimizer.variables
 
-    def train(self, plan, rates):
-        """See `Engine.train`."""
+    def train(self, plan, rates: np.ndarray) -> np.ndarray:
+        """See `TensorFlowEngine.train`."""
         count = len(rates)
         self.most = max(self.most, count)
         plan = plan._make(self.placed(_filled(field, self.most), None, "batch") for field in plan)
@@ -279,8 +229,6 @@ class JaxEngine(Engine):
         return values, result[None]
 
     def _steps(self, values, arrays, plan, rates, count):
-        import jax
-
         def body(step, carry):
             values, results = carry
             values, result = self._step(values, arrays, plan._make(field[step] for field in plan), rates[step])
@@ -290,8 +238,6 @@ class JaxEngine(Engine):
         return jax.lax.fori_loop(0, count, body, (values, results))
 
     def _step(self, values, arrays, plan, rate):
-        import jax
-
         trainable, others, slots = values
         images, labels = self.apply(*arrays, plan)
 
@@ -322,14 +268,4 @@ def _filled(array, length: int):
     return np.pad(array, [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
-ENGINES = {"tensorflow": TensorFlowEngine, "jax": JaxEngine}
-
-
-def _backend() -> type[Engine]:
-    """The engine's class of Keras' current backend."""
-    backend = keras.config.backend()
-    if backend not in ENGINES:
-        raise UserError(
-            f"training runs on Keras' backends {' and '.join(ENGINES)}, not on {backend!r}: set KERAS_BACKEND to one."
-        )
-    return ENGINES[backend]
+engine = JaxEngine if ON_JAX else TensorFlowEngine

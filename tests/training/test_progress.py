@@ -12,7 +12,7 @@ ROW = {"iteration": 20, "train_error": 50.0, "test_error": 44.44, "images_per_se
 
 
 class Terminal(io.StringIO):
-    """A terminal of 72 columns, which knows what stands on its screen."""
+    """A terminal of 80 columns, which knows what stands on its screen."""
 
     def isatty(self):
         return True
@@ -37,7 +37,7 @@ def clock(monkeypatch):
     """The time that the lines are made at: [seconds]."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
-    monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
     return now
 
@@ -49,29 +49,42 @@ def trained(report, clock):
         report.update(iteration, 61.0)
 
 
-def test_durations():
-    assert [duration(seconds) for seconds in (-1, 45.4, 89, 720, 12_000)] == [
-        "0 s",
-        "45 s",
-        "89 s",
-        "12 min",
-        "3 h 20 min",
-    ]
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0 s"), (45.4, "45 s"), (89, "89 s"), (720, "12 min"), (12_000, "3 h 20 min")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
 
 
 def test_a_terminal_shows_one_line_below_those_that_stay(clock):
     report = Progress("plain20", 100, stream=Terminal())
     trained(report, clock)
-    assert report.stream.screen == ["plain20  iteration  20 of 100  training error 61.0 %  3 min left"[:72]]
+    assert report.stream.screen == ["plain20  20/100  train 61.0 %  3 min left"]
     report.row(ROW)
     report.note("warm-up over")
     clock[0] = 45
     report.update(30, 40.0)
-    stays, line = report.stream.screen
-    assert stays == "warm-up over" and len(line) <= 72 and line.endswith("…")
-    assert line.startswith("plain20  iteration  30 of 100  training error 40.0 %  test error 44.4 %")
+    assert report.stream.screen == ["warm-up over", "plain20  30/100  train 40.0 %, test 44.4 %  2 min left"]
     report.close()
     assert report.stream.screen == ["warm-up over"]
+
+
+@pytest.mark.parametrize(
+    ("label", "total", "shown"),
+    [
+        ("[2/4] plain32", 1400, "[2/4] plain32  350/1400  train 61.0 %, test 44.4 %  2 min left, 6 min for all"),
+        ("[2/4] plain32", 64_000, "[2/4] plain32  350/64000  train 61.0 %, test 44.4 %  1 h 34 min left"),
+        ("[12/20] resnet56 without BN seed 1", 64_000, "[12/20] resnet56 without…  350/64000  train 61.0 %, test"),
+    ],
+)
+def test_the_line_fits_80_columns_and_keeps_errors_and_time(clock, label, total, shown):
+    report = Progress(label, total, later=2, stream=Terminal())
+    report.update(10, 90.0)
+    report.row(ROW)
+    clock[0] = 30.0
+    report.update(350, 61.0)
+    (line,) = report.stream.screen
+    assert len(line) <= 80 and line.startswith(shown) and "left" in line
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
@@ -81,9 +94,7 @@ def test_a_log_or_a_dumb_terminal_gets_a_line_an_interval_without_codes(clock, m
     trained(report, clock)
     report.row(ROW)
     report.close()
-    assert report.stream.getvalue() == (
-        "plain20  iteration  20 of 100  training error 50.0 %  test error 44.4 %  3 min left  300 images/s\n"
-    )
+    assert report.stream.getvalue() == "plain20  20/100  train 50.0 %, test 44.4 %  3 min left  300 images/s\n"
 
 
 def test_the_time_of_all_runs_is_told_again_after_a_minute(clock):

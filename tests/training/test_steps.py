@@ -110,10 +110,3 @@ def test_jax_takes_the_same_steps(tiny, tmp_path):
     np.testing.assert_allclose(trace[:4], np.array(other)[:4], rtol=2e-3, atol=1e-3)
     ours = machine.evaluate(tiny.train[:90])
     assert abs(ours[1] - entropy) < 0.1 and abs(ours[0] - error) < 12
-
-
-def test_another_backend_is_refused_in_one_line(monkeypatch, tiny):
-    network = resnet_keras.build("resnet8", classes=4, input_shape=(8, 8, 3))
-    monkeypatch.setattr(keras.config, "backend", lambda: "abacus")
-    with pytest.raises(UserError, match="tensorflow and jax, not on 'abacus'"):
-        engine(network, SGD(), tiny.train.images, tiny.train.labels)

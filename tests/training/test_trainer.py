@@ -14,6 +14,7 @@ keras = pytest.importorskip("keras")
 from resnet_keras.errors import Interrupted  # noqa: E402
 from resnet_keras.store import Store  # noqa: E402
 from resnet_keras.training.recipe import Recipe  # noqa: E402
+from resnet_keras.training.record import Record  # noqa: E402
 from resnet_keras.training.run import Run  # noqa: E402
 from resnet_keras.training.trainer import Interruption, Trainer, train  # noqa: E402
 
@@ -131,7 +132,7 @@ def test_a_loss_that_is_not_a_number_is_named_with_its_iteration(tiny, short, tm
     steps = Trainer._steps
 
     def spoil(self, *arguments):
-        if self.iteration == 3:
+        if self.record.iteration == 3:
             self.network.trainable_variables[-1].assign(np.full(4, np.nan, np.float32))
         return steps(self, *arguments)
 
@@ -160,15 +161,15 @@ def test_a_validation_split_is_evaluated_instead_of_the_test_split(tiny, short, 
     assert folder.summary["test_error"] is not None
     assert list(folder.history.images_per_second.notna()) == [False, True]
     out = capsys.readouterr().out
-    first, second, last = [line for line in out.splitlines() if "iteration" in line]
+    first, second, last = out.splitlines()
     assert "images/s" not in first and "images/s" in second
     assert re.search(r"finished: training error [\d.]+ %, validation error [\d.]+ % after 2 iterations", last)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_before_it_stops(tiny, short, tmp_path, monkeypatch, number):
-    update = Trainer._count
-    monkeypatch.setattr(Trainer, "_count", lambda self, *a: (update(self, *a), os.kill(os.getpid(), number)))
+    add = Record.add
+    monkeypatch.setattr(Record, "add", lambda self, *a: (add(self, *a), os.kill(os.getpid(), number)))
     with pytest.raises(Interrupted) as stop:
         train(short(), store=Store(tmp_path), dataset=tiny)
     assert stop.value.signal == number
