@@ -33,12 +33,6 @@ def replacing(path: Path):
         with contextlib.suppress(OSError):
             os.unlink(part)
         raise
-    with contextlib.suppress(OSError):  # the rename itself survives a power cut, where a folder can be opened
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -54,19 +48,10 @@ def write_json(path: Path, content: dict) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, what: str, *, wait: bool = True, say=print):
-    """Hold a lock file for the block, so that one process at a time does so; it is freed when its owner dies.
+    """Hold a lock file for the block, so that one process at a time is at work on `what`; `say` gets a line first.
 
-    The system's `flock` holds it, on this machine and where the folder's file system passes it on to others; where a
-    file system has none, `filelock` makes the file's existence the lock.
-
-    Args:
-        path: The file, in a folder that exists or can be made; it goes with the lock.
-        what: What it guards, for messages: "run x".
-        wait: Whether to wait for another owner to end.
-        say: Called with a line when another process has the lock.
-
-    Yields:
-        Whether another owner had to be waited for.
+    The system's `flock` holds it, and frees it when its owner dies; where a file system has none, the file's existence
+    is the lock. The file goes with it.
 
     Raises:
         Held: Another process has it, and `wait` is False.
@@ -75,17 +60,16 @@ def locked(path: Path, what: str, *, wait: bool = True, say=print):
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, waited = FileLock(path), False
+    lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
         if not wait:
             raise Held(f"another process is at work on {what}: wait for it, or stop it first.") from None
         say(f"Another process is at work on {what}: waiting for it.")
-        waited = True
         lock.acquire(poll_interval=0.2)
     try:
-        yield waited
+        yield
     finally:
         with contextlib.suppress(OSError):
             path.unlink()  # while it is held: who opened it meanwhile finds that it has no name, and tries again

@@ -1,17 +1,10 @@
 """The results folder: the only code that knows the files of a run.
 
-results/runs/<run>/
-    config.json         everything that decides the result, the names of the classes and where the data was
-    environment.json    versions, device, commit
-    history.csv         a row per log interval
-    summary.json        the last row, times, memory, status
-    responses.csv, gradients.csv, lesion.csv, start.csv, surface.csv, views.csv
-                        what was measured on the trained network
-    network.keras       the trained network (not in git)
-    checkpoint-*        while the run is not finished (not in git)
-results/runs/.<run>.lock
-                        while a process is at work on the run (not in git)
-
+results/runs/<run>/     config.json: what decides the result, the names of the classes, where the data was
+                        environment.json: versions, device, commit; summary.json: the last row, times, memory, status
+                        history.csv: a row per log interval; <measurement>.csv: of the trained network
+                        network.keras, and checkpoint-* until the run is finished (not in git)
+results/runs/.<run>.lock    while a process is at work on the run (not in git)
 results/models/<name>/  a bundled network: its network.keras and the small files of the run that trained it
 """
 
@@ -35,13 +28,9 @@ class RunFolder:
     """One run's directory."""
 
     def __init__(self, path: Path):
-        """`path` need not exist yet."""
-        self.path = Path(path)
-
-    @property
-    def name(self) -> str:
-        """The run's name, which is its directory's."""
-        return self.path.name
+        """`path` need not exist yet; its last part is the run's name."""
+        self.path, self.name = Path(path), Path(path).name
+        self.network_file = self.path / "network.keras"
 
     @functools.cached_property
     def config(self) -> dict:
@@ -75,45 +64,23 @@ class RunFolder:
 
     @property
     def history(self):
-        """The history as a pandas DataFrame, one row per log interval.
-
-        Raises:
-            UserError: The file cannot be read, or is not what the training of a done run wrote.
-        """
+        """A pandas DataFrame, a row per log interval; raises UserError if it is torn or not what a done run wrote."""
         return self._table("history.csv", (self.summary or {}).get("history_sha256") if self.done else None)
 
     def has_measurement(self, name: str) -> bool:
-        """Whether `write_measurement` has been here."""
-        return self._measurement_file(name).is_file()
+        """Whether this measurement has been taken."""
+        return (self.path / f"{name}.csv").is_file()
 
     def measurement(self, name: str):
-        """A measurement as a pandas DataFrame; None where it has not been taken.
-
-        Raises:
-            UserError: The file cannot be read, or `name` is none of `MEASUREMENTS`.
-        """
-        return self._table(self._measurement_file(name).name) if self.has_measurement(name) else None
+        """A measurement as a pandas DataFrame; raises UserError if its file cannot be read."""
+        return self._table(f"{name}.csv")
 
     def write_measurement(self, name: str, rows: list[dict]) -> None:
-        """Replace a measurement by these rows, a dictionary each with the same keys."""
-        write_atomically(self._measurement_file(name), _csv(rows))
-
-    def _measurement_file(self, name: str) -> Path:
-        if name not in MEASUREMENTS:
-            raise UserError(f"unknown measurement {name!r}: use one of {', '.join(MEASUREMENTS)}.")
-        return self.path / f"{name}.csv"
-
-    @property
-    def network_file(self) -> Path:
-        """Where the trained network lies."""
-        return self.path / "network.keras"
+        """Replace a measurement by these rows, dictionaries with the same keys."""
+        self._write_table(f"{name}.csv", rows)
 
     def load_network(self):
-        """The trained network.
-
-        Raises:
-            UserError: The run has left no network here, or the file cannot be read or would run code.
-        """
+        """The trained network; raises UserError if there is none here, it cannot be read or would run code."""
         if not self.network_file.is_file():
             raise UserError(f"{self.name} has no network.keras here: train it again with --force, or copy the file in.")
         from resnet_keras.models.pretrained import load
@@ -123,8 +90,13 @@ class RunFolder:
         except UserError as error:
             raise UserError(f"{self.name}/{error}") from None
 
+    def save_network(self, network) -> None:
+        """Write the trained network, atomically."""
+        with replacing(self.network_file) as part:
+            network.save(part)
+
     def lock(self, wait: bool = True):
-        """What a process holds while it changes the run: ``with folder.lock(): ...``; see `resnet_keras.files`."""
+        """Context of a process that changes the run; see `resnet_keras.files.locked`."""
         return locked(self.path.with_name(f".{self.name}.lock"), f"run {self.name}", wait=wait)
 
     def begin(self, config: dict) -> None:
@@ -140,8 +112,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier training left, for a repeat; other files stay."""
-        own = ["config.json", "history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*"]
-        for pattern in own + [f"{name}.csv" for name in MEASUREMENTS]:
+        own = ("config.json", "history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*")
+        for pattern in (*own, *(f"{name}.csv" for name in MEASUREMENTS)):
             for path in self.path.glob(pattern):
                 path.unlink()
         self.__dict__.pop("config", None)
@@ -159,7 +131,7 @@ class RunFolder:
 
     def write_history(self, rows: list[dict]) -> None:
         """Replace the history by these rows."""
-        write_atomically(self.path / "history.csv", _csv(rows))
+        self._write_table("history.csv", rows)
 
     def write_summary(self, summary: dict) -> None:
         """Replace the summary. That of an ended run vouches for the history as it is now."""
@@ -167,11 +139,6 @@ class RunFolder:
         if summary["status"] in DONE and history.is_file():
             summary = {**summary, "history_sha256": _digest(history.read_text(encoding="utf-8"))}
         write_json(self.path / "summary.json", summary)
-
-    def save_network(self, network) -> None:
-        """Write the trained network, atomically."""
-        with replacing(self.network_file) as part:
-            network.save(part)
 
     def _read(self, name: str) -> dict | None:
         try:
@@ -181,7 +148,7 @@ class RunFolder:
         except (OSError, ValueError, RecursionError) as error:
             raise self._unreadable(name, error) from None
         if not isinstance(content, dict):
-            raise UserError(f"{self.name}/{name} holds no JSON object: repeat the run with --force.")
+            raise self._unreadable(name, ValueError("it holds no JSON object"))
         return content
 
     def _table(self, name: str, digest: str | None = None):
@@ -196,6 +163,11 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise self._unreadable(name, error) from None
 
+    def _write_table(self, name: str, rows: list[dict]) -> None:
+        import pandas
+
+        write_atomically(self.path / name, pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+
     def _unreadable(self, name: str, error: Exception) -> UserError:
         remedy = "delete it and measure again" if Path(name).stem in MEASUREMENTS else "repeat the run with --force"
         return UserError(f"{self.name}/{name} cannot be read ({first_line(error)}): {remedy}.")
@@ -206,12 +178,6 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _csv(rows: list[dict]) -> str:
-    import pandas
-
-    return pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n")
-
-
 class Store:
     """All runs of a results folder."""
 
@@ -220,33 +186,21 @@ class Store:
         self.root = results_dir(root)
 
     def run(self, name: str) -> RunFolder:
-        """The run of this name, which need not exist.
-
-        Raises:
-            UserError: The name is not a plain directory name.
-        """
-        return RunFolder(self.root / "runs" / _plain(name))
-
-    def model(self, name: str) -> RunFolder:
-        """The bundled network of this name, which need not exist. Raises as `run`."""
-        return RunFolder(self.root / "models" / _plain(name))
+        """The run of this name, which need not exist; raises UserError if it is not a plain directory name."""
+        if not name or name != Path(name).name or name.startswith("."):
+            raise UserError(f"{name!r} is not a run's name: give one of those that `resnet-keras list` prints.")
+        return RunFolder(self.root / "runs" / name)
 
     def find(self, name: str) -> RunFolder:
-        """The run or bundled network of this name; those of the checkout come last.
-
-        Raises:
-            UserError: There is none.
-        """
-        run = self.run(name)
-        for folder in (run, *self.models()):
-            if folder.name == run.name and folder.config:
+        """The run or bundled network of this name; raises UserError if there is none."""
+        for folder in (self.run(name), *self.models()):
+            if folder.name == name and folder.config:
                 return folder
         raise UserError(f"no run or bundled network {name!r}: `resnet-keras list` prints their names.")
 
     def models(self) -> list[RunFolder]:
         """Every bundled network: of this results folder, then those of the checkout, which serve every folder."""
-        roots = [self.root, *([checkout() / "results"] if checkout() else [])]
-        folders = {}
+        roots, folders = [self.root, *([checkout() / "results"] if checkout() else [])], {}
         for path in (path.parent for root in roots for path in sorted(root.glob("models/*/config.json"))):
             folders.setdefault(path.name, RunFolder(path))
         return list(folders.values())
@@ -254,9 +208,3 @@ class Store:
     def runs(self) -> list[RunFolder]:
         """Every run that has a configuration, by name."""
         return [RunFolder(path.parent) for path in sorted(self.root.glob("runs/*/config.json"))]
-
-
-def _plain(name: str) -> str:
-    if not name or name != Path(name).name or name.startswith("."):
-        raise UserError(f"{name!r} is not a run's name: give one of those that `resnet-keras list` prints.")
-    return name

@@ -11,21 +11,15 @@ CASES = [(paths.results_dir, "RESNET_KERAS_RESULTS", "results"), (paths.data_dir
 
 
 @pytest.mark.parametrize(("function", "variable", "name"), CASES)
-def test_given_comes_before_the_environment_and_that_before_the_checkout(function, variable, name, monkeypatch):
+def test_the_argument_comes_before_the_environment_and_that_before_the_checkout(
+    function, variable, name, monkeypatch, tmp_path
+):
     monkeypatch.delenv(variable, raising=False)
     assert function() == ROOT / name
+    with monkeypatch.context() as installed:
+        installed.setattr(paths, "PACKAGE", tmp_path / "site-packages" / "resnet_keras")
+        assert function() == Path(name)
     monkeypatch.setenv(variable, "/from/environment")
     assert function() == Path("/from/environment")
-    assert function("/given") == Path("/given")
-
-
-@pytest.mark.parametrize(("function", "variable", "name"), CASES)
-def test_an_installed_copy_uses_the_working_folder(function, variable, name, monkeypatch, tmp_path):
-    monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "site-packages" / "resnet_keras")
-    assert function() == Path(name)
-
-
-def test_a_home_folder_is_spelled_out(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
-    assert paths.data_dir("~/pictures") == Path("/home/someone/pictures")
+    assert function("~/pictures") == Path("/home/someone/pictures")

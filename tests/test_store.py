@@ -73,9 +73,3 @@ def test_clear_keeps_what_is_not_its_own(folder):
     folder.write_summary({"status": "finished"})
     folder.clear()
     assert sorted(path.name for path in folder.path.iterdir()) == ["notes.txt"]
-
-
-def test_the_environment_variable_names_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESNET_KERAS_RESULTS", str(tmp_path / "here"))
-    assert Store().root == tmp_path / "here"
-    assert Store(tmp_path / "there").root == tmp_path / "there"

@@ -22,22 +22,19 @@ class Recipe:
         learning_rate: Rate at the start.
         drops: Iterations after which the rate is multiplied by `drop_factor`.
         drop_factor: See `drops`.
-        warmup: Start at `warmup_rate` until the training error is below `warmup_error`: always, never, or "auto":
-            for depth 110 and more.
+        warmup: Start at `warmup_rate` until the training error is below `warmup_error`; auto: from depth 110 on.
         warmup_rate: See `warmup`.
         warmup_error: See `warmup`, percent.
         warmup_window: The training error of the warm-up is a mean over this many iterations.
         momentum: Momentum; plain, not Nesterov.
         weight_decay: Decay coupled to the gradient, as the paper's; half of what Keras calls L2.
         decay_on: What decays: convolution and dense kernels, or all trainable variables.
-        augment: Vary images in training. Those in memory: pad by 4, random crop, random flip. Photographs: random
-            shorter side, crop, flip and colour noise.
+        augment: Vary images. In memory: pad by 4, crop, flip. Photographs: random size, crop, flip and colour noise.
         crop: Side of what a network sees of a photograph, pixels; images in memory are not cropped.
         batch_norm: BN after each convolution (Sec. 3.4); without it nothing takes its place.
-        bn_batch: Images over which BN takes its statistics in training, a divisor of `batch_size`; 0 for all of them.
-            The paper's were 64 (128 images on 2 GPUs).
+        bn_batch: Images over which BN takes its statistics, a divisor of `batch_size`, 64 in the paper; 0 for all.
         validation: Training images held out as validation set; 5000 gives the paper's 45k/5k split.
-        precision: Of convolutions and activations. Weights, BN statistics, softmax and loss are float32 in both.
+        precision: Of convolutions and activations; weights, BN statistics, softmax and loss are float32 in both.
         log_interval: Iterations a row of the history.
         test_interval: Iterations between two evaluations on the test (or validation) images.
         checkpoint_interval: Iterations between two checkpoints.
@@ -68,79 +65,66 @@ class Recipe:
     steps_per_call: Annotated[int, (0, 10**6)] = 0
 
     def __post_init__(self):
-        """Refuse values that no run can use.
-
-        Raises:
-            UserError: Naming the field, the value and what is allowed.
-        """
+        """Refuse values that no run can use, with a UserError that names the field, the value and what is allowed."""
         if isinstance(self.drops, list):
             object.__setattr__(self, "drops", tuple(self.drops))
         for name, kind in KINDS.items():
-            fits, allowed = _allowed(kind, getattr(self, name))
-            if not fits:
-                raise UserError(f"{name}={getattr(self, name)!r}: give {allowed}.")
+            if problem := _problem(kind, getattr(self, name)):
+                raise UserError(f"{name}={getattr(self, name)!r}: give {problem}.")
         if self.test_interval % self.log_interval:
-            raise UserError(
-                f"test_interval={self.test_interval}: give a multiple of log_interval={self.log_interval}, "
-                "so that each test error has a row to stand in."
-            )
+            raise UserError(f"test_interval={self.test_interval}: give a multiple of log_interval={self.log_interval}.")
         if self.bn_batch and (not self.batch_norm or self.batch_size % self.bn_batch):
             raise UserError(
-                f"bn_batch={self.bn_batch}: give a divisor of batch_size={self.batch_size} for a network with BN, or 0 "
-                "for all of the batch."
+                f"bn_batch={self.bn_batch}: give a divisor of batch_size={self.batch_size} for a network with BN, or 0."
             )
 
     def shortened(self, iterations: int) -> Recipe:
         """The same schedule over another number of iterations: the drops move in proportion."""
         ratio = iterations / self.iterations
-        return dataclasses.replace(
-            self, iterations=iterations, drops=tuple(max(1, round(drop * ratio)) for drop in self.drops)
-        )
+        drops = tuple(max(1, round(drop * ratio)) for drop in self.drops)
+        return dataclasses.replace(self, iterations=iterations, drops=drops)
 
     def warms_up(self, depth: int) -> bool:
         """Whether a network of this depth starts with the warm-up."""
-        return {"always": True, "never": False, "auto": depth >= WARMUP_DEPTH}[self.warmup]
+        return self.warmup == "always" or (self.warmup == "auto" and depth >= WARMUP_DEPTH)
 
     def deciding(self) -> dict:
         """The fields that decide a run's result and differ from the paper's values.
 
-        The others say how often a run is evaluated or saved, or are left out, so that a field added later with a
-        neutral default leaves the names of older runs as they are.
+        So a field added later with a neutral default leaves the names of older runs as they are.
         """
         values = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))
         return {name: value for name, value, default in values if name not in OBSERVING and value != default}
 
 
+# How often a run is evaluated or saved decides no result.
 OBSERVING = ("log_interval", "test_interval", "checkpoint_interval", "steps_per_call")
-
 # Field -> its type, with the lowest and the highest value of a number.
 KINDS = typing.get_type_hints(Recipe, include_extras=True)
 
 
-def _allowed(kind, value) -> tuple[bool, str]:
-    """Whether a field of this kind may have this value, and what it may have."""
+def _problem(kind, value) -> str | None:
+    """What a field of this kind may have, if it may not have this value."""
     if kind is bool:
-        return isinstance(value, bool), "True or False"
-    if typing.get_origin(kind) is Literal:
-        return value in typing.get_args(kind), f"one of {', '.join(typing.get_args(kind))}"
-    if typing.get_origin(kind) is Annotated:
+        fits, allowed = isinstance(value, bool), "True or False"
+    elif typing.get_origin(kind) is Literal:
+        fits, allowed = value in typing.get_args(kind), f"one of {', '.join(typing.get_args(kind))}"
+    elif typing.get_origin(kind) is Annotated:
         number, (low, high) = typing.get_args(kind)
         fits = isinstance(value, (int, number)) and not isinstance(value, bool) and low <= value <= high
-        return fits, f"a {'whole ' if number is int else ''}number from {low:,} to {high:,}"
-    fits = isinstance(value, tuple) and all(type(drop) is int and drop > 0 for drop in value)
-    return fits and list(value) == sorted(value), "iterations in ascending order, such as (32000, 48000)"
+        allowed = f"a {'whole ' if number is int else ''}number from {low:,} to {high:,}"
+    else:
+        fits = isinstance(value, tuple) and all(type(drop) is int and drop > 0 for drop in value)
+        fits, allowed = fits and list(value) == sorted(value), "iterations in ascending order, such as (32000, 48000)"
+    return None if fits else allowed
 
 
 _PAPER = Recipe()
 PRESETS = {
     # A demonstration on drawings: at the paper's rate the first steps throw deep networks off, and so short a schedule
-    # cannot heal that. docs/differences.md says how it was chosen.
+    # cannot heal that. docs/differences.md says how it was found.
     "smoke": dataclasses.replace(
-        _PAPER.shortened(1400),
-        batch_size=32,
-        learning_rate=0.02,
-        log_interval=50,
-        test_interval=350,
+        _PAPER.shortened(1400), batch_size=32, learning_rate=0.02, log_interval=50, test_interval=350,
         checkpoint_interval=350,
     ),
     "short": dataclasses.replace(_PAPER.shortened(2000), log_interval=50, test_interval=200, checkpoint_interval=100),
@@ -150,23 +134,14 @@ PRESETS = {
     # Sec. 3.4. The paper drops the rate when the error plateaus; these are fixed places of such drops, at 30, 60 and 90
     # passes over the images. BN's statistics are over 32 images, those of one of the paper's 8 GPUs.
     "imagenet": dataclasses.replace(
-        _PAPER,
-        iterations=600_000,
-        batch_size=256,
-        bn_batch=32,
-        drops=(150_000, 300_000, 450_000),
-        warmup="never",
+        _PAPER, iterations=600_000, batch_size=256, bn_batch=32, drops=(150_000, 300_000, 450_000), warmup="never",
         test_interval=5000,
     ),
-}
+}  # fmt: skip
 
 
 def preset(name: str) -> Recipe:
-    """The recipe of a scale: "smoke", "short", "medium", "paper" or "imagenet".
-
-    Raises:
-        UserError: Another name.
-    """
+    """The recipe of a scale; raises UserError if it is none of `PRESETS`."""
     if not isinstance(name, str) or name not in PRESETS:
         raise UserError(f"unknown scale {name!r}: use one of {', '.join(PRESETS)}.")
     return PRESETS[name]

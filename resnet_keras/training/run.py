@@ -13,6 +13,7 @@ from resnet_keras.training.recipe import Recipe, scale_of
 
 # Raised by one whenever a change to the code changes results: older runs then no longer count as these.
 PROTOCOL = 1
+REMEDY = "copy the run again, or repeat it with --force"
 FORMER = {"micro_batch": 0, "plateau": 0}  # fields that recipes once had, at the value that changed nothing
 
 
@@ -25,7 +26,7 @@ class Run:
         data: A data set's name, as `resnet_keras.data.identify` takes it.
         recipe: How to train.
         seed: Of the initial weights, the order of the images, and their crops and flips.
-        shortcut: Option; None for the paper's choice.
+        shortcut: Option; None for the paper's own.
     """
 
     network: str
@@ -35,11 +36,7 @@ class Run:
     shortcut: str | None = None
 
     def __post_init__(self):
-        """Refuse what does not exist.
-
-        Raises:
-            UserError: Naming the field and what is allowed.
-        """
+        """Refuse what does not exist, with a UserError that names the field and what is allowed."""
         object.__setattr__(self, "shortcut", resolve_shortcut(self.network, self.shortcut))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise UserError(f"seed={self.seed!r}: give a whole number from 0 to {2**32 - 1}.")
@@ -90,10 +87,7 @@ class Run:
 
 
 def described(folder) -> Run:
-    """The run that a folder's configuration describes, whose name is to be the folder's.
-
-    Args:
-        folder: A `resnet_keras.store.RunFolder`; older and newer versions of the project may have written it.
+    """The run that a `RunFolder`'s configuration describes, whose name is to be the folder's.
 
     Raises:
         UserError: The configuration is missing, damaged, of other code, or that of another run.
@@ -109,21 +103,14 @@ def described(folder) -> Run:
         name = run.name(Identity(config["data"], config["data_version"], config["data_title"]))
     except (UserError, KeyError, TypeError) as error:
         problem = f"no {error}" if isinstance(error, KeyError) else error
-        raise UserError(
-            f"{folder.name}: config.json is missing, damaged or of other code ({problem}): copy the run again, or "
-            "repeat it with --force."
-        ) from None
+        raise UserError(f"{folder.name}: config.json is damaged or of other code ({problem}): {REMEDY}.") from None
     if name != folder.name:
-        raise UserError(f"{folder.name}: config.json is that of {name}: copy the run again, or repeat it with --force.")
+        raise UserError(f"{folder.name}: config.json is that of {name}: {REMEDY}.")
     return run
 
 
 def is_done(folder) -> bool:
-    """Whether there is nothing left to train in a run's folder, which need not exist yet.
-
-    Raises:
-        UserError: The folder holds another run than its name says: it is neither done nor to be gone on with.
-    """
+    """Whether nothing is left to train in a run's folder, which need not exist yet; raises UserError as `described`."""
     if folder.config:
         described(folder)
     return folder.done
