@@ -291,7 +291,7 @@ def _table(headers, rows, summary: str = ""):
     """A Markdown table, folded under its summary where it has one."""
     from IPython.display import Markdown
 
-    from resnet_keras.report.tables import escaped_table
+    from resnet_keras.report.tables import markdown_table
 
-    table = escaped_table(headers, rows)
+    table = markdown_table(headers, rows)
     return Markdown(f"<details><summary>{summary}</summary>\n\n{table}\n</details>" if summary else table)

@@ -229,7 +229,8 @@ def show_results(store: Store, name: str, scale: str, data_title: str, names: li
     for row in rows:
         results.add_row(*row)
     show(results, "", report.finding(entry, own), "")
-    for file in report.figure_files(store, name, scale):
+    file = report.figure_file(store, name, scale)
+    if file.is_file():
         show(f"Figure: {path(file)}")
     show(f"Page:   {path(store.root / 'README.md')}")
     longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]

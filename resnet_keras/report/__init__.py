@@ -16,24 +16,20 @@ from resnet_keras.errors import UserError
 from resnet_keras.files import write_atomically
 from resnet_keras.store import Store
 
-# Experiment -> the figure that answers its question.
+# Experiment -> the figure that answers its question, a function of `figures` or `profiles`.
 FIGURES = {
     "degradation": "curves", "residual": "depth", "shortcuts": "shortcuts", "depth": "depth", "responses": "responses",
-    "gradients": "gradients", "lesion": "lesion", "precision": "precision", "rate": "rate",
-    "surface": "surface",
+    "gradients": "gradients", "lesion": "lesion", "surface": "surface", "precision": "precision", "rate": "rate",
 }  # fmt: skip
 DRAWN = "shapes"  # how the names of the package's own drawings begin: they share a figure, and have no verdicts
 
 
 def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
-    """Redraw tables, pages and figures.
+    """Redraw tables, pages and figures; returns the files written.
 
     Args:
         store: The results folder.
         experiments: Names of those whose figures are redrawn, beside figures that are missing; None for all.
-
-    Returns:
-        The files written.
 
     Raises:
         UserError: There is no such experiment, or nothing can be written there.
@@ -42,25 +38,22 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     from resnet_keras.report import claims, figures, page, style, tables
     from resnet_keras.report.runs import frame
 
-    asked = {FIGURES.get(experiment(name).name) for name in experiments or ()} | {"smoke"}
-    runs, folder = frame(store), store.root / "figures"
-    results, titles, files = claims.all_findings(runs), {}, {}
-    for name in ("crossing", *dict.fromkeys(FIGURES.values()), "smoke"):
+    names = ["crossing", *dict.fromkeys(FIGURES.values()), "smoke"]
+    asked = names if experiments is None else [FIGURES.get(experiment(name).name) for name in experiments] + ["smoke"]
+    runs, folder, files, titles = frame(store), store.root / "figures", {}, {}
+    for name in names:
         own = runs[runs["data"].str.startswith(DRAWN) == (name == "smoke")]
         figure = draw(store, own, name)
-        if figure is not None:
-            titles[name] = figure.get_suptitle().replace("\n", " ")
-        if figure is not None and (experiments is None or name in asked or not (folder / f"{name}.png").is_file()):
+        titles |= {name: figure.get_suptitle().replace("\n", " ")} if figure else {}
+        if figure and (name in asked or not (folder / f"{name}.png").is_file()):
             files[f"figures/{name}.png"] = style.png(figure)
             files[f"figures/{name}-tall.png"] = style.png(draw(store, own, name, "tall"))
-    race = figures.race(store, runs) if experiments is None or not (folder / "race.gif").is_file() else None
-    files |= {"figures/race.gif": race} if race else {}
-    for name, table in (
-        ("runs", runs[tables.RUNS]),
-        ("results", tables.cells(runs)),
-        ("claims", claims.table(results)),
-    ):
-        files[f"tables/{name}.csv"] = tables.csv_text(table)
+    if experiments is None or not (folder / "race.gif").is_file():
+        race = figures.race(store, runs)
+        files |= {"figures/race.gif": race} if race else {}
+    results = [claims.findings(claim, runs) for claim in claims.claims()]
+    contents = {"runs": runs[tables.RUNS], "results": tables.cells(runs), "claims": claims.table(results)}
+    files |= {f"tables/{name}.csv": tables.csv_text(table) for name, table in contents.items()}
     files["README.md"] = page.as_markdown(store, runs, results, titles)
     files["index.html"] = page.as_html(files["README.md"])
     return [_write(store.root / name, content) for name, content in files.items()]
@@ -70,8 +63,8 @@ def draw(store: Store, runs, name: str, shape: str = "wide"):
     """A figure by its name as a matplotlib `Figure`; None where these runs cannot answer its question."""
     from resnet_keras.report import figures, profiles
 
-    function = getattr(figures, "curves" if name == "smoke" else name, None) or getattr(profiles, name, None)
-    return function(store, runs, shape) if function else None
+    functions = {**vars(profiles), **vars(figures), "smoke": figures.curves}
+    return functions[name](store, runs, shape) if name in functions else None
 
 
 def finding(experiment, runs) -> str:
@@ -82,10 +75,9 @@ def finding(experiment, runs) -> str:
     return " ".join(each.sentence for each in own if each.gap) or claims.reading(runs) or "No run has finished."
 
 
-def figure_files(store: Store, name: str, scale: str) -> list[Path]:
-    """The figure that shows an experiment at a scale, where it has been drawn."""
-    file = store.root / "figures" / f"{'smoke' if scale == 'smoke' else FIGURES.get(name)}.png"
-    return [file] if file.is_file() else []
+def figure_file(store: Store, name: str, scale: str) -> Path:
+    """Where the figure that shows an experiment at a scale is drawn."""
+    return store.root / "figures" / f"{'smoke' if scale == 'smoke' else FIGURES.get(name)}.png"
 
 
 def _write(path: Path, content: bytes | str) -> Path:

@@ -1,11 +1,11 @@
 """The claims of the paper and of others (`claims.csv`), the rule that decides about them, and our runs' verdicts.
 
 A claim says that a number of one network (`left`) is above, below or within a margin of that of another, or of a fixed
-one (`right`). It is judged on runs of the paper's recipe, of one data set, length and precision; `verdict` is the rule.
-Columns of the file: `metric` is one of the frame's (`runs.py`); `margin` the smallest effect of interest, in its unit
-or as a ratio for a metric that is compared on a log scale; `from_iterations` the length from which the effect can
-show, as `source` says; `expected` what others' curves do before it; `data` the one data set that counts; `needs` what
-this project has not got.
+one (`right`). It is judged on runs of one data set, length and precision; `verdict` is the rule. Columns of the file:
+`left` and `right` are labels such as plain56 or resnet20-A learning_rate=0.02; `metric` is one of the frame's
+(`runs.py`); `margin` the smallest effect of interest, in its unit or as a ratio for a metric that is compared on a log
+scale; `from_iterations` the length from which the effect can show, as `source` says; `expected` what others' curves do
+before it; `data` the one data set that counts; `needs` what this project has not got.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import functools
 import math
 
 from resnet_keras.report import paper, text
-from resnet_keras.report.paper import rows_of
 from resnet_keras.report.runs import finished
 from resnet_keras.report.statistics import ENOUGH, Estimate, difference, estimate, seeds_needed
 
@@ -41,7 +40,7 @@ METRICS = {
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A row of `claims.csv`; `left` and `right` are labels such as plain56 or resnet20-A precision=float32."""
+    """A row of `claims.csv`."""
 
     name: str
     group: str
@@ -99,24 +98,19 @@ class Finding:
         """The verdict as the page prints it: with its length, margin, probability or what is missing."""
         claim, gap = self.claim, self.gap
         if self.verdict == UNDECIDED:
-            needed = seeds_needed(gap.std, claim.reach, equivalence=claim.relation == "within")
-            likely = max(gap.probability_above, 1 - gap.probability_above)
+            more = seeds_needed(gap.std, claim.reach, equivalence=claim.relation == "within") - gap.n
             margin = (
                 f"a factor of {claim.margin:g}"
                 if claim.ratios
                 else f"{claim.margin:g} point{'s' * (claim.margin != 1)}"
             )
-            more = f"; {needed - gap.n} more seeds a side could show {margin}" if needed > gap.n else ""
-            return f"undecided (P({'above' if gap.mean > 0 else 'below'}) = {text.number(likely)}{more})"
+            likely = text.number(max(gap.probability_above, 1 - gap.probability_above))
+            words = f"; {more} more seeds a side could show {margin}" if more > 0 else ""
+            return f"undecided (P({'above' if gap.mean > 0 else 'below'}) = {likely}{words})"
         length = f" at {self.iterations:,} iterations" if self.iterations else " before training"
-        more = {
-            SUPPORTED: length,
-            CONTRADICTED: length,
-            BEHIND: f" (from {claim.from_iterations:,} iterations on)",
-            TOO_SHORT: f" (from {claim.from_iterations:,} iterations on)",
-            EQUIVALENT: f" within {claim.margin:g}",
-            CANNOT: f" (needs {claim.needs})",
-        }
+        start = f" (from {claim.from_iterations:,} iterations on)"
+        more = {SUPPORTED: length, CONTRADICTED: length, BEHIND: start, TOO_SHORT: start}
+        more |= {EQUIVALENT: f" within {claim.margin:g}", CANNOT: f" (needs {claim.needs})"}
         return self.verdict + more.get(self.verdict, "")
 
     @property
@@ -125,22 +119,24 @@ class Finding:
         return " and ".join(str(side.n) for side in (self.left, self.right) if side and side.n) or "0"
 
     @property
+    def sides(self) -> str:
+        """Both sides in the metric's unit, such as 70.2 against 31.5; a fixed right side is left out."""
+        values = [side.mean for side in (self.left, self.right) if side.n]
+        percent = METRICS[self.claim.metric][1]
+        return " against ".join(text.number(value, 1) if percent else text.significant(value) for value in values)
+
+    @property
     def effect(self) -> str:
         """Both sides, and their difference or ratio with its 95 % interval where three seeds a side give one."""
         if self.gap is None:
             return ""
         values, fixed = [self.gap.mean, *self.gap.interval()], not self.right.n
         if self.claim.ratios:
-            factor = self.right.mean if fixed else 1
-            words = [text.significant(factor * math.exp(value)) for value in values]
+            words = [text.significant(math.exp(value) * (self.right.mean if fixed else 1)) for value in values]
         else:
             words = [text.number(value + self.right.mean * fixed, 1, "" if fixed else "+") for value in values]
         interval = f" [{words[1]}, {words[2]}]" if words[1] else ""
-        return ("" if fixed else f"{self._sides(' against ')}: {'× ' * self.claim.ratios}") + words[0] + interval
-
-    def _sides(self, between: str) -> str:
-        shown = (lambda value: text.number(value, 1)) if METRICS[self.claim.metric][1] else text.significant
-        return f"{shown(self.left.mean)}{between}{shown(self.right.mean)}"
+        return ("" if fixed else f"{self.sides}: {'× ' * self.claim.ratios}") + words[0] + interval
 
     @property
     def sentence(self) -> str:
@@ -148,16 +144,14 @@ class Finding:
         if self.gap is None:
             return ""
         claim, (words, unit, _) = self.claim, METRICS[self.claim.metric]
-        name = text.capital(label_title(claim.left))
+        name = label_title(claim.left)
+        name = name[0].upper() + name[1:]
         if not self.right.n:
-            return (
-                f"{name}, {words}: {self.effect}{unit} (claim: {claim.relation} {claim.right:g}); {self.verdict_text}."
-            )
-        side, seeds = (
-            "higher" if self.gap.mean > 0 else "lower",
-            f"{self.seeds} seeds".replace("1 and 1 seeds", "one seed each"),
-        )
-        numbers = f"({self._sides(' against ')}{unit}, {seeds})"
+            claimed = f"(claim: {claim.relation} {claim.right:g})"
+            return f"{name}, {words}: {self.effect}{unit} {claimed}; {self.verdict_text}."
+        side = "higher" if self.gap.mean > 0 else "lower"
+        seeds = "one seed each" if self.seeds == "1 and 1" else f"{self.seeds} seeds"
+        numbers = f"({self.sides}{unit}, {seeds})"
         return f"{name} has the {side} {words} than {label_title(claim.right)} {numbers}: {self.verdict_text}."
 
 
@@ -165,7 +159,7 @@ class Finding:
 def claims() -> tuple[Claim, ...]:
     """All claims, in the order of the file."""
     rows = []
-    for row in rows_of("claims.csv"):
+    for row in paper.rows_of("claims.csv"):
         numbers = {"margin": float(row["margin"]), "from_iterations": int(row["from_iterations"])}
         right = row["right"] if row["right"][0].isalpha() else float(row["right"])
         rows.append(Claim(**{**row, **numbers, "right": right}))
@@ -204,46 +198,34 @@ def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
 
 
 def findings(claim: Claim, runs) -> list[Finding]:
-    """What the runs say to a claim, a finding for each data set, length and precision; the one to show comes first.
+    """What the runs say to a claim, a finding for each data set, length and precision.
 
-    That is the longest with enough seeds on both sides or, where none has, the longest of all; there is always one.
-
-    Args:
-        claim: The claim.
-        runs: A frame of runs (`runs.frame`).
+    The one to show comes first: the longest with enough seeds on both sides or, where none has, the longest of all.
+    There is always one.
     """
     import pandas
 
     own = finished(runs) if claim.metric.endswith("error") else runs
-    if claim.metric == "gradients_start":
-        own = pandas.concat([own, paper.starts()])
-    own = own[own["data"].str.startswith(claim.data or FAMILIES) & own[claim.metric].notna()]
-    own = own[own["data"] == claim.data] if claim.data else own
+    if claim.metric == "gradients_start":  # where the length of a run plays no part
+        own = pandas.concat([own, paper.starts()]).assign(iterations=0)
+        own = own.drop_duplicates(["data", "network", "shortcut", "recipe", "precision", "seed"])
+    family = own["data"] == claim.data if claim.data else own["data"].str.startswith(FAMILIES)
+    own = own[family & own[claim.metric].notna()]
     keys = ["data", "data_title", "iterations", *([] if "precision=" in claim.left else ["precision"])]
-    results = []
+    scale = (lambda value: math.log(max(value, SMALLEST))) if claim.ratios else float
+    fixed, results = isinstance(claim.right, float), []
     for values, group in own.groupby(keys):
-        sides = [list(group[has_label(group, label)][claim.metric]) for label in (claim.left, claim.right)]
-        fixed = isinstance(claim.right, float)
+        sides = [list(group[has_label(group, str(label))][claim.metric]) for label in (claim.left, claim.right)]
         if not sides[0] or not (fixed or sides[1]):
             continue
-        scale = (lambda value: math.log(max(value, SMALLEST))) if claim.ratios else float
         left, right = ([scale(value) for value in side] for side in sides)
         gap = estimate([value - scale(claim.right) for value in left]) if fixed else difference(left, right)
+        other = Estimate(claim.right, 0) if fixed else estimate(sides[1])
         place = dict(zip(keys, values, strict=True))
         decided = verdict(claim, gap, place["iterations"], place["data"])
-        other = Estimate(claim.right, 0) if fixed else estimate(sides[1])
         results.append(Finding(claim, decided, gap, estimate(sides[0]), other, **place))
     results.sort(key=lambda f: (f.gap.n >= ENOUGH, f.iterations, f.data in PAPER, f.gap.n), reverse=True)
     return results or [Finding(claim, CANNOT if claim.needs else TOO_FEW)]
-
-
-def has_label(runs, label: str | float):
-    """Which runs have a label: network, shortcut option, and what else differs from the scale's recipe."""
-    network, option, recipe = split_label(str(label))
-    mask = (runs["network"] == network) & (runs["shortcut"] == option)
-    mask &= runs["recipe"] == ", ".join(word for word in recipe if "precision=" not in word)
-    precisions = [word.removeprefix("precision=") for word in recipe if "precision=" in word]
-    return mask & runs["precision"].isin(precisions) if precisions else mask
 
 
 def split_label(label: str) -> tuple[str, str, list[str]]:
@@ -253,19 +235,23 @@ def split_label(label: str) -> tuple[str, str, list[str]]:
     return network, option or "none", recipe
 
 
+def has_label(runs, label: str):
+    """Which runs have a label: network, shortcut option, and what else differs from the scale's recipe."""
+    network, option, recipe = split_label(label)
+    precisions = [word.removeprefix("precision=") for word in recipe if "precision=" in word]
+    mask = (runs["network"] == network) & (runs["shortcut"] == option)
+    mask &= runs["recipe"] == ", ".join(word for word in recipe if "precision=" not in word)
+    return mask & runs["precision"].isin(precisions or runs["precision"])
+
+
 def label_title(label: str) -> str:
     """plain56 -> plain-56, resnet34-B learning_rate=0.05 -> ResNet-34 B rate 0.05."""
     network, option, recipe = split_label(label)
     return text.title(network, option, " ".join(recipe))
 
 
-def all_findings(runs) -> list[list[Finding]]:
-    """The findings of every claim, in the order of the file; see `findings`."""
-    return [findings(claim, runs) for claim in claims()]
-
-
 def table(results: list[list[Finding]]):
-    """Every finding as a DataFrame, the one that decides a claim marked."""
+    """Every finding of every claim as a DataFrame, the one that decides a claim marked."""
     import pandas
 
     columns = ["data", "iterations", "precision", "effect", "seeds", "verdict_text"]
@@ -281,11 +267,11 @@ def table(results: list[list[Finding]]):
 def reading(runs) -> str:
     """In a sentence: what more layers do to plain and to residual networks of a frame, by their training errors."""
     own, clauses = finished(runs), []
-    own = own[own["recipe"] == ""]
-    for kind in ("plain", "residual"):
-        means = own[own["kind"] == kind].groupby("depth")["train_error"].mean()
-        if len(means) > 1:
-            more, deep, shallow = means.index[-1] - means.index[0], means.iloc[-1], means.iloc[0]
-            numbers = f"{text.number(deep, 1)} against {text.number(shallow, 1)} % training error"
-            clauses.append(f"{more} more layers {'harm' if deep > shallow else 'help'} a {kind} network ({numbers})")
+    means = own[own["recipe"] == ""].groupby(["kind", "depth"])["train_error"].mean()
+    for kind, errors in means.groupby("kind"):
+        (shallow, low), (deep, high) = ((index[1], errors[index]) for index in (errors.index[0], errors.index[-1]))
+        if deep > shallow and kind in ("plain", "residual"):
+            numbers = f"{text.number(high, 1)} against {text.number(low, 1)} % training error"
+            does = "harm" if high > low else "help"
+            clauses.append(f"{deep - shallow} more layers {does} a {kind} network ({numbers})")
     return "; ".join(clauses) + "." * bool(clauses)

@@ -6,21 +6,15 @@ Every value that the template prints is escaped as Markdown unless it is `Safe`:
 from __future__ import annotations
 
 import html
-import importlib.resources
 import re
 
 from resnet_keras.report import DRAWN, figures, paper, tables, text
-from resnet_keras.report.runs import finished, histories, measurements
-from resnet_keras.report.statistics import ENOUGH, estimate
+from resnet_keras.report.runs import commonest, finished, histories, measurements
+from resnet_keras.report.statistics import ENOUGH, difference, estimate
 
 
 class Safe(str):
     """Markdown that is printed as it is."""
-
-
-def resource(name: str) -> str:
-    """The text of a file of this package."""
-    return importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
@@ -29,7 +23,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     Args:
         store: The results folder.
         runs: A frame of runs (`runs.frame`).
-        results: Of `claims.all_findings`.
+        results: The findings of each claim (`claims.findings`).
         titles: Name -> title of each figure.
     """
     import jinja2
@@ -43,8 +37,8 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     environment.filters |= {"number": text.number, "significant": text.significant, "listing": text.listing}
     on_drawings = runs["data"].str.startswith(DRAWN)
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
-    firsts, cells = [first for first, *_ in results], tables.cells(shown)
-    page = environment.from_string(resource("page.md.jinja")).render(
+    firsts = [first for first, *_ in results]
+    page = environment.from_string(paper.resource("page.md.jinja")).render(
         runs=runs,
         groups=grouped(firsts),
         found={first.claim.name: first for first in firsts},
@@ -53,9 +47,9 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
         figures=titles,
         figure=lambda name, words: picture(name, titles[name], words) if name in titles else Safe(""),
-        masters={name: table(tables.networks_by_length(g)) for name, g in cells.groupby("data_title")}
-        if len(cells)
-        else {},
+        masters={
+            name: table(tables.networks_by_length(group)) for name, group in tables.cells(shown).groupby("data_title")
+        },
         machine=paper.idle_speeds()[0],
         one_core=int((shown["cores"] == 1).sum()),
         processors=sorted(set(shown["cpu"])),
@@ -76,7 +70,7 @@ def as_html(page: str) -> str:
 
     parser = markdown_it.MarkdownIt("commonmark").enable("table")
     parser.add_render_rule("image", _image)
-    return resource("page.html").replace("{body}", parser.render(page))
+    return paper.resource("page.html").replace("{body}", parser.render(page))
 
 
 def _image(self, tokens, index, options, environment) -> str:
@@ -94,7 +88,7 @@ def picture(name: str, title: str, words: str) -> Safe:
 
 def table(content) -> Safe:
     """A Markdown table of (headers, rows of plain text); empty where there are no rows."""
-    return Safe(tables.escaped_table(*content) if content[1] else "")
+    return Safe(tables.markdown_table(*content) if content[1] else "")
 
 
 def verdicts(findings, settings: bool = False) -> Safe:
@@ -122,40 +116,37 @@ def residual_gaps(runs) -> dict[int, float]:
     """Length -> test error of ResNet-56 less that of ResNet-20, points, where both have run the paper's recipe."""
     own = figures.usual(runs)
     own = own[own["network"].isin(["resnet20", "resnet56"]) & own["data"].str.startswith("cifar10")]
-    own = own[own["precision"].isin(own["precision"].mode())]
-    pairs = {length: figures.gap_at_the_end(group) for length, group in own.groupby("iterations")}
+    pairs = {
+        length: figures.gap_at_the_end(group) for length, group in commonest(own, "precision").groupby("iterations")
+    }
     return {length: pair[0].mean for length, pair in pairs.items() if pair}
 
 
 def never_warm(runs) -> list[str]:
     """Networks of 110 layers or more whose warm-up never ended: they spent the schedule at its smaller rate."""
     own = finished(runs)
-    own = own[(own["depth"] >= 110) & own["warmup_end"].isna()]
-    return [text.network_title(name) for name in sorted(set(own["network"]))]
+    return [text.network_title(n) for n in own[(own["depth"] >= 110) & own["warmup_end"].isna()]["network"].unique()]
 
 
 def scar(store, runs) -> list[float]:
     """Norm of the first kernel of plain-56 before training and after 16 iterations; empty where it was not measured."""
     table = measurements(store, runs[(runs["network"] == "plain56") & runs["batch_norm"]], "gradients")
-    if not len(table):
-        return []
-    norms = table[table["layer"] == 1].groupby("iteration")["weight_norm"].mean()
-    return [norms[0], norms[16]] if {0, 16} <= set(norms.index) else []
+    norms = table[table["layer"] == 1].groupby("iteration")["weight_norm"].mean() if len(table) else {}
+    return [norms[0], norms[16]] if {0, 16} <= set(norms.keys()) else []
 
 
 def independent(store, runs) -> tuple[list, list]:
     """An independent implementation on the same images, and ours after as many iterations, as (headers, rows)."""
     theirs, own, rows = paper.benchmark("independent"), figures.usual(runs), []
-    for network, group in theirs.groupby("network") if theirs is not None else ():
-        last = group["iteration"].max()
-        pool = own[(own["network"] == network) & (own["iterations"] > last) & (own["data"] == "cifar10_jpeg")]
-        ours = histories(store, pool)
-        ours = ours[(ours["iteration"] == last) & (ours["learning_rate"] == 0.1)].drop_duplicates("seed")
-        cells = [text.network_title(network), f"{last:,}"]
-        for metric in ("train_error", "test_error"):
-            sides = [side[metric].dropna() for side in (group[group["iteration"] == last], ours)]
-            means = [estimate(values) if len(values) else None for values in sides]
-            cells += [f"{text.spread(mean.mean, mean.std, 1)} ({mean.n})" if mean else "" for mean in means]
-        rows.append(cells)
-    errors = [f"{metric} error, {whose}, %" for metric in ("Training", "Test") for whose in ("independent", "ours")]
-    return ["Network", "Iterations", *errors], rows
+    last = theirs["iteration"].max() if len(theirs) else 0
+    for network, group in theirs.groupby("network") if len(theirs) else ():
+        ours = own[(own["network"] == network) & (own["data"] == "cifar10_jpeg") & (own["iterations"] > last)]
+        ours = histories(store, commonest(ours, "iterations", "precision")).query("learning_rate == 0.1")
+        sides = [table[table["iteration"] == last]["train_error"] for table in (group, ours)]
+        if all(map(len, sides)):
+            means, gap = [estimate(side) for side in sides], difference(*sides)
+            errors = [f"{text.spread(mean.mean, mean.std, 1)} ({mean.n})" for mean in means]
+            low, high = (text.number(end, 1, "+") for end in gap.interval())
+            interval = f" [{low}, {high}]" if low else ""
+            rows.append([text.network_title(network), f"{last:,}", *errors, text.number(gap.mean, 1, "+") + interval])
+    return ["Network", "Iterations", "Independent, %", "Ours, %", "Difference [95 % interval]"], rows

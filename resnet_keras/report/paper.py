@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
+import math
 import re
 
 from resnet_keras.paths import checkout
@@ -14,83 +15,75 @@ BOUNDS = {"above this": "> ", "below this": "< "}
 WAYS = {"1_crop": "1", "10_crop": "10", "multi_scale": "multiscale"}  # of testing: in paper.csv, and as we name them
 
 
+def resource(name: str) -> str:
+    """The text of a file of this package."""
+    return importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.cache
 def rows_of(name: str) -> list[dict[str, str]]:
     """A CSV file of this package as a list of rows."""
-    content = importlib.resources.files("resnet_keras.report").joinpath(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(content.splitlines()))
+    return list(csv.DictReader(resource(name).splitlines()))
 
 
 def others():
     """Errors in percent of others' networks of 20 and 56 layers on the paper's schedule, as a DataFrame.
 
-    Columns: source, kind ("plain" or "residual"), metric, iteration, error_20, error_56, note (where they come from).
-    Training errors are of the phase at rate 0.1, test errors of the end.
+    Columns: source, kind ("plain" or "residual"), metric ("train_error" while the rate is 0.1, "test_error" at the
+    end), iteration, error_20, error_56, note (where they come from), gap (56 less 20 layers, a mean over five epochs).
     """
     import pandas
 
-    with importlib.resources.files("resnet_keras.report").joinpath("others.csv").open(encoding="utf-8") as file:
-        return pandas.read_csv(file)
+    table = pandas.DataFrame(rows_of("others.csv"))
+    table = table.astype({"iteration": int, "error_20": float, "error_56": float}).sort_values(
+        "iteration", kind="stable"
+    )
+    groups = (table["error_56"] - table["error_20"]).groupby([table[name] for name in ("source", "kind", "metric")])
+    return table.assign(gap=groups.transform(lambda gap: gap.rolling(5, center=True, min_periods=1).mean()))
 
 
 def crossings() -> list[int]:
-    """In each public log, the iteration at rate 0.1 after which ResNet-56 has the lower training error.
-
-    Errors are means over five epochs; in ascending order.
-    """
-    table = others().query("kind == 'residual' and metric == 'train_error'").sort_values("iteration")
-    ends = []
-    for _, log in table.groupby("source"):
-        gap = (log["error_56"] - log["error_20"]).rolling(5, center=True, min_periods=1).mean()
-        ends.append(int(log["iteration"][gap < 0].min()))
-    return sorted(ends)
+    """In each public log, the iteration at rate 0.1 after which ResNet-56 has the lower training error; ascending."""
+    behind = others().query("kind == 'residual' and metric == 'train_error' and gap < 0")
+    return sorted(behind.groupby("source")["iteration"].min())
 
 
 def benchmark(name: str):
-    """A CSV file of benchmarks/results as a DataFrame; None where there is none, as in an installed copy."""
+    """A CSV file of benchmarks/results as a DataFrame; empty where there is none, as in an installed copy."""
     import pandas
 
-    root = checkout()
-    path = root / "benchmarks" / "results" / f"{name}.csv" if root else None
-    return pandas.read_csv(path) if path and path.is_file() else None
+    file = (checkout() or importlib.resources.files("resnet_keras")) / "benchmarks" / "results" / f"{name}.csv"
+    return pandas.read_csv(file) if file.is_file() else pandas.DataFrame()
 
 
 def starts():
     """Gradients before training over many seeds (`benchmarks/start.py`), with the columns that claims need of a run."""
-    import pandas
-
     table = benchmark("start")
-    if table is None:
-        return pandas.DataFrame()
-    setting = {"data": "cifar10_jpeg", "data_title": "CIFAR-10 (JPEG)", "iterations": 0, "precision": "float32"}
-    shortcut = table["network"].str.startswith("resnet").map({True: "A", False: "none"})
-    return table.assign(shortcut=shortcut, recipe="", gradients_start=table["first"] / table["last"], **setting)
+    if len(table):
+        table["gradients_start"] = table["first"] / table["last"]
+        table["shortcut"] = table["network"].str.startswith("resnet").map({True: "A", False: "none"})
+    return table.assign(recipe="", data="cifar10_jpeg", data_title="CIFAR-10 (JPEG)", iterations=0, precision="float32")
 
 
 @functools.cache
-def idle_speeds(precision: str = "bfloat16") -> tuple[str, dict[int, float]]:
-    """The idle machine of the benchmark, and depth -> seconds an image that a residual network takes there."""
+def idle_speeds() -> tuple[str, dict[int, float]]:
+    """The idle machine of the benchmark, and depth -> images a second of residual networks in bfloat16 there."""
     table = benchmark("train_step")
-    if table is None:
+    if not len(table):
         return "", {}
-    own = table[(table["contender"] == "resnet_keras") & (table["precision"] == precision)]
-    own = own[own["network"].str.fullmatch(r"resnet\d+") & (own["device"] == own["device"].head(1).squeeze())]
-    return own["device"].head(1).squeeze(), {
-        int(row.network.removeprefix("resnet")): 1 / row.images_per_second for row in own.itertuples()
-    }
+    own = table[(table["contender"] == "resnet_keras") & (table["precision"] == "bfloat16")]
+    own = own[own["network"].str.fullmatch(r"resnet\d+") & (own["device"] == own["device"].iloc[0])]
+    return own["device"].iloc[0], dict(zip(own["network"].str[6:].astype(int), own["images_per_second"], strict=True))
 
 
-def idle_hours(depth: int, iterations: int, batch_size: int = 128) -> float | None:
-    """Hours that a CIFAR network of this depth takes on that machine; None beyond the depths that were measured.
-
-    Between those, seconds an image are interpolated.
-    """
+def idle_hours(depth: int, iterations: int, batch_size: int = 128) -> float:
+    """Hours on that machine, interpolated between depths; NaN beyond those that were measured."""
     import numpy as np
 
-    _, seconds = idle_speeds()
-    if not seconds or not min(seconds) <= depth <= max(seconds):
-        return None
-    depths = sorted(seconds)
-    return float(np.interp(depth, depths, [seconds[d] for d in depths])) * batch_size * iterations / 3600
+    speeds = idle_speeds()[1]
+    seconds = [1 / speeds[known] for known in sorted(speeds)] or [math.nan]
+    depths = sorted(speeds) or [depth]
+    return float(np.interp(depth, depths, seconds, math.nan, math.nan)) * batch_size * iterations / 3600
 
 
 def reproductions(networks: tuple[str, ...]) -> list[dict[str, str]]:
@@ -101,19 +94,12 @@ def reproductions(networks: tuple[str, ...]) -> list[dict[str, str]]:
     lines: dict[str, dict[str, str]] = {}
     for row in rows_of("paper.csv"):
         if row["data"] == "cifar10" and row["network"] in networks and row["metric"].startswith("test_error"):
-            line = lines.setdefault(row["source"], dict.fromkeys(("who", "how reported", *networks), ""))
+            start = {"who": row["source"], "how reported": "", **dict.fromkeys(networks, "")}
+            line = lines.setdefault(row["source"], start)
             repeats = f" (n = {row['n']})" if row["std"] and row["n"] else ""
-            line["who"] = row["source"]
             line["how reported"] = line["how reported"] or row["reported"]
             line[row["network"]] = "; ".join(filter(None, [line[row["network"]], _printed(row) + repeats]))
     return list(lines.values())
-
-
-@functools.cache
-def numbers() -> dict[tuple[str, str, str, str], dict[str, str]]:
-    """(data, network, shortcut, metric) -> the paper's own row."""
-    keys = ("data", "network", "shortcut", "metric")
-    return {tuple(row[key] for key in keys): row for row in rows_of("paper.csv") if row["source"] == "paper"}
 
 
 def shown(data: str, network: str, shortcut: str, metric: str = "test_error") -> str:
@@ -122,8 +108,10 @@ def shown(data: str, network: str, shortcut: str, metric: str = "test_error") ->
     `data` may be a re-encoded copy, such as cifar10_jpeg for cifar10.
     """
     match = FAMILY.fullmatch(data)
-    keys = [(match[1] if match else "", network, shortcut, name) for name in (f"{metric}_mean", metric)]
-    return next((_printed(numbers()[key]) for key in keys if key in numbers()), "")
+    key = ("paper", match[1] if match else "", network, shortcut)
+    own = [row for row in rows_of("paper.csv") if (row["source"], row["data"], row["network"], row["shortcut"]) == key]
+    texts = {row["metric"]: _printed(row) for row in own}
+    return texts.get(f"{metric}_mean") or texts.get(metric, "")
 
 
 def _printed(row: dict[str, str]) -> str:
@@ -140,7 +128,7 @@ def imagenet(place: str) -> list[dict[str, str]]:
     for row in rows_of("paper.csv"):
         match = re.fullmatch(r"top([15])_error_(\w+)", row["metric"])
         if row["source"] == "paper" and row["place"] == place and match:
-            key = (row["network"], row["shortcut"], WAYS[match[2]])
-            line = lines.setdefault(key, dict(zip(("network", "shortcut", "views"), key, strict=True)))
+            key = {"network": row["network"], "shortcut": row["shortcut"], "views": WAYS[match[2]]}
+            line = lines.setdefault(tuple(key.values()), {**key, "top-1": "", "top-5": ""})
             line[f"top-{match[1]}"] = row["value"]
-    return [{"top-1": "", "top-5": "", **line} for line in lines.values()]
+    return list(lines.values())

@@ -1,20 +1,30 @@
-"""Figures of what was measured along the layers of networks: responses (Fig. 7), gradients and lesions.
+"""Figures of what was measured along the layers of networks: responses (Fig. 7), gradients, lesions, the loss around.
 
 Functions as in `figures`.
 """
 
 from __future__ import annotations
 
-import math
-
 from resnet_keras.report import text
 from resnet_keras.report.figures import longest
 from resnet_keras.report.runs import measurements
-from resnet_keras.report.style import DASHES, DOTS, GREY, GUESSING, HUES, INK, panels, setting, shade, styled
+from resnet_keras.report.style import (
+    DASHES,
+    DOTS,
+    GUESSING,
+    HUES,
+    INK,
+    level,
+    panels,
+    powers,
+    setting,
+    shade,
+    styled,
+)  # fmt: skip
 
 HIGHEST = 3.0  # on the linear axis of responses, as in Fig. 7; a legend says what is above it
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TIMES = {"Before training": 0, "After 16 iterations": 16, "At the end": -1}  # panels of gradients with BN
+CONTOURS = (0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 20, 50)
 
 
 def measured(store, runs, name: str):
@@ -29,28 +39,33 @@ def by_network(table) -> list[tuple[str, object]]:
     return [(text.title(network, shortcut), rows) for (_, _, network, shortcut), rows in groups]
 
 
+def lines(axis, table, value: str, **style) -> None:
+    """A line a network, of the means over seeds of a value along the layers."""
+    for name, rows in by_network(table):
+        hue = shade(rows["kind"].iloc[0], rows["depth"].iloc[0])
+        axis.plot(rows.groupby("layer")[value].mean(), **{"color": hue, "label": name, "linewidth": 1.6, **style})
+
+
 @styled
 def responses(store, runs, shape: str = "wide"):
     """Standard deviation of each 3x3 layer's response, in the order of the layers, as the paper's Fig. 7."""
     table = measured(store, runs, "responses")
     if not len(table):
         return None
-    kinds, medians = sorted(table["kind"].unique()), table.groupby("kind")["std"].median()
-    title = "Median response: " + text.listing([f"{kind} {text.number(medians[kind])}" for kind in kinds])
+    medians = table.groupby("kind")["std"].median()
+    title = "Median response: " + text.listing([f"{kind} {text.number(value)}" for kind, value in medians.items()])
     if (medians - 1).abs().max() < 0.15:
         title = "Responses hardly differ in the median: BN's scale is still where it started"
     small = f"{setting(table)}. Standard deviation of each 3x3 layer's response, after BN, before ReLU and addition."
-    figure, axes = panels([f"{kind} networks".capitalize() for kind in kinds], shape, title, small, 2.8, sharey=True)
-    for axis, kind in zip(axes, kinds, strict=True):
-        axis.axhline(1, color=INK, linewidth=1, linestyle=DASHES)
-        axis.text(1, 1.02, "gamma's start", transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
-        for name, rows in by_network(table[table["kind"] == kind]):
-            mean = rows.groupby("layer")["std"].mean()
-            above = f" (up to {text.number(mean.max(), 0)})" if mean.max() > HIGHEST else ""
-            axis.plot(mean, color=shade(kind, rows["depth"].iloc[0]), linewidth=1.4, label=name + above)
-        axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylim=(0, HIGHEST))
-        axis.legend(fontsize=8.5, loc="upper right")
-    axes[0].set_ylabel("std of the response")
+    headings = [f"{kind} networks".capitalize() for kind in medians.index]
+    figure, axes = panels(headings, shape, title, small, 2.8, sharey=True)
+    for axis, kind in zip(axes, medians.index, strict=True):
+        own = table[table["kind"] == kind]
+        lines(axis, own, "std")
+        level(axis, 1, "gamma's\nstart", INK, linestyle=DASHES)
+        above = f"above the axis: up to {text.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
+        axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylabel="std of the response", ylim=(0, HIGHEST))
+        axis.legend(loc="upper right", title=above, title_fontsize=8.5)
     return figure
 
 
@@ -60,9 +75,10 @@ def gradients(store, runs, shape: str = "wide"):
     table = measured(store, runs, "gradients")
     if not len(table):
         return None
+    table = table.assign(scaled=table["gradient_norm"] * table["weight_norm"])
     with_bn = table[table["batch_norm"] & (table["depth"] == table["depth"].max())]
-    ends = with_bn["iteration"].where(with_bn["iteration"] != with_bn["iterations"], -1)
-    parts = {heading: with_bn[ends == at] for heading, at in TIMES.items()}
+    times = with_bn["iteration"].where(with_bn["iteration"] != with_bn["iterations"], -1)
+    parts = {heading: with_bn[times == time] for heading, time in TIMES.items()}
     parts["No BN, before training"] = table[~table["batch_norm"] & (table["iteration"] == 0)]
     parts = {heading: rows for heading, rows in parts.items() if len(rows)}
     title = "Gradients along the layers"
@@ -70,36 +86,19 @@ def gradients(store, runs, shape: str = "wide"):
     if len(start) and start.iloc[0] > 10 * start.iloc[-2]:
         name = f"plain-{with_bn['depth'].iloc[0]}"
         title = f"Gradients of {name} do not vanish at the start: they explode towards the image"
-    small = (
-        f"{setting(table)}. Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its own norm."
-    )
-    figure, axes = panels(list(parts), shape, title, small, 2.7)
+    small = f"{setting(table)}. Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its own "
+    figure, axes = panels(list(parts), shape, title, f"{small}norm.", 2.7)
     for axis, (heading, rows) in zip(axes, parts.items(), strict=True):
         if heading in TIMES and axis is not axes[0]:
             axis.sharey(axes[0])
-        for name, group in by_network(rows.assign(scaled=rows["gradient_norm"] * rows["weight_norm"])):
-            layers, hue = group.groupby("layer"), shade(group["kind"].iloc[0], group["depth"].iloc[0])
-            axis.plot(layers["gradient_norm"].mean(), color=hue, linewidth=1.8, label=name)
-            axis.plot(layers["scaled"].mean(), color=hue, linewidth=0.9, linestyle=DOTS)
-        axis.set(yscale="log", xlabel="layer")
-        _powers(axis)
+        lines(axis, rows, "gradient_norm")
+        lines(axis, rows, "scaled", linestyle=DOTS, linewidth=0.9, label=None)
+        axis.set_xlabel("layer")
+        powers(axis)
         if axis is axes[0] or heading not in TIMES:
-            axis.legend(fontsize=8, loc="best")
+            axis.legend(fontsize=8)
     axes[0].set_ylabel("norm of the gradient")
     return figure
-
-
-def _powers(axis) -> None:
-    """A logarithmic axis with numbers that are read at a glance: 0.01, 1, 100, 10⁷."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    def short(value, _):
-        power = round(math.log10(value))
-        return f"{value:,g}" if -3 <= power <= 4 else f"10{str(power).translate(RAISED)}"
-
-    axis.yaxis.set_major_locator(LogLocator(numticks=9))
-    axis.yaxis.set_major_formatter(FuncFormatter(short))
-    axis.yaxis.set_minor_locator(NullLocator())
 
 
 @styled
@@ -112,26 +111,23 @@ def lesion(store, runs, shape: str = "wide"):
     medians = table.groupby(["kind", "lesion"])["error"].median().unstack()
     rise = medians["delete"] - medians["none"]
     title = "Test error with one block left out"
+    networks = by_network(table)
     if len(rise) > 1 and rise["residual"] < rise["plain"] / 4:
-        points = {kind: text.number(value, 0) for kind, value in rise.items()}
-        title = f"Without one block a residual network errs by {points['residual']} points more in the median, "
-        title += f"a plain one by {points['plain']}"
+        (plain, _), (residual, _) = networks
+        title = f"Without one block {residual} errs by {text.number(rise['residual'], 0)} points more (median), "
+        title += f"{plain} by {text.number(rise['plain'], 0)}"
     small = f"{setting(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; "
     small += "black: the first block of a stage, where the map shrinks."
-    networks = by_network(table)
     figure, axes = panels([name for name, _ in networks], shape, title, small, 2.3, sharey=True)
     for axis, (_, rows) in zip(axes, networks, strict=True):
-        intact, without = (rows[rows["lesion"] == which] for which in ("none", "delete"))
-        intact, hue, end = intact["error"].iloc[0], HUES[rows["kind"].iloc[0]], axis.get_yaxis_transform()
+        without, hue = rows[rows["lesion"] == "delete"], HUES[rows["kind"].iloc[0]]
+        intact = rows[rows["lesion"] == "none"]["error"].iloc[0]
         hues = [INK if grows else hue for grows in without["grows"].astype(str) == "True"]
         axis.bar(without["block"], without["error"] - intact, bottom=intact, color=hues, width=0.75)
-        axis.axhline(intact, color=hue, linewidth=1.6)
-        axis.axhline(GUESSING, color=GREY, linewidth=0.9, linestyle=DASHES)
-        axis.text(1.01, GUESSING, "guessing", transform=end, va="center", color=GREY, fontsize=8)
-        axis.text(1.01, intact, f"intact {text.number(intact, 0)} %", transform=end, va="center", color=hue, fontsize=8)
-        axis.set(ylim=(0, 100), xlabel="block left out")
+        level(axis, intact, f"intact {text.number(intact, 0)} %", hue, linewidth=1.6, zorder=3)
+        level(axis, GUESSING, "guessing", linestyle=DASHES)
+        axis.set(ylim=(0, 100), xlabel="block left out", ylabel="test error, %")
         axis.grid(visible=False)
-    axes[0].set_ylabel("test error, %")
     return figure
 
 
@@ -145,24 +141,20 @@ def surface(store, runs, shape: str = "wide"):
     networks, norms = by_network(tables["surface"]), by_network(tables["start"])
     growth = [f"{name} {text.number(rows['weight_norm'].max(), 0)}" for name, rows in norms]
     title = f"The loss around trained networks; the first kernel's norm grew to {text.listing(growth)}"
-    small = (
-        f"{setting(tables['surface'])}, seed {tables['surface']['seed'].iloc[0]}. Cross-entropy on training images, BN "
-    )
-    small += "as in testing, along two random directions of each filter's own norm; the network is in the centre."
+    small = f"{setting(tables['surface'])}, seed {tables['surface']['seed'].iloc[0]}. Cross-entropy on training "
+    small += "images, BN as in testing, along two random directions of each filter's own norm; the network is in the "
     headings = [*(f"Loss around {name}" for name, _ in networks), "Norm of the first kernel"]
-    figure, axes = panels(headings, shape, title, small, 2.8)
-    levels = [0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 20, 50]
+    figure, axes = panels(headings, shape, title, f"{small}centre.", 2.8)
     for axis, (_, rows) in zip(axes, networks, strict=False):
         heights = rows.pivot(index="y", columns="x", values="cross_entropy")
-        lines = axis.contour(heights.columns, heights.index, heights, levels, cmap="viridis", linewidths=0.9)
-        axis.clabel(lines, fontsize=7, fmt="%g")
+        contours = axis.contour(heights.columns, heights.index, heights, CONTOURS, cmap="viridis", linewidths=0.9)
+        axis.clabel(contours, fontsize=7, fmt="%g")
         axis.plot(0, 0, "o", color=INK, markersize=3)
         axis.set(aspect="equal", xlabel="direction 1", ylabel="direction 2")
         axis.grid(visible=False)
     for name, rows in norms:
-        hue = HUES.get(rows["kind"].iloc[0], GREY)
-        axes[-1].plot(rows["iteration"], rows["weight_norm"], color=hue, linewidth=1.8, label=name)
-    axes[-1].set(yscale="log", xlabel="iteration")
-    _powers(axes[-1])
-    axes[-1].legend(fontsize=8.5)
+        axes[-1].plot(rows["iteration"], rows["weight_norm"], color=HUES[rows["kind"].iloc[0]], label=name)
+    axes[-1].set_xlabel("iteration")
+    powers(axes[-1])
+    axes[-1].legend()
     return figure

@@ -1,15 +1,13 @@
 """One pandas frame of all runs, a row a run: what tables, claims, figures, `list` and estimates are made of.
 
-Only this module reads the results folder. Columns:
+Only this module reads the results folder. Columns, beside those of a run's configuration:
 
-    run, network, kind ("plain", "residual" or "vgg"), depth, shortcut, batch_norm, data, data_version, data_title,
-    scale (the preset of as many iterations, else "custom"), iterations, learning_rate, precision, seed
+    kind ("plain", "residual" or "vgg"), scale (the preset of as many iterations, else "custom")
     recipe (what else differs from the scale's: "learning_rate=0.05"; "" for the paper's recipe)
     status ("finished", "diverged" or "interrupted")
     train_error, test_error (percent, after the last iteration), train_error_inference (of the trained network, by one
-    pass over the training images as in testing), warmup_end, hours, images_per_second, parameters
-    commit (eight digits, and + where files had changed), device, began_on (another one, for a run that moved), cores,
-    cpu, device_class
+    pass over the training images as in testing)
+    commit (eight digits, and + where files had changed), device, began_on (another one, for a run that moved)
     weights (whether the trained network is here)
     a column for each number of `NUMBERS`, such as responses_median
 
@@ -22,7 +20,6 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable
 
 from resnet_keras.errors import UserError
 from resnet_keras.report.text import plain
@@ -34,6 +31,11 @@ CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network",
 KINDS = {"plain": "plain", "resnet": "residual", "vgg": "vgg"}
 FROM_SUMMARY = [
     "train_error", "test_error", "train_error_inference", "warmup_end", "hours", "images_per_second", "parameters",
+]  # fmt: skip
+COLUMNS = [
+    "run", "network", "kind", "depth", "shortcut", "batch_norm", "data", "data_version", "data_title", "scale",
+    "iterations", "learning_rate", "recipe", "precision", "seed", "status", "commit", "device", "began_on", "cores",
+    "cpu", "device_class", "weights",
 ]  # fmt: skip
 
 
@@ -49,49 +51,46 @@ def gradient_ratio(table, iteration: int, scaled: bool = False) -> float:
     return first / last if last else math.nan
 
 
-def median_error(table, lesion: str) -> float:
+def lesion_error(table, lesion: str) -> float:
     """Median error in percent over all lesions of this kind; "none" is the intact network."""
     return table[table["lesion"] == lesion]["error"].median()
 
 
-def error_in(views: str, column: str) -> Callable:
-    """A function that takes an error in percent from a table of the ways of testing."""
-    return lambda table, end: table[table["views"].astype(str) == views][column].iloc[0]
+def view_error(table, views: str, column: str) -> float:
+    """Error in percent in one of the ways of testing."""
+    return table[table["views"].astype(str) == views][column].iloc[0]
 
 
 # Measurement -> column -> (its table, the run's last iteration) -> number.
-NUMBERS: dict[str, dict[str, Callable]] = {
+NUMBERS = {
     "responses": {"responses_median": lambda table, end: table["std"].median()},
     "gradients": {
         "gradients_start": lambda table, end: gradient_ratio(table, 0),
         "gradients_end_scaled": lambda table, end: gradient_ratio(table, end, scaled=True),
     },
     "lesion": {
-        "lesion_intact": lambda table, end: median_error(table, "none"),
-        "lesion_deleted": lambda table, end: median_error(table, "delete"),
-        "lesion_added": lambda table, end: median_error(table, "delete") - median_error(table, "none"),
-        "lesion_swapped": lambda table, end: median_error(table, "swap"),
+        "lesion_intact": lambda table, end: lesion_error(table, "none"),
+        "lesion_deleted": lambda table, end: lesion_error(table, "delete"),
+        "lesion_added": lambda table, end: lesion_error(table, "delete") - lesion_error(table, "none"),
+        "lesion_swapped": lambda table, end: lesion_error(table, "swap"),
     },
     "start": {"start_growth": lambda table, end: table["weight_norm"].max() / table["weight_norm"].iloc[0]},
     "surface": {"surface_median": lambda table, end: table["cross_entropy"].median()},
     "views": {
-        f"top{k}_{views}": error_in(views, f"top{k}_error") for views in ("1", "10", "multiscale") for k in (1, 5)
+        f"top{k}_{views}": lambda table, end, views=views, k=k: view_error(table, views, f"top{k}_error")
+        for views in ("1", "10", "multiscale")
+        for k in (1, 5)
     },
 }
-NUMERIC = [*FROM_SUMMARY, *(column for columns in NUMBERS.values() for column in columns)]
-COLUMNS = [
-    "run", "network", "kind", "depth", "shortcut", "batch_norm", "data", "data_version", "data_title", "scale",
-    "iterations", "learning_rate", "recipe", "precision", "seed", "status", "commit", "device", "began_on", "cores",
-    "cpu", "device_class", "weights",
-]  # fmt: skip
+MEASURED = [column for columns in NUMBERS.values() for column in columns]
+NUMERIC = FROM_SUMMARY + MEASURED
 
 
 def frame(store: Store):
-    """All runs of the store, plain before residual, by depth, length and seed.
+    """All runs of the store as a pandas DataFrame, plain before residual, by depth, length and seed.
 
-    Returns:
-        A pandas DataFrame of the columns above. ``attrs["problems"]`` has a line for each folder that is left out: its
-        name is not that of its configuration, or a file of it cannot be read.
+    ``attrs["problems"]`` has a line for each folder that is left out: its name is not that of its configuration, or a
+    file of it cannot be read.
     """
     import pandas
 
@@ -113,25 +112,28 @@ def finished(runs):
     return runs[runs["status"] == "finished"]
 
 
+def commonest(runs, *columns: str):
+    """The runs that share the most frequent value of each column in turn."""
+    for column in columns:
+        runs = runs[runs[column].isin(runs[column].mode().head(1))]
+    return runs
+
+
 def histories(store: Store, runs):
     """The histories of the finished runs among these, one below the other, with what `runs` says of each run.
 
-    Returns:
-        A DataFrame, a row a log interval: the history's own columns (train_error and test_error in percent, the latter
-        NaN where there was no evaluation) and those of `runs` that it lacks. The validation error stands for the test
-        error of a run that was evaluated on one.
+    A row a log interval: the history's own columns (train_error and test_error in percent, the latter NaN where there
+    was no evaluation) and those of `runs` that it lacks. The validation error stands for the test error of a run that
+    was evaluated on one.
     """
     tables = {name: store.run(name).history for name in finished(runs)["run"]}
-    for name, table in tables.items():
-        if "validation_error" in table:
-            tables[name] = table.assign(test_error=table["validation_error"])
-    return _joined(runs, tables)
+    tested = {name: table.get("validation_error", table["test_error"]) for name, table in tables.items()}
+    return _joined(runs, {name: table.assign(test_error=tested[name]) for name, table in tables.items()})
 
 
 def measurements(store: Store, runs, name: str):
     """A measurement of these runs, one table below the other, with what `runs` says of each run; maybe empty."""
-    tables = {run: store.run(run).measurement(name) for run in runs["run"] if store.run(run).has_measurement(name)}
-    return _joined(runs, tables)
+    return _joined(runs, {run: store.run(run).measurement(name) for run in runs["run"]})
 
 
 def of_experiment(runs, experiment, scale: str, data: str | None = None):
@@ -154,9 +156,7 @@ def of_experiment(runs, experiment, scale: str, data: str | None = None):
         own = own[own[list(NUMBERS[measure])].notna().any(axis=1)]
     if data is not None:
         own = own[(own["data"] == data) | (own["data_title"] == plain(data))]
-    for column in ("data", *(() if experiment.precisions else ("precision",))):
-        own = own[own[column] == own[column].mode().head(1).squeeze()] if len(own) else own
-    return own
+    return commonest(own, "data", *(() if experiment.precisions else ("precision",)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -176,22 +176,16 @@ def _row(folder: RunFolder) -> dict:
         _ = folder.history  # raises if it is not what the summary vouches for
     device = plain(summary.get("device") or environment.get("device") or "")[:100]
     cores = re.match(r"(\d+) x ", device)
+    settings = {**vars(run), **vars(run.recipe)}
     return {
+        **{name: value for name, value in settings.items() if name in COLUMNS},
         "run": folder.name,
-        "network": run.network,
         "kind": KINDS[run.network.rstrip("0123456789")],
         "depth": run.depth,
-        "shortcut": run.shortcut,
-        "batch_norm": run.recipe.batch_norm,
-        "data": run.data,
         "data_version": plain(folder.config["data_version"]),
         "data_title": plain(folder.config["data_title"]),
         "scale": scale,
-        "iterations": run.recipe.iterations,
-        "learning_rate": run.recipe.learning_rate,
         "recipe": recipe,
-        "precision": run.recipe.precision,
-        "seed": run.seed,
         "status": folder.status,
         "commit": plain(environment.get("commit") or "")[:8] + "+" * bool(environment.get("dirty")),
         "device": device,
@@ -209,7 +203,7 @@ def _measured(folder: RunFolder, end: int) -> dict:
     """Column -> number, of what has been measured on a run; a table of another making gives NaN."""
     numbers = {}
     for name, columns in NUMBERS.items():
-        table = folder.measurement(name) if folder.has_measurement(name) else None
+        table = folder.measurement(name)
         for column, of in columns.items() if table is not None else ():
             try:
                 numbers[column] = _number(float(of(table, end)))
@@ -227,7 +221,8 @@ def _number(value) -> float:
 def _joined(runs, tables: dict):
     import pandas
 
+    tables = [table.assign(run=run) for run, table in tables.items() if table is not None]
     if not tables:
         return pandas.DataFrame(columns=[*runs.columns, "iteration"])
-    rows = pandas.concat([table.assign(run=run) for run, table in tables.items()], ignore_index=True)
+    rows = pandas.concat(tables, ignore_index=True)
     return rows.merge(runs[["run", *runs.columns.difference(rows.columns)]], on="run", how="left")

@@ -13,27 +13,18 @@ PLAIN, RESIDUAL, GREY, INK = "#D55E00", "#0072B2", "#8A8A8A", "#333333"
 HUES = {"plain": PLAIN, "residual": RESIDUAL}
 STYLE = {
     "font.family": ["DejaVu Sans"],  # it comes with matplotlib: the same letters everywhere
-    "font.size": 10,
-    "axes.edgecolor": "#B0B0B0",
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": "#ECECEC",
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10.5,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.color": INK,
-    "text.parse_math": False,  # a $ in a name is a $
-    "axes.labelcolor": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+    "axes.edgecolor": "#B0B0B0", "axes.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#ECECEC",
+    "axes.titlelocation": "left", "axes.titlesize": 10.5, "axes.labelcolor": INK,
+    "xtick.color": INK, "ytick.color": INK, "xtick.major.size": 0, "ytick.major.size": 0, "ytick.minor.size": 0,
+    "text.color": INK, "text.parse_math": False,  # a $ in a name is a $
+    "legend.frameon": False, "legend.fontsize": 8.5,
+}  # fmt: skip
 GUESSING = 90.0  # percent of ten classes
 DASHES, DOTS = (0, (3, 2)), (0, (1, 2))
 # Shape -> inches across, and characters in a line of the title and of the small print.
 SHAPES = {"wide": (9.0, 88, 155), "tall": (4.4, 44, 74)}
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def styled(draw):
@@ -61,20 +52,17 @@ def panels(headings: list[str], shape: str, title: str, small: str, height: floa
         height: Of a panel, in inches.
         options: As `matplotlib.figure.Figure.subplots` takes them.
     """
-    import matplotlib.figure
-    import seaborn
+    from matplotlib.figure import Figure
 
     across, *widths = SHAPES[shape]
     rows, columns = (1, len(headings)) if shape == "wide" else (len(headings), 1)
-    figure = matplotlib.figure.Figure(figsize=(across, 0.75 + height * rows), layout="constrained")
+    figure = Figure(figsize=(across, 0.75 + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
     words = ["\n".join(textwrap.wrap(line, width)) for line, width in zip((title, small), widths, strict=True)]
     figure.suptitle(words[0], x=0.01, ha="left", fontsize=12 if shape == "wide" else 11, fontweight="bold")
     figure.supxlabel(words[1], x=0.01, ha="left", fontsize=8, color=GREY)
     for axis, heading in zip(axes, headings, strict=True):
         axis.set_title(heading)
-        axis.tick_params(length=0)
-    seaborn.despine(fig=figure)
     return figure, axes
 
 
@@ -96,14 +84,36 @@ def setting(runs) -> str:
 
 def thousands(axis, places: list | None = None) -> None:
     """Iterations as 2k, 6.4k, 64k along the x axis, at these places where they are given."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
     if places:
         axis.set_xticks(places)
-        axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
-    )
+        axis.set_xticks([], minor=True)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+
+
+def powers(axis) -> None:
+    """A logarithmic y axis with numbers that are read at a glance: 0.01, 1, 100, 10⁷."""
+    from matplotlib.ticker import LogLocator
+
+    def short(value, _):
+        power = round(math.log10(value))
+        return f"{value:,g}" if -3 <= power <= 4 else f"10{str(power).translate(RAISED)}"
+
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(numticks=9))
+    axis.yaxis.set_major_formatter(short)
+    axis.set_yticks([], minor=True)
+
+
+def note(axis, words: str, place: tuple, shift: tuple, hue, **options) -> None:
+    """Words beside a place of the data, shifted by so many points."""
+    options = {"xytext": shift, "textcoords": "offset points", "color": hue, "va": "center", "fontsize": 9, **options}
+    axis.annotate(words, place, annotation_clip=False, **options)
+
+
+def level(axis, value: float, words: str, hue=GREY, **options) -> None:
+    """A horizontal line with its name at the right end."""
+    axis.axhline(value, color=hue, **{"linewidth": 0.9, "zorder": 0, **options})
+    axis.text(1.01, value, words, transform=axis.get_yaxis_transform(), va="center", color=hue, fontsize=8)
 
 
 def apart(values: list[float], gap: float, low: float, high: float) -> list[float]:
@@ -116,12 +126,6 @@ def apart(values: list[float], gap: float, low: float, high: float) -> list[floa
                 moved[i], moved[i + 1] = moved[i] - lacking / 2, moved[i + 1] + lacking / 2
         moved = [max(moved[0], low), *moved[1:]] if moved else []
     return moved
-
-
-def note(axis, words: str, place: tuple, shift: tuple, hue, **options) -> None:
-    """Words beside a place of the data, shifted by so many points."""
-    options = {"xytext": shift, "textcoords": "offset points", "color": hue, "va": "center", "fontsize": 9, **options}
-    axis.annotate(words, place, annotation_clip=False, **options)
 
 
 def label_ends(axis, ends: list[tuple[float, str, tuple]], x: float) -> None:
@@ -139,6 +143,6 @@ def png(figure, dpi: int = 160) -> bytes:
     from PIL import Image
 
     file, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
     Image.open(file).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
     return small.getvalue()

@@ -9,14 +9,11 @@ import unicodedata
 
 SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 KINDS = {"plain": "plain", "resnet": "ResNet", "vgg": "VGG"}
-# A field of a recipe, and its value, in words that are read with ease; other fields go by their own names.
-RECIPES = (
-    (r"batch_norm=False", "without BN"),
-    (r"learning_rate=", "rate "),
-    (r"decay_on=", "decay on "),
-    (r"bn_batch=", "BN over "),
-    (r"precision=", ""),
-)
+# What of a recipe differs from its scale's, in words that are read with ease; other fields go by their own names.
+RECIPES = {
+    "batch_norm=False": "without BN", "learning_rate=": "rate ", "decay_on=": "decay on ", "bn_batch=": "BN over ",
+    "precision=": "",
+}  # fmt: skip
 
 
 def plain(value) -> str:
@@ -38,17 +35,12 @@ def network_title(network: str) -> str:
     return f"{KINDS[match[1]]}-{match[2]}" if match and match[1] in KINDS else plain(network)
 
 
-def recipe_words(recipe: str) -> str:
-    """What of a recipe differs from its scale's, in words: learning_rate=0.05 -> rate 0.05."""
-    for pattern, words in RECIPES:
-        recipe = re.sub(pattern, words, recipe)
-    return plain(recipe)
-
-
 def title(network: str, shortcut: str = "A", recipe: str = "") -> str:
     """A network's name in a table: plain-56, ResNet-56 B, or plain-56 without BN."""
-    option = [shortcut] if shortcut not in ("A", "none") else []
-    return " ".join([network_title(network), *option, *filter(None, [recipe_words(recipe)])])
+    for field, words in RECIPES.items():
+        recipe = recipe.replace(field, words)
+    option = "" if shortcut in ("A", "none") else shortcut
+    return " ".join(filter(None, [network_title(network), option, plain(recipe)]))
 
 
 def number(value, digits: int = 2, sign: str = "") -> str:
@@ -74,8 +66,3 @@ def significant(value: float, digits: int = 3) -> str:
 def listing(words: list[str]) -> str:
     """a, b and c."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def capital(sentence: str) -> str:
-    """The sentence with its first letter in upper case."""
-    return sentence[:1].upper() + sentence[1:]

@@ -113,7 +113,7 @@ def test_a_measurement_can_be_claimed_on_runs_that_diverged_too(tmp_path):
     name = write_run(tmp_path, "plain56", data="cifar10_jpeg", status="diverged")
     table = "iteration,layer,gradient_norm,weight_norm\n0,1,344,5\n0,2,0.72,5\n0,3,9,1\n"
     (tmp_path / "runs" / name / "gradients.csv").write_text(table)
-    by_name = {f.claim.name: f for f, *_ in claims.all_findings(runs.frame(Store(tmp_path)))}
+    by_name = {f.claim.name: f for f, *_ in [claims.findings(c, runs.frame(Store(tmp_path))) for c in claims.claims()]}
     assert by_name["gradients-vanish"].effect == "478" and by_name["gradients-healthy"].verdict == "too few seeds"
 
 

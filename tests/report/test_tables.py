@@ -74,4 +74,4 @@ def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
 
 
 def test_markdown_cells_mean_nothing_but_themselves():
-    assert tables.escaped_table(["a|b"], [["<b>"]]) == "| a\\|b |\n| --- |\n| \\<b\\> |\n"
+    assert tables.markdown_table(["a|b"], [["<b>"]]) == "| a\\|b |\n| --- |\n| \\<b\\> |\n"
