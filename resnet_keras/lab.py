@@ -92,11 +92,12 @@ def gradients_over_time(experiment: Experiment):
     table = table[table["batch_norm"] & (table["depth"] == table["depth"].max())]
 
     def picture(iteration: int) -> bytes:
-        figure, (axis,) = _figure(3, f"After {iteration:,} iterations")
+        figure, (axis,) = _figure(3, f"After {iteration:,} iterations" if iteration else "Before training")
         for name, rows in profiles.by_network(table[table["iteration"] == iteration]):
             norms = rows.groupby("layer")["gradient_norm"].mean()
             axis.plot(norms, color=shade(rows["kind"].iloc[0], rows["depth"].iloc[0]), label=name)
         axis.set(yscale="log", ylim=(1e-4, 1e3), xlabel="layer, from the image on", ylabel="norm of the gradient")
+        axis.yaxis.set_major_formatter("{x:,g}")
         axis.legend(frameon=False)
         return _bytes(figure)
 
@@ -153,9 +154,9 @@ def watch(run, **options):
 def _curve(rows: list[dict], run):
     figure, (axis,) = _figure(3, text.network_title(run.network))
     color = shade("plain" if run.shortcut == "none" else "residual", run.depth)
-    tested = [row for row in rows if row["test_error"] is not None]
-    axis.plot([r["iteration"] for r in rows], [r["train_error"] for r in rows], color=color, label="training")
-    axis.plot([r["iteration"] for r in tested], [r["test_error"] for r in tested], "o", color=color, label="test")
+    for column, marker, label in (("train_error", "-", "training"), ("test_error", "o", "test")):
+        points = [(row["iteration"], row[column]) for row in rows if row[column] is not None]
+        axis.plot(*np.reshape(points, (-1, 2)).T, marker, color=color, label=label, clip_on=False)
     axis.set(xlim=(0, run.recipe.iterations), ylim=(0, 100), xlabel="iteration", ylabel="error, %")
     axis.legend(frameon=False)
     return figure

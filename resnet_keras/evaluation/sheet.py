@@ -12,7 +12,7 @@ from pathlib import Path
 from resnet_keras.errors import UserError
 
 MOST = 200  # images on a sheet
-COLUMNS = 7
+COLUMNS = 4
 INK, BAR = "#333333", "#0072B2"
 # For the signs of Chinese, Japanese and Korean: the first of these that the system has.
 CJK = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "WenQuanYi Zen Hei")
@@ -49,6 +49,7 @@ def sheet(predictions: list) -> bytes:
     with matplotlib.style.context(["default", style]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = matplotlib.figure.Figure((2.0 * columns, rows * (image + bars + 0.5)), layout="constrained")
+        figure.get_layout_engine().set(wspace=0.05)
         cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[image, bars] * rows)
         for axis in cells.flat:
             axis.set_axis_off()
