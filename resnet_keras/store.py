@@ -72,8 +72,8 @@ class RunFolder:
         return (self.path / f"{name}.csv").is_file()
 
     def measurement(self, name: str):
-        """A measurement as a pandas DataFrame; raises UserError if its file cannot be read."""
-        return self._table(f"{name}.csv")
+        """A measurement as a pandas DataFrame, None if it has not been taken; UserError if its file cannot be read."""
+        return self._table(f"{name}.csv") if self.has_measurement(name) else None
 
     def write_measurement(self, name: str, rows: list[dict]) -> None:
         """Replace a measurement by these rows, dictionaries with the same keys."""
