@@ -1,9 +1,8 @@
 """shapes16: ten classes of 16x16 RGB images, drawn by the package, the same bits on every machine.
 
-The outline of one figure tells the classes apart and nothing else: its colour, place, size, tilt and stretch vary, and
-so do the background's colour and the light. No class becomes another when it is mirrored or turned.
-
-So small and plain that a network of 20 layers learns them within some hundred small batches, minutes on two CPU cores.
+The outline of a figure tells the classes apart and nothing else: its colour, place, size, tilt and stretch vary, and
+so do the background's colour and the light. No class becomes another when it is mirrored or turned. All is so small and
+plain that a network of 20 layers learns it within some hundred small batches, minutes on two CPU cores.
 
 Only + - * / and square roots touch floating point, element by element: IEEE 754 fixes their last bit. Sines and
 cosines, whose last bit differs between mathematical libraries, come from a table rounded to ten-thousandths; sums over
@@ -69,12 +68,9 @@ def draw_images(split: str) -> tuple[np.ndarray, np.ndarray]:
 
     Image i is of class i mod 10.
     """
-    labels = np.arange(COUNTS[split], dtype=np.int32) % len(CLASSES)
-    number = list(COUNTS).index(split)
-    blocks = [
-        _draw_block(_Random(number, i, BLOCK), labels[i * BLOCK : (i + 1) * BLOCK]) for i in range(len(labels) // BLOCK)
-    ]
-    return np.concatenate(blocks), labels
+    number, labels = list(COUNTS).index(split), np.arange(COUNTS[split], dtype=np.int32) % len(CLASSES)
+    blocks = enumerate(labels.reshape(-1, BLOCK))
+    return np.concatenate([_draw_block(_Random(number, block, BLOCK), part) for block, part in blocks]), labels
 
 
 class _Random:
@@ -97,10 +93,6 @@ class _Random:
     def integers(self, below: int) -> np.ndarray:
         """0 .. below - 1, int64 `[m]`."""
         return ((self.words() >> np.uint64(32)) * np.uint64(below) >> np.uint64(32)).astype(np.int64)
-
-    def direction(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cosine and sine of any direction, each `[m, 1, 1]`."""
-        return tuple(part[:, None, None] for part in direction(self.integers(360)))
 
 
 def _draw_block(random: _Random, labels: np.ndarray) -> np.ndarray:
@@ -131,7 +123,7 @@ def _hue(random: _Random, each: int) -> np.ndarray:
 
 
 def _figure(random: _Random, labels: np.ndarray) -> np.ndarray:
-    """Coverage `[m, 32, 32]` in 0..1 of the figure that gives the image its class."""
+    """Coverage `[m, 16, 16]` in 0..1 of the figure that gives the image its class."""
     size = random.uniform(5.2, 6.7)
     place = SIZE / 2 + random.uniform(-1, 1, 2) * (8.5 - size)[:, None] * 0.7
     stretch = random.uniform(0.85, 1.0)
@@ -156,12 +148,9 @@ def _placed(outline, turn, lean, stretch, size, place) -> np.ndarray:
 
 
 def polygon_distance(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Signed distance `[m, H, W]` of each pixel from a polygon's edge in pixels, negative inside.
+    """Signed distance `[m, H, W]` in pixels of columns x `[1, 1, W]` and rows y `[1, H, 1]` from the edge of polygons.
 
-    Args:
-        x: `[1, 1, W]` pixel columns.
-        y: `[1, H, 1]` pixel rows.
-        corners: `[m, V, 2]`, a polygon for each of m images.
+    Negative inside. `corners` `[m, V, 2]`: a polygon for each of m images.
     """
     nearest = np.full((len(corners), y.shape[1], x.shape[2]), np.inf)
     inside = np.zeros(nearest.shape, bool)
@@ -181,7 +170,7 @@ def polygon_distance(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.nd
 
 
 def _light(random: _Random) -> np.ndarray:
-    """Brightness `[m, 32, 32, 1]` around 1 that falls off in one direction."""
-    cosine, sine = random.direction()
+    """Brightness `[m, 16, 16, 1]` around 1 that falls off in one direction."""
+    cosine, sine = (part[:, None, None] for part in direction(random.integers(360)))
     fall = random.uniform(0.0, 0.2)[:, None, None] / (SIZE / 2)
     return (1.0 + ((_X - SIZE / 2) * cosine + (_Y - SIZE / 2) * sine) * fall)[..., None]

@@ -38,18 +38,16 @@ def order_of(version: str) -> tuple[int, ...]:
 def prepared_folder(name: str, roots: list[Path]) -> Path | None:
     """Folder `root/name/version` of a prepared set, the newest version in the first root that has one."""
     for root in roots:
-        versions = [path.parent for path in (root / name).glob("*/dataset_info.json")]
-        versions = [path for path in versions if VERSION.fullmatch(path.name)]
-        if versions:
-            return max(versions, key=lambda path: order_of(path.name))
+        versions = [path.parent.name for path in (root / name).glob("*/dataset_info.json")]
+        if versions := list(filter(VERSION.fullmatch, versions)):
+            return root / name / max(versions, key=order_of)
     return None
 
 
 def unprepared(name: str, root: Path):
     """The TFDS builder of a set that is not prepared yet, or None for a name that TFDS does not know.
 
-    Raises:
-        UserError: TFDS is not installed, or the set cannot be used.
+    Raises a UserError where TFDS is not installed, or the set cannot be used.
     """
     tfds = _tfds(name)
     try:
@@ -76,10 +74,10 @@ class Opened(NamedTuple):
         return Records(self, split) if self.streamed else self._in_a_row(split)
 
     def _in_a_row(self, split: str) -> Iterator[Photograph]:
-        name, tfds = self.builder.info.full_name, _tfds(self.builder.info.full_name, tensorflow=True)
-        encoded = tfds.decode.PartialDecoding(
-            dict.fromkeys(self.keys, True), {self.keys[0]: tfds.decode.SkipDecoding()}
-        )
+        name = self.builder.info.full_name
+        tfds = _tfds(name, tensorflow=True)
+        encoded = {self.keys[0]: tfds.decode.SkipDecoding()}
+        encoded = tfds.decode.PartialDecoding(dict.fromkeys(self.keys, True), encoded)
         with _naming(name):
             rows = self.builder.as_dataset(split=split, shuffle_files=False, decoders=encoded)
             for number, row in enumerate(tfds.as_numpy(rows)):

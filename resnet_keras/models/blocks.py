@@ -14,32 +14,22 @@ class Block(keras.layers.Layer):
 
     Variables: ``conv1/kernel``, ``bn1/gamma`` ... and, where the shortcut projects, ``shortcut_conv/kernel`` and
     ``shortcut_bn/*``. Input [b, h, w, c], output [b, ceil(h / stride), ceil(w / stride), channels].
+
+    Args:
+        filters: Filters of the 3x3 convolutions.
+        stride: 2 in the first block of a stage that halves the map, else 1.
+        shortcut: ``"A"``, ``"B"``, ``"C"`` or ``"none"``; see `resnet_keras.build`.
+        stride_in: Which convolution of a bottleneck strides, ``"1x1"`` or ``"3x3"``.
+        batch_norm: BN after each convolution; without it there are no ``bn1`` and so on.
+        **kwargs: `name` and `dtype`, as for any Keras layer.
     """
 
     kind = "basic"
 
-    def __init__(
-        self,
-        filters: int,
-        stride: int = 1,
-        shortcut: str = "A",
-        stride_in: str = "1x1",
-        batch_norm: bool = True,
-        **kwargs,
-    ):
-        """Set the block up.
-
-        Args:
-            filters: Filters of the 3x3 convolutions.
-            stride: 2 in the first block of a stage that halves the map, else 1.
-            shortcut: ``"A"``, ``"B"``, ``"C"`` or ``"none"``; see `resnet_keras.build`.
-            stride_in: Which convolution of a bottleneck strides, ``"1x1"`` or ``"3x3"``.
-            batch_norm: BN after each convolution; without it there are no ``bn1`` and so on.
-            **kwargs: `name` and `dtype`, as for any Keras layer.
-        """
+    def __init__(self, filters, stride=1, shortcut="A", stride_in="1x1", batch_norm=True, **kwargs):
         super().__init__(**kwargs)
         self.filters, self.stride, self.shortcut, self.stride_in = filters, stride, shortcut, stride_in
-        self.batch_norm = batch_norm
+        self.batch_norm, self.channels = batch_norm, self.plan()[-1][0]
         self.convs, self.bns = [], []
         for number, (width, size, step) in enumerate(self.plan(), start=1):
             self.convs.append(Conv2D(width, size, step, name=f"conv{number}", dtype=self.dtype_policy))
@@ -49,11 +39,6 @@ class Block(keras.layers.Layer):
     def plan(self) -> list[tuple[int, int, int]]:
         """(filters, kernel size, stride) of each convolution of F."""
         return convolutions(self.kind, self.filters, self.stride, self.stride_in)
-
-    @property
-    def channels(self) -> int:
-        """Channels of the output."""
-        return self.plan()[-1][0]
 
     def parts(self) -> list[keras.Layer]:
         """The layers inside: those of F in order, then the projection of a built block that has one."""
@@ -115,8 +100,7 @@ class BasicBlock(Block):
 class Bottleneck(Block):
     """1x1, 3x3, 1x1 convolutions, the last with four times the filters (Fig. 5, right).
 
-    `stride_in` says which convolution strides: ``"1x1"``, the first, as in the paper ("v1"), or ``"3x3"``, as in most
-    later code ("v1.5").
+    The first strides, as in the paper ("v1"), or with ``stride_in="3x3"`` the second, as in most later code ("v1.5").
     """
 
     kind = "bottleneck"

@@ -28,11 +28,11 @@ TABLE = {
 
 
 class Family(NamedTuple):
-    """What networks share: defaults, the smallest side of an image, filters of each stage, options of `build`."""
+    """What networks share."""
 
-    input_shape: tuple[int, int, int]
-    classes: int
-    smallest: int  # pixels; with fewer, a last map would have no pixel of its own
+    input_shape: tuple[int, int, int]  # default
+    classes: int  # default
+    smallest: int  # side of an image in pixels; with fewer, a last map would have no pixel of its own
     filters: tuple[int, ...]  # of the 3x3 convolutions
     options: dict[str, tuple]  # option -> its values, the default first
 
@@ -52,22 +52,14 @@ VGG_WIDTH = 4096  # of the two fully-connected layers before the logits
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """One column of the paper's Table 1, one depth of its Section 4.2, or a VGG network.
-
-    Attributes:
-        family: ``"cifar"`` (Sec. 4.2), ``"imagenet"`` (Table 1) or ``"vgg"`` ([41] of the paper).
-        depth: The number of weighted layers, as the paper counts them (projections excluded).
-        block: ``"basic"`` (two 3x3), ``"bottleneck"`` (1x1, 3x3, 1x1), Fig. 5, or ``"conv"`` (one 3x3).
-        blocks: Blocks in each stage.
-        shortcut: The option that the paper uses for this network; ``"none"`` in a plain one.
-    """
+    """A column of the paper's Table 1, a depth of its Section 4.2, or a VGG network."""
 
     name: str
-    family: str
-    depth: int
-    block: str
-    blocks: tuple[int, ...]
-    shortcut: str
+    family: str  # "cifar" (Sec. 4.2), "imagenet" (Table 1) or "vgg" ([41] of the paper)
+    depth: int  # weighted layers, as the paper counts them (projections excluded)
+    block: str  # "basic" (two 3x3), "bottleneck" (1x1, 3x3, 1x1), Fig. 5, or "conv" (a single 3x3)
+    blocks: tuple[int, ...]  # in each stage
+    shortcut: str  # the option that the paper uses for this network; "none" in a plain network
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -90,9 +82,10 @@ class Architecture:
         stage, block = "stage{}" if self.family == "cifar" else "conv{}", "{}_{}" if vgg else "stage{}_block{}"
         layout = {}
         for number, (count, filters) in enumerate(zip(self.blocks, FAMILIES[self.family].filters, strict=True), first):
-            strides = [1 if vgg or number == first else 2, *[1] * (count - 1)]
-            names = [block.format(number, place) for place in range(1, count + 1)]
-            layout[stage.format(number)] = [(name, filters, step) for name, step in zip(names, strides, strict=True)]
+            halves = 1 if vgg or number == first else 2
+            layout[stage.format(number)] = [
+                (block.format(number, place), filters, halves if place == 1 else 1) for place in range(1, count + 1)
+            ]
         return layout
 
 
@@ -117,11 +110,7 @@ def names() -> list[str]:
 
 
 def architecture(name: str) -> Architecture:
-    """Look a network up by name.
-
-    Args:
-        name: ``plain20`` .. ``plain110``, ``resnet20`` .. ``resnet1202`` or any other depth 6n+2;
-            ``plain18``, ``plain34``, ``resnet18`` .. ``resnet152``; ``vgg16``, ``vgg19``.
+    """Look a network up by name: any of `names()`, or ``plain`` or ``resnet`` with any other depth 6n+2.
 
     Raises:
         UserError: The name is unknown (with near matches) or its depth does not exist (with the nearest that do).
@@ -137,13 +126,9 @@ def architecture(name: str) -> Architecture:
     if kind != "vgg" and depth >= 8 and (depth - 2) % 6 == 0:
         blocks, shortcut = ((depth - 2) // 6,) * 3, "A" if kind == "resnet" else "none"
         return Architecture(f"{kind}{depth}", "cifar", depth, "basic", blocks, shortcut)
-    depths = ", ".join(other.removeprefix(kind) for other in TABLE if other.startswith(kind))
-    if kind == "vgg":
-        raise UserError(f"no network {name!r}: VGG depths are {depths}.")
-    near = max(8, (depth - 2) // 6 * 6 + 2)
-    raise UserError(
-        f"no network {name!r}: CIFAR depths are 6n+2 (nearest: {near} and {near + 6}), ImageNet depths are {depths}."
-    )
+    depths, near = ", ".join(re.findall(rf"{kind}(\d+)", " ".join(TABLE))), max(8, (depth - 2) // 6 * 6 + 2)
+    cifar = "" if kind == "vgg" else f"CIFAR depths are 6n+2 (nearest: {near} and {near + 6}), "
+    raise UserError(f"no network {name!r}: {cifar}{'ImageNet' if cifar else 'VGG'} depths are {depths}.")
 
 
 def resolve_shortcut(name: str, shortcut: str | None) -> str:
@@ -198,8 +183,9 @@ def build(
     Raises:
         UserError: A name, option, class number or shape that does not exist, with what is allowed.
     """
-    net, shape = architecture(name), input_shape
-    arguments = checked(name, shortcut=shortcut, classes=classes, input_shape=shape, seed=seed, **options)
+    net = architecture(name)
+    options |= {"shortcut": shortcut, "classes": classes, "input_shape": input_shape, "seed": seed}
+    arguments = checked(name, **options)
     load_keras()
     if net.family == "vgg":
         from resnet_keras.models.vgg import VGG as Network
@@ -218,7 +204,7 @@ def checked(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0,
     if type(classes) is not int or not 1 <= classes <= 10**6:
         raise UserError(f"classes={classes!r}: give a whole number of classes from 1 to 1,000,000.")
     options = _checked_options(net, options)
-    shape = _checked_shape(net.family, input_shape, options["include_top"])
+    shape = _checked_shape(net, input_shape, options["include_top"])
     own = {} if net.family == "vgg" else {"shortcut": shortcut, "stride_in": "1x1", "pool_padding": "end"}
     return {"classes": classes, "input_shape": shape, "seed": seed, **own, **options}
 
@@ -232,31 +218,28 @@ def _checked_options(net: Architecture, options: dict) -> dict:
             raise UserError(f"{net.name} takes no option {key!r}: the further options are {', '.join(allowed)}.")
         if key != "features" and (type(value), value) not in [(type(choice), choice) for choice in allowed[key]]:
             raise UserError(f"{key}={value!r}: use one of {', '.join(map(repr, allowed[key]))}.")
-    features = options.get("features")
-    maps = features if isinstance(features, (list, tuple)) else []
-    if features is not None and (not maps or any(stage not in net.stages for stage in maps)):
-        raise UserError(f"features={features!r}: give a list of stages out of {', '.join(net.stages)}.")
-    if features and options.get("include_top"):
-        raise UserError("include_top=True makes logits and features makes maps: leave one of them out.")
-    options = {**{key: values[0] for key, values in allowed.items()}, **options}
-    if features:
+    options = {key: values[0] for key, values in allowed.items()} | options
+    features = options["features"]
+    if features is not None:
+        if not (features and isinstance(features, (list, tuple)) and set(features) <= set(net.stages)):
+            raise UserError(f"features={features!r}: give a list of stages out of {', '.join(net.stages)}.")
         options |= {"features": list(features), "include_top": False}
     if options["pooling"] and (features or options["include_top"]):
         raise UserError(f"pooling={options['pooling']!r} is for a network without its top: add include_top=False.")
     return options
 
 
-def _checked_shape(family: str, input_shape, include_top: bool) -> tuple[int | None, int | None, int]:
-    default, smallest = FAMILIES[family].input_shape, FAMILIES[family].smallest
-    shape = default if input_shape is None else tuple(input_shape)
-    fixed = {"cifar": "it subtracts a mean image"}
-    fixed |= {"vgg": "its fc6 takes maps of one size (or include_top=False)"} if include_top else {}
-    if len(shape) == 3 and None in shape[:2] and family in fixed:
-        raise UserError(f"input_shape={shape}: give both sides, such as {default}; {fixed[family]}.")
-    pixels = [(side, least) for side, least in zip(shape, (smallest, smallest, 1), strict=False) if side is not None]
-    if len(shape) != 3 or shape[2] is None or any(type(side) is not int or side < least for side, least in pixels):
+def _checked_shape(net: Architecture, input_shape, include_top: bool) -> tuple[int | None, int | None, int]:
+    family = FAMILIES[net.family]
+    shape = family.input_shape if input_shape is None else tuple(input_shape)
+    # A mean image has a size, and fc6 of VGG takes maps of a single size.
+    any_size = net.family == "imagenet" or (net.family == "vgg" and not include_top)
+    limits = [(side, family.smallest) for side in shape[:2] if side is not None or not any_size]
+    limits += [(channels, 1) for channels in shape[2:]]
+    if len(shape) != 3 or any(type(side) is not int or side < least for side, least in limits):
+        hint = ", or None for any" if any_size else " (None for any takes include_top=False)" * (net.family == "vgg")
         raise UserError(
-            f"input_shape={input_shape!r}: give (height, width, channels) in whole pixels, "
-            f"sides of {smallest} or more, such as {default}."
+            f"input_shape={input_shape!r}: give {net.name} (height, width, channels) in whole pixels, such as "
+            f"{family.input_shape}; sides of {family.smallest} or more{hint}."
         )
     return shape

@@ -15,18 +15,13 @@ LAYER_COLUMNS = ("stage", "layer", "kind", "kernel", "stride", "filters", "outpu
 
 
 def complexity(network, by: str = "layer", **options):
-    """Count a network's trainable parameters and multiply-adds.
-
-    Args:
-        network: A network or the name of one.
-        by: ``"layer"``: a row for every layer with weights; ``"stage"``: a row for every stage.
-        **options: With a name, options of `resnet_keras.build`.
+    """Count the trainable parameters and multiply-adds of a network, or of a name with options of `resnet_keras.build`.
 
     Returns:
-        A pandas DataFrame. By layer: stage, layer (its place below the network's name), kind ("conv", "bn" or "fc"),
-        kernel and stride in pixels, filters, output (height, width, channels), parameters and multiply_adds of one
-        image. By stage: stage, output, layers (in the paper's words, as in Table 1), parameters and multiply_adds. Sums
-        over a column are those of the network.
+        A pandas DataFrame whose sums over a column are those of the network. By layer, a row for every layer with
+        weights: stage, layer (its place below the network's name), kind ("conv", "bn" or "fc"), kernel and stride in
+        pixels, filters, output (height, width, channels), parameters and multiply_adds of one image. By stage: stage,
+        output, layers (in the paper's words, as in Table 1), parameters and multiply_adds.
 
     Raises:
         UserError: No such network or option; or an open image size, which leaves nothing to count.
@@ -39,10 +34,9 @@ def complexity(network, by: str = "layer", **options):
     table = pd.DataFrame(_layers(*described), columns=LAYER_COLUMNS)
     if by == "layer":
         return table
-    groups = table.groupby("stage", sort=False)
-    stages = groups[["parameters", "multiply_adds"]].sum().assign(output=groups["output"].last())
-    layers = [_words(*described, stage) for stage in stages.index]
-    return stages.assign(layers=layers).reset_index()[["stage", "output", "layers", "parameters", "multiply_adds"]]
+    stages = table.groupby("stage", sort=False).agg({"output": "last", "parameters": "sum", "multiply_adds": "sum"})
+    stages.insert(1, "layers", [_words(*described, stage) for stage in stages.index])
+    return stages.reset_index()
 
 
 def _described(network, options: dict) -> tuple:
@@ -59,15 +53,12 @@ def _layers(net, arguments):
         raise UserError(f"{net.name} takes images of any size: give an input_shape, such as (224, 224, 3), to count.")
 
     def convolution(stage, place, filters, kernel, stride, size, channels):
+        """Rows of a convolution and its BN, and the size and channels of their output."""
         size, weights = tuple(-(-side // stride) for side in size), kernel**2 * channels * filters
-        bias = 0 if net.family != "vgg" or arguments["batch_norm"] else filters
-        row = (kernel, stride, filters, (*size, filters), weights + bias, weights * math.prod(size))
-        rows = [(stage, place, "conv", *row)]
-        if arguments["batch_norm"]:
-            rows.append(
-                (stage, place.replace("conv", "bn"), "bn", None, None, filters, (*size, filters), 2 * filters, 0)
-            )
-        return rows, size, filters
+        output, bias = (*size, filters), filters if net.family == "vgg" and not arguments["batch_norm"] else 0
+        rows = [(stage, place, "conv", kernel, stride, filters, output, weights + bias, weights * math.prod(size))]
+        bn = (stage, place.replace("conv", "bn"), "bn", None, None, filters, output, 2 * filters, 0)
+        return rows + [bn] * arguments["batch_norm"], size, filters
 
     if net.family in STEMS:
         filters, kernel, stride, _ = STEMS[net.family]
@@ -125,17 +116,16 @@ def table1(network, **options):
 
     net, arguments = _described(network, options)
     stages = complexity(network, by="stage", **options)
-    total = stages[["parameters", "multiply_adds"]].sum()
     unit, power = (10**6, "10⁶") if net.family == "cifar" else (10**9, "10⁹")
+    cost = [(f"{row.parameters:,}", f"{row.multiply_adds / unit:,.3f}") for row in stages.itertuples()]
+    sums = f"{stages['parameters'].sum():,}", f"{stages['multiply_adds'].sum() / unit:,.3f}"
     option = f", option {arguments['shortcut']}" if arguments.get("shortcut", "none") != "none" else ""
-    headings = ["stage", "output", f"{net.name} ({net.depth} layers{option})", "parameters", f"mult-adds\n({power})"]
-    sums = ["total", "", "", f"{total['parameters']:,}", f"{total['multiply_adds'] / unit:,.3f}"]
     table = Table(box=rich.box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), show_footer=True)
-    for number, (heading, footer) in enumerate(zip(headings, sums, strict=True)):
-        table.add_column(heading, footer, justify="right" if number > 2 else "left", no_wrap=True)
-    for row in stages.itertuples():
-        stage = f"{row.stage}_x" if row.stage.startswith("conv") and row.stage != "conv1" else row.stage
-        output = "×".join(map(str, row.output[:2] if len(row.output) == 3 else (1, 1)))
-        cost = f"{row.parameters:,}", f"{row.multiply_adds / unit:,.3f}"
-        table.add_row(stage, output, Text(row.layers), *cost)
+    for heading, footer in {"stage": "total", "output": "", f"{net.name} ({net.depth} layers{option})": ""}.items():
+        table.add_column(heading, footer, no_wrap=True)
+    for heading, footer in zip(("parameters", f"mult-adds\n({power})"), sums, strict=True):
+        table.add_column(heading, footer, no_wrap=True, justify="right")
+    for stage, output, layers, costs in zip(stages["stage"], stages["output"], stages["layers"], cost, strict=True):
+        place = f"{stage}_x" if stage.startswith("conv") and stage != "conv1" else stage
+        table.add_row(place, "×".join(map(str, output[:2] if len(output) == 3 else (1, 1))), Text(layers), *costs)
     return table

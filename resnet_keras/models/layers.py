@@ -18,7 +18,6 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def __init__(self, filters: int, kernel_size: int, strides: int = 1, use_bias: bool = False, **kwargs):
-        """Takes `keras.layers.Conv2D`'s arguments for a square, odd kernel; without a bias unless asked for."""
         self.border = (kernel_size - 1) // 2 if strides > 1 else 0
         kwargs |= {"padding": "valid" if self.border else "same", "data_format": "channels_last"}
         super().__init__(filters, kernel_size, strides=strides, use_bias=use_bias, **kwargs)
@@ -41,7 +40,6 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     """
 
     def __init__(self, pool_padding: str = "end", **kwargs):
-        """`pool_padding`: a key of `POOL_BORDERS`."""
         super().__init__(3, 2, padding="valid", data_format="channels_last", **kwargs)
         self.pool_padding = pool_padding
 
@@ -70,11 +68,11 @@ class MeanSubtraction(keras.layers.Layer):
     """Subtracts a stored mean image, or mean colour, from raw pixels; no division.
 
     Input: uint8 or float in 0..255, [b, h, w, c]. Output: the same shape in the compute dtype. The subtraction itself
-    is in float32, so that a low-precision network sees pixels rounded once, after it.
+    is in float32, so that a low-precision network sees pixels rounded once, after it. `mean_shape` is (h, w, c) for the
+    per-pixel mean of CIFAR, (c,) for a mean colour.
     """
 
     def __init__(self, mean_shape: tuple[int, ...], **kwargs):
-        """`mean_shape`: (h, w, c) for the per-pixel mean of CIFAR, (c,) for a mean colour."""
         super().__init__(autocast=False, **kwargs)
         self.mean_shape = tuple(mean_shape)
 
@@ -100,11 +98,8 @@ def normalization(batch_norm: bool, **kwargs):
 def normalize_in_groups(network, size: int) -> None:
     """In training, take BN's statistics over groups of `size` images, as so many devices would each over its own.
 
-    The paper's were 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8). Saved networks do not keep it.
-
-    Args:
-        network: A built network.
-        size: Images in a group, in the order of the batch, which is a multiple of it; 0 for the whole batch.
+    The paper's were 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8). A batch, a multiple of `size`, is
+    divided in its order; 0 is for all of it. Saved networks do not keep this.
     """
     for _, layer in network.parts():
         if isinstance(layer, BatchNormalization):
@@ -116,15 +111,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Keras computes the mean, the variance and the affine map as separate passes over memory; TensorFlow's fused kernel
     takes one or two. Statistics are float32 in every precision. Input and output: [batch, height, width, channels].
-
-    Attributes:
-        group: Images whose statistics are taken together in training; 0 for the whole batch. See `normalize_in_groups`.
     """
 
-    group = 0
+    group = 0  # images whose statistics are taken together in training; see `normalize_in_groups`
 
     def __init__(self, momentum: float = MOMENTUM, epsilon: float = EPSILON, **kwargs):
-        """See `keras.layers.BatchNormalization` for the arguments; only these two defaults differ."""
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
@@ -132,9 +123,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         training = training and self.trainable
         if self.group and training:
             return self._grouped_training(inputs)
-        axes = len(inputs.shape)
-        fits = axes == 4 and self.axis in (-1, axes - 1) and self.scale and self.center
-        if keras.config.backend() != "tensorflow" or not fits:
+        if keras.config.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
         if training:
             return self._fused_training(inputs)

@@ -44,7 +44,7 @@ TORCH_PATTERNS = [
 
 
 def load(path, name: str | None = None, **options):
-    """A network with the weights in a file, ready to be called on raw RGB pixels in 0..255.
+    """A network with the weights in a file, ready to be called on raw RGB pixels in 0..255; it gives logits.
 
     Args:
         path: A ``.keras`` file of this package; or weights of keras.applications (``.keras``, ``.h5``, ``.hdf5``), of
@@ -54,13 +54,11 @@ def load(path, name: str | None = None, **options):
         **options: Of `resnet_keras.build`, such as `input_shape`, `dtype`, `features` or ``include_top=False``; the
             stride, padding, preprocessing and number of classes of a library's network are known.
 
-    Returns:
-        A built network: `network(images)` gives logits, where the library's may end with a softmax.
-
     Raises:
         UserError: The file cannot be read, is a pickle or of another network; one line says what does not fit.
     """
-    file, net = "the dictionary" if isinstance(path, dict) else Path(path).name, name and architecture(name)
+    net = name and architecture(name)
+    file = "the dictionary" if isinstance(path, dict) else Path(path).name
     tensors = path if isinstance(path, dict) else _open(Path(path), name, options)
     if not isinstance(tensors, dict):  # a network of this package
         if name not in (None, tensors.name):
@@ -78,8 +76,6 @@ def load(path, name: str | None = None, **options):
         options = {**networks[name], **_read_off(values, net), **options}
     except (ValueError, TypeError, IndexError) as error:  # of tensors with fewer axes or other sizes
         raise UserError(f"{file} does not fit {name}: {first_line(error)}.") from error
-    if options.get("features"):
-        del options["include_top"]
     network = build(name, **options)
     _assign(network, values, file)
     network.set_mean(TORCH_MEAN if torch else KERAS_MEAN)
@@ -119,7 +115,7 @@ def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
 
 
 def _side(kernel) -> int:
-    """The side of the maps that VGG's first fully-connected layer was made for, where they are square."""
+    """The side of the square maps that VGG's first fully-connected layer was made for."""
     return max(1, round((len(kernel) / FAMILIES["vgg"].filters[-1]) ** 0.5))
 
 
@@ -138,14 +134,14 @@ def _assign(network, values: dict, file: str) -> None:
     """Set every variable but the mean and dropout's; all are checked before the first is set."""
     variables = {v.path.split("/", 1)[1]: v for v in network.variables if v.path.endswith(WEIGHTS)}
     problems = [f"{place} is missing" for place in variables if place not in values]
-    # A network without its top, or that ends with an earlier stage, takes what it has.
-    stages = {re.split("[_/]", place)[0] for place in variables}
+    stages = tuple({re.split("[_/]", place)[0] for place in variables})
     for place, value in values.items():
-        if place in variables and value.shape != tuple(variables[place].shape):
-            problems.append(f"{place} is {value.shape}, not {tuple(variables[place].shape)}")
-        elif place not in variables and not place.endswith("num_batches_tracked"):
-            left_off = not network.arguments["include_top"] and re.split("[_/]", place)[0] not in stages
-            problems += [] if left_off else [f"{place} is unknown"]
+        if place in variables:
+            shape = tuple(variables[place].shape)
+            problems += [] if value.shape == shape else [f"{place} is {value.shape}, not {shape}"]
+        # A network without its top, or that ends with an earlier stage, takes what it has.
+        elif network.arguments["include_top"] or place.startswith(stages):
+            problems += [] if place.endswith("num_batches_tracked") else [f"{place} is unknown"]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise UserError(f"{file} does not fit {network.name}: {'; '.join(problems[:3])}{more}.")
@@ -166,6 +162,8 @@ def _open(path: Path, name: str | None, options: dict):
     try:
         if ending == ".safetensors":
             return _read_safetensors(path)
+        import h5py  # noqa: F401 (where it is missing, Keras blames the file)
+
         return _read_keras(path) if ending == ".keras" else _read_h5(path, name, options)
     except UserError:
         raise
@@ -186,8 +184,6 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_keras(path: Path):
-    import h5py  # noqa: F401 (where it is missing, Keras blames the file)
-
     load_keras()
     import keras
 
@@ -196,8 +192,8 @@ def _read_keras(path: Path):
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     if isinstance(model, Network):
         return model
-    variables = {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
-    return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
+    weights = ((f"{layer.name}/{variable.name}", variable) for layer in model.layers for variable in layer.weights)
+    return {place: keras.ops.convert_to_numpy(variable) for place, variable in weights}
 
 
 # Variables of a layer in Keras' order, by their number: files of different ages name them differently.
@@ -212,23 +208,22 @@ def _read_h5(path: Path, name: str | None, options: dict):
         return value.decode() if isinstance(value, bytes) else str(value)
 
     with h5py.File(path) as file:
-        group = file.get("model_weights", file)
+        group, layers, tensors = file.get("model_weights", file), {}, {}
         if "layer_names" in group.attrs:
-            members = {key: group[key] for key in map(text, group.attrs["layer_names"])}
-            layers = {key: [layer[text(n)] for n in layer.attrs["weight_names"]] for key, layer in members.items()}
+            for layer in map(text, group.attrs["layer_names"]):
+                layers[layer] = [group[layer][text(weight)] for weight in group[layer].attrs["weight_names"]]
         else:
             members = {key: layer["vars"] for key, layer in file["layers"].items()}
             if "mean_subtraction" in members and name:
                 return _with_own_weights(path, name, members, options)
-            layers = {
-                text(layer.attrs.get("name", key)): [layer[number] for number in sorted(layer, key=int)]
-                for key, layer in members.items()
-            }
-        return {  # bfloat16 is stored as bytes
-            f"{layer}/{variable}": np.array(stored, dtype=stored.attrs.get("dtype", stored.dtype))
-            for layer, values in layers.items()
-            for variable, stored in zip(IN_ORDER.get(len(values), map(str, range(len(values)))), values, strict=True)
-        }
+            for key, layer in members.items():
+                layers[text(layer.attrs.get("name", key))] = [layer[number] for number in sorted(layer, key=int)]
+        for layer, values in layers.items():
+            for number, stored in enumerate(values):
+                variable = IN_ORDER[len(values)][number] if len(values) in IN_ORDER else number
+                dtype = stored.attrs.get("dtype", stored.dtype)  # bfloat16 is stored as bytes
+                tensors[f"{layer}/{variable}"] = np.array(stored, dtype=dtype)
+        return tensors
 
 
 def _with_own_weights(path: Path, name: str, layers: dict, options: dict):

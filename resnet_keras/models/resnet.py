@@ -27,14 +27,13 @@ class Network(keras.Model):
         stages: Stage's name in the paper -> its layers in order.
         top: What follows the last stage: the classifier, a pooling, or nothing.
         arguments: The constructor's arguments but name and dtype.
-        scan_from: Equal blocks in a row from which a compiled step runs them as a loop; None for never, for graphs that
-            go to other software. See `resnet_keras.models.scan`.
+        scan_from: Equal blocks in a row from which a compiled step runs them as a loop; see `models.scan`. None for
+            never, for graphs that go to other software.
     """
 
     scan_from: int | None = scan.MANY
 
     def __init__(self, *, name, dtype=None, **arguments):
-        """See `resnet_keras.build`."""
         super().__init__(name=name, dtype=dtype, autocast=False)
         self.arguments = {**arguments, "input_shape": list(arguments["input_shape"])}
         net, shape, features = architecture(name), arguments["input_shape"], arguments["features"]
@@ -50,16 +49,11 @@ class Network(keras.Model):
         return [self.mean, *(layer for layers in self.stages.values() for layer in layers), *self.top]
 
     def walk(self, x, training=False, layers=None) -> Iterator[tuple]:
-        """Run the network layer by layer.
+        """Run the network layer by layer on raw pixels [b, h, w, c]; yields (place, layer, input, output).
 
-        Args:
-            x: Images [b, h, w, c], raw pixels 0..255.
-            training: Whether BN and dropout act as in training.
-            layers: What to run instead of `chain()`, such as all of it but one block.
-
-        Yields:
-            (place, layer, input, output), in the order of the data. The layers inside a block come before the block
-            itself, at places such as ``stage2_block1/conv1``. A walk that is left early runs no further layers.
+        The layers inside a block come before the block itself, at places such as ``stage2_block1/conv1``. A walk that
+        is left early runs no further layers. `layers` is what to run in place of `chain()`, such as all of it but a
+        block.
         """
         for layer in self.chain() if layers is None else layers:
             before, inside = x, []
@@ -97,14 +91,10 @@ class Network(keras.Model):
         initialize(self, self.arguments["seed"])
 
     def set_mean(self, mean) -> None:
-        """Store what is subtracted from the pixels, in 0..255.
+        """Store what is subtracted from the pixels, in 0..255: [h, w, c] or [c].
 
-        Args:
-            mean: [h, w, c] or [c]. A CIFAR network keeps a mean image, and takes a mean colour for all its pixels; the
-                others keep a mean colour, and take the average of a mean image.
-
-        Raises:
-            UserError: The shape does not fit; nothing is changed.
+        A CIFAR network keeps a mean image, and takes a mean colour for all its pixels; the others keep a mean colour,
+        and take the average of a mean image. Raises a UserError where the shape does not fit; nothing is changed then.
         """
         shape, values = tuple(self.mean.mean.shape), np.asarray(mean, "float32")
         if len(shape) == 1 and values.ndim == 3:

@@ -35,12 +35,11 @@ class BlockRow:
     """Equal blocks, called as one layer; a compiled step runs them as a loop."""
 
     def __init__(self, blocks: list):
-        """`blocks` as `joined` groups them; the row has the name of the last."""
         self.blocks, self.name = blocks, blocks[-1].name
 
     def __call__(self, x, training=None):
-        """The output of the last block; moving statistics change as they do where each block runs by itself."""
-        if not _is_traced(x):
+        """The output of the last block; moving statistics change as if each block ran by itself."""
+        if not _is_traced(x):  # op by op, a loop gains nothing
             for block in self.blocks:
                 x = block(x, training=training)
             return x
@@ -58,7 +57,7 @@ class BlockRow:
 
 
 def _is_traced(x) -> bool:
-    """Whether this call records operations for a compiled step; op by op, a loop gains nothing."""
+    """Whether this call records operations for a compiled step."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 

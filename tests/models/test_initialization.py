@@ -19,10 +19,12 @@ def test_variance_is_two_over_fan_in(shape):
 
 
 def test_weights_depend_on_seed_and_place_alone():
-    first = he_normal((3, 3, 4, 4), 0, "a/kernel")
-    np.testing.assert_array_equal(first, he_normal((3, 3, 4, 4), 0, "a/kernel"))
-    assert not np.array_equal(first, he_normal((3, 3, 4, 4), 1, "a/kernel"))
-    assert not np.array_equal(first, he_normal((3, 3, 4, 4), 0, "b/kernel"))
+    first, again, *others = (
+        he_normal((3, 3, 4, 4), seed, place)
+        for seed, place in ((0, "a/kernel"), (0, "a/kernel"), (1, "a/kernel"), (0, "b/kernel"))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not any(np.array_equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize(("shortcut", "kinds"), [("A", 7), ("B", 9)])

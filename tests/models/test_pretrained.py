@@ -62,30 +62,21 @@ def test_keras_applications(name, resnet50):
     assert_close(array(network(raw)), logits(raw))
 
 
-@pytest.mark.slow
-@pytest.mark.faults  # `make torture`: the same names as above, more of them
-@pytest.mark.parametrize("name", ["resnet101", "resnet152", "vgg19"])
-def test_deeper_networks_of_keras_applications(name):
-    peer, logits = keras_peer(name)
-    raw = images(32)
-    assert_close(array(load(tensors(peer), name)(raw)), logits(raw))
-
-
 def test_biases_epsilon_and_colours_are_folded(resnet50, state50):
     """Each convention matters: without it the logits differ."""
     raw = images(32)
     expected = resnet50[1](raw)
-    network = load(state50, "resnet50")
     for change in (
         {name: np.zeros_like(value) for name, value in state50.items() if name.endswith("_conv/bias")},
         {"conv1_conv/kernel": state50["conv1_conv/kernel"][:, :, ::-1]},
     ):
         assert np.abs(array(load({**state50, **change}, "resnet50")(raw)) - expected).max() > 0.01 * expected.max()
     stored = state50["conv2_block1_1_bn/moving_variance"].astype("float64")
-    np.testing.assert_allclose(array(network.blocks[0].bns[0].moving_variance), stored + 1e-8, rtol=1e-7)
+    variance = load(state50, "resnet50", features=["conv2"]).blocks[0].bns[0].moving_variance
+    np.testing.assert_allclose(array(variance), stored + 1e-8, rtol=1e-7)
 
 
-@pytest.mark.parametrize("file", ["a.keras", "a.h5", "a.hdf5", "A.H5", "a.weights.h5"])
+@pytest.mark.parametrize("file", ["a.keras", "a.hdf5", "A.H5", "a.weights.h5"])
 def test_what_keras_writes_is_read(file, tmp_path, resnet50):
     peer, logits = resnet50
     written = tmp_path / file.replace(".hdf5", ".h5").replace(".H5", ".h5")
@@ -138,25 +129,23 @@ def resnet18():
     return raw, array(network(raw)), torchvision(network)
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
-def test_what_data_parallel_and_lightning_put_before_names(prefix, resnet18, tmp_path):
+@pytest.mark.parametrize("prefix", ["module.", "model.", "module.model."])
+def test_what_data_parallel_and_lightning_put_before_names(prefix, resnet18):
     raw, expected, state = resnet18
-    save_file({prefix + name: value for name, value in state.items()}, tmp_path / "a.safetensors")
-    assert_close(array(load(tmp_path / "a.safetensors", "resnet18")(raw)), expected)
+    renamed = {prefix + name: value for name, value in state.items()}
+    assert_close(array(load(renamed, "resnet18")(raw)), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "float8_e4m3fn"])
 def test_precisions(dtype, resnet18, tmp_path):
     raw, expected, state = resnet18
-    kind = getattr(ml_dtypes, dtype, dtype)
-    save_file(
-        {name: v.astype(kind) if v.dtype == "float32" else v for name, v in state.items()}, tmp_path / "a.safetensors"
-    )
+    kind, file = getattr(ml_dtypes, dtype, dtype), tmp_path / "a.safetensors"
+    save_file({name: v.astype(kind) if v.dtype == "float32" else v for name, v in state.items()}, file)
     if dtype.startswith("float8"):
         with pytest.raises(UserError, match="holds float8 numbers: save it as float16, bfloat16 or"):
-            load(tmp_path / "a.safetensors", "resnet18")
+            load(file, "resnet18")
     else:
-        assert_close(array(load(tmp_path / "a.safetensors", "resnet18")(raw)), expected, 1e-4 if "64" in dtype else 0.1)
+        assert_close(array(load(file, "resnet18")(raw)), expected, 1e-4 if "64" in dtype else 0.1)
 
 
 @pytest.mark.slow
@@ -212,16 +201,11 @@ def test_weights_that_do_not_fit(state50):
         "the dictionary does not fit resnet50: bn1/beta is missing; stage3_block1/shortcut_bn/gamma is missing; "
         "stage2_block1/conv1/kernel is (3, 3, 64, 64), not (1, 1, 64, 64) and 2 more."
     )
-    for odd in (np.zeros(()), np.zeros((7, 7, 1, 64)), np.zeros(5)):
-        for key in ("conv1.weight", "conv1_conv/kernel", "predictions/bias", "conv2_block1_1_conv/bias"):
-            with pytest.raises(UserError, match="does not fit resnet50"):
-                load({**state50, key: odd}, "resnet50")
-    for name, options in (("resnet101", {}), ("resnet101", {"features": ["conv4"]})):
-        with pytest.raises(UserError, match="does not fit resnet101: stage4_block7/conv1/kernel is missing"):
-            load(state50, name, **options)
-
-
-def test_weights_of_a_deeper_network_are_no_backbone(state50):
+    for key, odd in (("conv1.weight", np.zeros(5)), ("predictions/bias", np.zeros(())), ("fc/bias", np.zeros((1, 2)))):
+        with pytest.raises(UserError, match="does not fit resnet50"):
+            load({**state50, key: odd}, "resnet50")
+    with pytest.raises(UserError, match="does not fit resnet101: stage4_block7/conv1/kernel is missing"):
+        load(state50, "resnet101", features=["conv4"])
     deeper = {**state50, "conv4_block7_1_conv/kernel": state50["conv4_block6_1_conv/kernel"]}
     with pytest.raises(UserError, match="stage4_block7/conv1/kernel is unknown"):
         load(deeper, "resnet50", features=["conv5"])
