@@ -26,10 +26,10 @@ RUNS = (
 
 
 def split(count: int, seed: int) -> Split:
-    """Noise of 8x8 pixels whose mean colour tells the class."""
+    """Noise of 32x32 pixels whose mean colour tells the class."""
     draw = np.random.default_rng(seed)
     labels = draw.integers(0, 4, count).astype(np.int32)
-    images = draw.integers(0, 160, (count, 8, 8, 3)) + 30 * labels[:, None, None, None]
+    images = draw.integers(0, 160, (count, 32, 32, 3)) + 30 * labels[:, None, None, None]
     return Split(images.clip(0, 255).astype(np.uint8), labels)
 
 
