@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -216,32 +215,6 @@ def test_a_damaged_entry_is_said_and_made_again(entry, caplog, damage, tmp_path,
     assert isinstance(damage, int) or "is damaged" in caplog.text
     assert equal(datasets._cached(WHO, must_not_be_made), contents())
     assert not (tmp_path / "mark").exists()
-
-
-MAKE = """
-import time, numpy as np
-from resnet_keras import data
-from resnet_keras.data import datasets
-def make():
-    print("made", flush=True); time.sleep(1.5)
-    split = data.Split(np.zeros((3, 2, 2, 3), np.uint8), np.zeros(3, np.int32))
-    return ("a",), split, split
-assert len(datasets._cached(data.Identity("toys", "9", "toys"), make)[1]) == 3
-"""
-
-
-@pytest.mark.faults
-def test_only_one_process_makes_an_entry_and_the_others_wait(home):
-    """Also where the first to make it was killed."""
-    command, pipes = [sys.executable, "-c", MAKE], {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    killed = subprocess.Popen(command, text=True, **pipes)
-    assert killed.stdout.readline() == "made\n"
-    waiting = [subprocess.Popen(command, text=True, **pipes) for _ in range(3)]
-    time.sleep(0.5)
-    killed.kill()
-    said = [process.communicate(timeout=60) for process in waiting]
-    assert [process.returncode for process in waiting] == [0, 0, 0], said
-    assert sum("made" in out for out, _ in said) == 1
 
 
 @pytest.mark.faults
