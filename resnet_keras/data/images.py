@@ -11,7 +11,7 @@ import io
 import json
 import os
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -108,10 +108,10 @@ class Folder(NamedTuple):
 
 
 def survey(folder: Path) -> Folder:
-    """List the images and classes of a folder, and digest what they hold.
+    """List the images of a folder, and digest what they hold; hidden files and folders do not count.
 
     The first time every image is read and decoded; what was learnt is kept in `data/cache`, for as long as no name,
-    size, time or inode of a file changes. Hidden files and folders do not count.
+    size, time or inode of a file changes.
 
     Raises:
         UserError: an image is broken or of another size than most, the folder lacks training or test images, or a class
@@ -154,9 +154,15 @@ def text(name: str) -> str:
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterator:
-    """Results of a function of every item, in their order, computed on a thread for each core."""
+    """Results of a function of every item, in their order: from a thread for each core, a few ahead of the reader."""
+    pending = deque()
     with ThreadPoolExecutor(workers()) as pool:
-        yield from pool.map(function, items)
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 4 * workers():
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def workers() -> int:
@@ -179,7 +185,7 @@ def _walk(folder: Path, split: str) -> tuple[list[str], list[str], list[str]]:
 
 
 def _facts(folder: Path, files: list[str]) -> dict:
-    """What `_examine` finds in the files, now or at an earlier time."""
+    """Which files are images, a digest of them all, and whether they are to be streamed: found now or earlier."""
     stats = ((file, os.stat(folder / file)) for file in files)
     lines = [f"{file} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for file, stat in stats]
     path = paths.data_dir() / "cache" / f"{_digest([FACTS, str(folder), *lines])[:32]}.json"
@@ -193,7 +199,6 @@ def _facts(folder: Path, files: list[str]) -> dict:
 
 
 def _examine(folder: Path, files: list[str]) -> dict:
-    """Which files are images, a digest of them all, and whether they are to be streamed."""
     looks = dict(zip(files, in_threads(_look, (folder / file for file in files)), strict=True))
     broken = [look for look in looks.values() if isinstance(look, UserError)]
     if broken:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import numpy as np
 
 from resnet_keras.data import views
 from resnet_keras.data.augment import order, words
-from resnet_keras.data.images import class_of, decode, workers
+from resnet_keras.data.images import class_of, decode, in_threads, workers
 
 # Mean colour of ImageNet's training images, as the authors' released networks and VGG's subtract it.
 MEAN = np.array([123.68, 116.779, 103.939], np.float32)
@@ -70,20 +69,13 @@ class Photographs:
         return self.source[self.numbers[place]]
 
     def each(self, view: Callable) -> Iterator[tuple[Any, int]]:
-        """`view` of every decoded photograph, and its label, in order: made on threads, a few ahead of the reader."""
+        """`view` of every decoded photograph, and its label, in order; see `images.in_threads`."""
 
         def make(place: int) -> tuple[Any, int]:
             photograph = self.read(place)
             return view(photograph.image()), photograph.label
 
-        ahead, pending = 4 * workers(), deque()
-        with ThreadPoolExecutor(workers()) as pool:
-            for place in range(len(self)):
-                pending.append(pool.submit(make, place))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+        return in_threads(make, range(len(self)))
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Test views uint8 `[b, crop, crop, 3]` and labels int32 `[b]` in order, at most `size` at a time."""

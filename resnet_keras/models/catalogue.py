@@ -33,17 +33,13 @@ class Family(NamedTuple):
     input_shape: tuple[int, int, int]  # default
     classes: int  # default
     smallest: int  # side of an image in pixels; with fewer, a last map would have no pixel of its own
-    filters: tuple[int, ...]  # of the 3x3 convolutions
-    options: dict[str, tuple]  # option -> its values, the default first
+    filters: tuple[int, ...]  # of the 3x3 convolutions of each stage
 
 
-HEADS = {"include_top": (True, False), "pooling": (None, "avg", "max"), "features": (None,)}
-BN, NO_BN = {"batch_norm": (True, False)}, {"batch_norm": (False, True)}  # VGG is older than BN
-STRIDES = {"stride_in": ("1x1", "3x3"), "pool_padding": ("end", "both")}
 FAMILIES = {
-    "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64), {**HEADS, **BN}),
-    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512), {**HEADS, **BN, **STRIDES}),
-    "vgg": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512, 512), {**HEADS, **NO_BN}),
+    "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64)),
+    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512)),
+    "vgg": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512, 512)),
 }
 # Filters, kernel size and stride of conv1; whether the next stage begins with a 3x3 max pool of stride 2.
 STEMS = {"cifar": (16, 3, 1, False), "imagenet": (64, 7, 2, True)}
@@ -166,7 +162,7 @@ def build(
             a plain network starts from the weights of its residual twin.
         dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``. Default: Keras' global policy.
         weights: False leaves the variables out: enough to draw the network.
-        **options: Further choices; which networks take them stands in `FAMILIES`.
+        **options: Further choices.
             ``include_top=False`` leaves the classifier out and gives the last stage's maps; ``pooling="avg"`` or
             ``"max"`` makes vectors of them.
             ``features=["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``) gives a dictionary of these stages'
@@ -210,9 +206,13 @@ def checked(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0,
 
 
 def _checked_options(net: Architecture, options: dict) -> dict:
-    allowed = dict(FAMILIES[net.family].options)
-    if net.block != "bottleneck":
-        allowed.pop("stride_in", None)
+    vgg = net.family == "vgg"
+    allowed = {  # the default first; VGG is older than BN
+        "include_top": (True, False), "pooling": (None, "avg", "max"), "features": (None,),
+        "batch_norm": (False, True) if vgg else (True, False),
+    }  # fmt: skip
+    allowed |= {"pool_padding": ("end", "both")} if net.family == "imagenet" else {}
+    allowed |= {"stride_in": ("1x1", "3x3")} if net.block == "bottleneck" else {}
     for key, value in options.items():
         if key not in allowed:
             raise UserError(f"{net.name} takes no option {key!r}: the further options are {', '.join(allowed)}.")
