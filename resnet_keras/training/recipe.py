@@ -29,7 +29,7 @@ class Recipe:
         momentum: Momentum; plain, not Nesterov.
         weight_decay: Decay coupled to the gradient, as the paper's; half of what Keras calls L2.
         decay_on: What decays: convolution and dense kernels, or all trainable variables.
-        augment: Vary images. In memory: pad by an eighth, crop, flip. Photographs: random size, crop, flip and colour noise.
+        augment: Vary images. In memory: pad by an eighth, crop, flip. Photographs: size, crop, flip, colour noise.
         crop: Side of what a network sees of a photograph, pixels; images in memory are not cropped.
         batch_norm: BN after each convolution (Sec. 3.4); without it nothing takes its place.
         bn_batch: Images over which BN takes its statistics, a divisor of `batch_size`, 64 in the paper; 0 for all.
