@@ -124,8 +124,8 @@ PRESETS = {
     # A demonstration on drawings: at the paper's rate the first steps throw deep networks off, and so short a schedule
     # cannot heal that. docs/differences.md says how it was found.
     "smoke": dataclasses.replace(
-        _PAPER, iterations=1200, drops=(900, 1100), batch_size=32, learning_rate=0.03, log_interval=50,
-        test_interval=300, checkpoint_interval=300,
+        _PAPER, iterations=1000, drops=(800, 900), batch_size=32, learning_rate=0.03, log_interval=50,
+        test_interval=250, checkpoint_interval=250,
     ),
     "short": dataclasses.replace(_PAPER.shortened(2000), log_interval=50, test_interval=200, checkpoint_interval=100),
     # A tenth of the paper's.
