@@ -1,4 +1,4 @@
-"""Pad 4, crop, flip (Sec. 4.2): a pure function of (seed, iteration, image), each image on its own.
+"""Pad, crop, flip (Sec. 4.2): a pure function of (seed, iteration, image), each image on its own.
 
 `draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped; `apply`
 carries that out on the device, inside the training step. A resumed run draws the same numbers again, so there is no

@@ -40,13 +40,6 @@ def test_block_against_numpy(cls, channels_in, filters, stride, stride_in, strid
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("cls", [BasicBlock, Bottleneck])
-def test_residual_minus_its_shortcut_is_plain(cls):
-    """F(x) of a residual block is the plain block with the same weights, before the last ReLU."""
-    plain, residual = (block_of(cls, 8, filters=2, shortcut=option) for option in ("none", "A"))
-    np.testing.assert_array_equal(np.maximum(array(residual.residual(X)), 0), array(plain(X)))
-
-
 @pytest.mark.parametrize("shortcut", ["A", "C"])
 def test_watching_shows_every_layer_inside_and_changes_nothing(shortcut):
     block, seen = block_of(BasicBlock, 8, filters=8, shortcut=shortcut), []
