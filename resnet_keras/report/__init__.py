@@ -16,7 +16,7 @@ from resnet_keras.errors import UserError
 from resnet_keras.files import write_atomically
 from resnet_keras.store import Store
 
-# Experiment -> the figure that answers its question, a function of `figures` or `profiles`.
+# Experiment -> the figure that answers its question, a function of `figures`, `profiles` or `crossing`.
 FIGURES = {
     "degradation": "curves", "residual": "depth", "shortcuts": "shortcuts", "depth": "depth", "responses": "responses",
     "gradients": "gradients", "lesion": "lesion", "surface": "surface", "precision": "precision", "rate": "rate",
@@ -35,7 +35,7 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
         UserError: There is no such experiment, or nothing can be written there.
     """
     from resnet_keras.experiments.catalogue import experiment
-    from resnet_keras.report import claims, figures, page, style, tables
+    from resnet_keras.report import claims, crossing, page, style, tables
     from resnet_keras.report.runs import frame
 
     names = ["crossing", *dict.fromkeys(FIGURES.values()), "smoke"]
@@ -49,7 +49,7 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
             files[f"figures/{name}.png"] = style.png(figure)
             files[f"figures/{name}-tall.png"] = style.png(draw(store, own, name, "tall"))
     if experiments is None or not (folder / "race.gif").is_file():
-        race = figures.race(store, runs)
+        race = crossing.race(store, runs)
         files |= {"figures/race.gif": race} if race else {}
     results = [claims.findings(claim, runs) for claim in claims.claims()]
     contents = {"runs": runs[tables.RUNS], "results": tables.cells(runs), "claims": claims.table(results)}
@@ -61,9 +61,9 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
 
 def draw(store: Store, runs, name: str, shape: str = "wide"):
     """A figure by its name as a matplotlib `Figure`; None where these runs cannot answer its question."""
-    from resnet_keras.report import figures, profiles
+    from resnet_keras.report import crossing, figures, profiles
 
-    functions = {**vars(profiles), **vars(figures), "smoke": figures.curves}
+    functions = {**vars(profiles), **vars(figures), **vars(crossing), "smoke": figures.curves}
     return functions[name](store, runs, shape) if name in functions else None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 
-from resnet_keras.report import DRAWN, figures, paper, tables, text
+from resnet_keras.report import DRAWN, crossing, figures, paper, tables, text
 from resnet_keras.report.runs import commonest, finished, histories, measurements
 from resnet_keras.report.statistics import ENOUGH, difference, estimate
 
@@ -53,7 +53,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         machine=paper.idle_speeds()[0],
         one_core=int((shown["cores"] == 1).sum()),
         processors=sorted(set(shown["cpu"])),
-        gaps=residual_gaps(shown),
+        gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
         crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
         never_warm=never_warm(shown),
         scar=scar(store, shown),
@@ -110,16 +110,6 @@ def grouped(firsts) -> dict[str, dict]:
         words = [first.verdict for first in group["findings"]]
         group["tally"] = "; ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
     return groups
-
-
-def residual_gaps(runs) -> dict[int, float]:
-    """Length -> test error of ResNet-56 less that of ResNet-20, points, where both have run the paper's recipe."""
-    own = figures.usual(runs)
-    own = own[own["network"].isin(["resnet20", "resnet56"]) & own["data"].str.startswith("cifar10")]
-    pairs = {
-        length: figures.gap_at_the_end(group) for length, group in commonest(own, "precision").groupby("iterations")
-    }
-    return {length: pair[0].mean for length, pair in pairs.items() if pair}
 
 
 def never_warm(runs) -> list[str]:

@@ -5,22 +5,9 @@ Functions as in `figures`.
 
 from __future__ import annotations
 
-from resnet_keras.report import text
+from resnet_keras.report import style, text
 from resnet_keras.report.figures import longest
 from resnet_keras.report.runs import measurements
-from resnet_keras.report.style import (
-    DASHES,
-    DOTS,
-    GUESSING,
-    HUES,
-    INK,
-    level,
-    panels,
-    powers,
-    setting,
-    shade,
-    styled,
-)  # fmt: skip
 
 HIGHEST = 3.0  # on the linear axis of responses, as in Fig. 7; a legend says what is above it
 TIMES = {"Before training": 0, "After 16 iterations": 16, "At the end": -1}  # panels of gradients with BN
@@ -42,11 +29,11 @@ def by_network(table) -> list[tuple[str, object]]:
 def lines(axis, table, value: str, **style) -> None:
     """A line a network, of the means over seeds of a value along the layers."""
     for name, rows in by_network(table):
-        hue = shade(rows["kind"].iloc[0], rows["depth"].iloc[0])
+        hue = style.shade(rows["kind"].iloc[0], rows["depth"].iloc[0])
         axis.plot(rows.groupby("layer")[value].mean(), **{"color": hue, "label": name, "linewidth": 1.6, **style})
 
 
-@styled
+@style.styled
 def responses(store, runs, shape: str = "wide"):
     """Standard deviation of each 3x3 layer's response, in the order of the layers, as the paper's Fig. 7."""
     table = measured(store, runs, "responses")
@@ -56,20 +43,20 @@ def responses(store, runs, shape: str = "wide"):
     title = "Median response: " + text.listing([f"{kind} {text.number(value)}" for kind, value in medians.items()])
     if (medians - 1).abs().max() < 0.15:
         title = "Responses hardly differ in the median: BN's scale is still where it started"
-    small = f"{setting(table)}. Standard deviation of each 3x3 layer's response, after BN, before ReLU and addition."
+    small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition."
     headings = [f"{kind} networks".capitalize() for kind in medians.index]
-    figure, axes = panels(headings, shape, title, small, 2.8, sharey=True)
+    figure, axes = style.panels(headings, shape, title, small, 2.8, sharey=True)
     for axis, kind in zip(axes, medians.index, strict=True):
         own = table[table["kind"] == kind]
         lines(axis, own, "std")
-        level(axis, 1, "gamma's\nstart", INK, linestyle=DASHES)
+        style.level(axis, 1, "gamma's\nstart", style.INK, linestyle=style.DASHES)
         above = f"above the axis: up to {text.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
         axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylabel="std of the response", ylim=(0, HIGHEST))
         axis.legend(loc="upper right", title=above, title_fontsize=8.5)
     return figure
 
 
-@styled
+@style.styled
 def gradients(store, runs, shape: str = "wide"):
     """Norms of the kernels' gradients along the layers: of the deepest networks, and before training without BN."""
     table = measured(store, runs, "gradients")
@@ -86,22 +73,22 @@ def gradients(store, runs, shape: str = "wide"):
     if len(start) and start.iloc[0] > 10 * start.iloc[-2]:
         name = f"plain-{with_bn['depth'].iloc[0]}"
         title = f"Gradients of {name} do not vanish at the start: they explode towards the image"
-    small = f"{setting(table)}. Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its own "
-    figure, axes = panels(list(parts), shape, title, f"{small}norm.", 2.7)
+    small = f"{style.setting(table)}. Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its "
+    figure, axes = style.panels(list(parts), shape, title, f"{small}own norm.", 2.7)
     for axis, (heading, rows) in zip(axes, parts.items(), strict=True):
         if heading in TIMES and axis is not axes[0]:
             axis.sharey(axes[0])
         lines(axis, rows, "gradient_norm")
-        lines(axis, rows, "scaled", linestyle=DOTS, linewidth=0.9, label=None)
+        lines(axis, rows, "scaled", linestyle=style.DOTS, linewidth=0.9, label=None)
         axis.set_xlabel("layer")
-        powers(axis)
+        style.powers(axis)
         if axis is axes[0] or heading not in TIMES:
             axis.legend(fontsize=8)
     axes[0].set_ylabel("norm of the gradient")
     return figure
 
 
-@styled
+@style.styled
 def lesion(store, runs, shape: str = "wide"):
     """Test error without each block, as bars from the intact network's: the deepest plain and residual network."""
     table = measured(store, runs, "lesion")
@@ -116,22 +103,22 @@ def lesion(store, runs, shape: str = "wide"):
         (plain, _), (residual, _) = networks
         title = f"Without one block {residual} errs by {text.number(rise['residual'], 0)} points more (median), "
         title += f"{plain} by {text.number(rise['plain'], 0)}"
-    small = f"{setting(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; "
+    small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; "
     small += "black: the first block of a stage, where the map shrinks."
-    figure, axes = panels([name for name, _ in networks], shape, title, small, 2.3, sharey=True)
+    figure, axes = style.panels([name for name, _ in networks], shape, title, small, 2.3, sharey=True)
     for axis, (_, rows) in zip(axes, networks, strict=True):
-        without, hue = rows[rows["lesion"] == "delete"], HUES[rows["kind"].iloc[0]]
+        without, hue = rows[rows["lesion"] == "delete"], style.HUES[rows["kind"].iloc[0]]
         intact = rows[rows["lesion"] == "none"]["error"].iloc[0]
-        hues = [INK if grows else hue for grows in without["grows"].astype(str) == "True"]
+        hues = [style.INK if grows else hue for grows in without["grows"].astype(str) == "True"]
         axis.bar(without["block"], without["error"] - intact, bottom=intact, color=hues, width=0.75)
-        level(axis, intact, f"intact {text.number(intact, 0)} %", hue, linewidth=1.6, zorder=3)
-        level(axis, GUESSING, "guessing", linestyle=DASHES)
+        style.level(axis, intact, f"intact {text.number(intact, 0)} %", hue, linewidth=1.6, zorder=3)
+        style.level(axis, style.GUESSING, "guessing", linestyle=style.DASHES)
         axis.set(ylim=(0, 100), xlabel="block left out", ylabel="test error, %")
         axis.grid(visible=False)
     return figure
 
 
-@styled
+@style.styled
 def surface(store, runs, shape: str = "wide"):
     """The loss around trained networks along two random directions, and how far the first kernel's norm was thrown."""
     tables = {name: measured(store, runs, name) for name in ("surface", "start")}
@@ -141,20 +128,20 @@ def surface(store, runs, shape: str = "wide"):
     networks, norms = by_network(tables["surface"]), by_network(tables["start"])
     growth = [f"{name} {text.number(rows['weight_norm'].max(), 0)}" for name, rows in norms]
     title = f"The loss around trained networks; the first kernel's norm grew to {text.listing(growth)}"
-    small = f"{setting(tables['surface'])}, seed {tables['surface']['seed'].iloc[0]}. Cross-entropy on training "
+    small = f"{style.setting(tables['surface'])}, seed {tables['surface']['seed'].iloc[0]}. Cross-entropy on training "
     small += "images, BN as in testing, along two random directions of each filter's own norm; the network is in the "
     headings = [*(f"Loss around {name}" for name, _ in networks), "Norm of the first kernel"]
-    figure, axes = panels(headings, shape, title, f"{small}centre.", 2.8)
+    figure, axes = style.panels(headings, shape, title, f"{small}centre.", 2.8)
     for axis, (_, rows) in zip(axes, networks, strict=False):
         heights = rows.pivot(index="y", columns="x", values="cross_entropy")
         contours = axis.contour(heights.columns, heights.index, heights, CONTOURS, cmap="viridis", linewidths=0.9)
         axis.clabel(contours, fontsize=7, fmt="%g")
-        axis.plot(0, 0, "o", color=INK, markersize=3)
+        axis.plot(0, 0, "o", color=style.INK, markersize=3)
         axis.set(aspect="equal", xlabel="direction 1", ylabel="direction 2")
         axis.grid(visible=False)
     for name, rows in norms:
-        axes[-1].plot(rows["iteration"], rows["weight_norm"], color=HUES[rows["kind"].iloc[0]], label=name)
+        axes[-1].plot(rows["iteration"], rows["weight_norm"], color=style.HUES[rows["kind"].iloc[0]], label=name)
     axes[-1].set_xlabel("iteration")
-    powers(axes[-1])
+    style.powers(axes[-1])
     axes[-1].legend()
     return figure

@@ -133,7 +133,8 @@ def histories(store: Store, runs):
 
 def measurements(store: Store, runs, name: str):
     """A measurement of these runs, one table below the other, with what `runs` says of each run; maybe empty."""
-    return _joined(runs, {run: store.run(run).measurement(name) for run in runs["run"]})
+    folders = [store.run(run) for run in runs["run"]]
+    return _joined(runs, {folder.name: folder.measurement(name) for folder in folders if folder.has_measurement(name)})
 
 
 def of_experiment(runs, experiment, scale: str, data: str | None = None):
@@ -203,8 +204,10 @@ def _measured(folder: RunFolder, end: int) -> dict:
     """Column -> number, of what has been measured on a run; a table of another making gives NaN."""
     numbers = {}
     for name, columns in NUMBERS.items():
+        if not folder.has_measurement(name):
+            continue
         table = folder.measurement(name)
-        for column, of in columns.items() if table is not None else ():
+        for column, of in columns.items():
             try:
                 numbers[column] = _number(float(of(table, end)))
             except (KeyError, IndexError, TypeError, ValueError):
@@ -221,8 +224,7 @@ def _number(value) -> float:
 def _joined(runs, tables: dict):
     import pandas
 
-    tables = [table.assign(run=run) for run, table in tables.items() if table is not None]
     if not tables:
         return pandas.DataFrame(columns=[*runs.columns, "iteration"])
-    rows = pandas.concat(tables, ignore_index=True)
+    rows = pandas.concat([table.assign(run=run) for run, table in tables.items()], ignore_index=True)
     return rows.merge(runs[["run", *runs.columns.difference(rows.columns)]], on="run", how="left")
