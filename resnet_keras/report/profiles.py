@@ -26,11 +26,11 @@ def by_network(table) -> list[tuple[str, object]]:
     return [(text.title(network, shortcut), rows) for (_, _, network, shortcut), rows in groups]
 
 
-def lines(axis, table, value: str, **style) -> None:
+def lines(axis, table, value: str, **options) -> None:
     """A line a network, of the means over seeds of a value along the layers."""
     for name, rows in by_network(table):
         hue = style.shade(rows["kind"].iloc[0], rows["depth"].iloc[0])
-        axis.plot(rows.groupby("layer")[value].mean(), **{"color": hue, "label": name, "linewidth": 1.6, **style})
+        axis.plot(rows.groupby("layer")[value].mean(), **{"color": hue, "label": name, "linewidth": 1.6, **options})
 
 
 @style.styled

@@ -109,12 +109,24 @@ def test_training_errors_are_compared_as_ratios(tmp_path):
     assert finding.verdict == "supported" and low < 0 < high and finding.effect.startswith("28.7 against 5.2: × 5.1")
 
 
-def test_a_measurement_can_be_claimed_on_runs_that_diverged_too(tmp_path):
+def test_a_measurement_can_be_claimed_on_runs_that_diverged_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(paper, "checkout", lambda: None)
     name = write_run(tmp_path, "plain56", data="cifar10_jpeg", status="diverged")
     table = "iteration,layer,gradient_norm,weight_norm\n0,1,344,5\n0,2,0.72,5\n0,3,9,1\n"
     (tmp_path / "runs" / name / "gradients.csv").write_text(table)
     by_name = {f.claim.name: f for f, *_ in [claims.findings(c, runs.frame(Store(tmp_path))) for c in claims.claims()]}
     assert by_name["gradients-vanish"].effect == "478" and by_name["gradients-healthy"].verdict == "too few seeds"
+
+
+def test_gradients_before_training_are_judged_on_all_seeds_measured(tmp_path, monkeypatch):
+    folder = tmp_path / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    rows = [f"plain56,{seed},{300 + 20 * seed},0.75" for seed in range(5)]
+    (folder / "start.csv").write_text("\n".join(["network,seed,first,last", *rows]))
+    monkeypatch.setattr(paper, "checkout", lambda: tmp_path)
+    healthy = claims.findings(BY_NAME["gradients-healthy"], runs.frame(Store(tmp_path)))[0]
+    assert (healthy.seeds, healthy.verdict_text) == ("5", "contradicted before training")
+    assert 400 < healthy.left.mean < 500
 
 
 def test_precisions_are_compared_within_a_margin(tmp_path):
