@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from resnet_keras import options as opt
 from resnet_keras import screens
@@ -19,6 +20,8 @@ from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.options import DATA, EXPERIMENT, RECIPE, RUN, TRY, USE, option, verb
 from resnet_keras.store import Store
+from resnet_keras.training import device
+from resnet_keras.training.run import Run
 
 
 @verb(EXPERIMENT, sort_key=3)
@@ -42,14 +45,11 @@ def train(
     Prints the run's directory last. Options of the recipe that are left out are those of the scale.
     """
     from resnet_keras.data import identify
-    from resnet_keras.training.run import Run
 
     scale = scale or ("paper" if architecture(network).family == "cifar" else "imagenet")
     data = data or ("imagenet2012" if scale == "imagenet" else "cifar10")
     run = Run(network, data, opt.recipe_from(scale, recipe), seed, shortcut)
     title = identify(data, data_dir).title
-    from resnet_keras.training import device
-
     device.start_keras(deterministic)
     from resnet_keras.training import trainer
     from resnet_keras.training.devices import check_devices, is_first, join
@@ -89,33 +89,31 @@ def run(
     """Train what an experiment lacks, then show its table and figure."""
     from resnet_keras import report
     from resnet_keras.experiments import cluster, runner
-    from resnet_keras.training import device
 
-    scale = scale or ("smoke" if name == "all" else next(iter(experiment(name).networks)))
-    experiments = [each for each in EXPERIMENTS.values() if scale in each.networks]
-    experiments = experiments if name == "all" else [experiment(name)]
+    every = name == "all"
+    scale = scale or ("smoke" if every else next(iter(experiment(name).networks)))
+    experiments = [each for each in EXPERIMENTS.values() if scale in each.networks] if every else [experiment(name)]
     cluster.check(on, gpus_per_run, cpus_per_run)
     share = runner.share(only)
-    if name == "all" and (force or only):
+    if every and (force or only):
         raise UserError("--force and --only go with one experiment: leave them out.")
     store, shared = Store(results), {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds}
-    precisions = {each.name: "auto" if name == "all" and each.precisions else precision for each in experiments}
+    precisions = {each.name: "auto" if every and each.precisions else precision for each in experiments}
     if dry_run:
         plans = [runner.plan(each, **shared, precision=precisions[each.name], store=store) for each in experiments]
         runs = list(dict.fromkeys(planned for runs, _ in plans for planned in runs))
         screens.show(runner.timetable(runs[share], plans[0][1], store))
-        screens.show_next(f"resnet-keras run {name} --scale {scale}")
-        return
+        return screens.show_next(f"resnet-keras run {name} --scale {scale}")
     if deterministic:
         device.start_keras(deterministic)
     if on is not None:
         shared["cluster"] = {"on": on, "gpus": gpus_per_run, "cpus": cpus_per_run}
     for each in experiments:
-        shared["precision"] = precisions[each.name]
-        runs, identity = runner.run(each.name, force=force, store=store, only=only, **shared)
+        options = {"force": force, "store": store, "only": only, "precision": precisions[each.name]}
+        runs, identity = runner.run(each.name, **options, **shared)
     if only:
         print(f"Share {only} is done; the same command without --only draws the table.")
-    elif name == "all":
+    elif every:
         print(f"Tables and figures: {screens.path(report.build(store)[-1])}")
     else:
         report.build(store, [name])
@@ -142,7 +140,7 @@ def evaluate(
     data: Annotated[str | None, option("Another data set of the same classes; default: the run's own.")] = None,
     data_dir: opt.DataDir = None,
     views: Annotated[Literal["1", "10", "multiscale"], option("Of each image, averaged (Sec. 3.4).")] = "1",
-    precise_bn: Annotated[opt.Whole, option("Training batches for new statistics of BN, in memory alone.")] = 0,
+    precise_bn: Annotated[opt.Whole, option("Training batches for new statistics of BN.", validator=Number(gte=0))] = 0,
     classes_as_they_are: Annotated[bool, option("Match classes by their order, not by name.")] = False,
     results: opt.Results = None,
 ):
@@ -151,8 +149,6 @@ def evaluate(
     from resnet_keras.evaluation.accuracy import evaluate as test
     from resnet_keras.evaluation.predict import find
 
-    if precise_bn < 0:
-        raise UserError(f"precise_bn={precise_bn}: give a number of training batches, 0 for none.")
     if data:
         identify(data, data_dir)
     trained = find(name, weights, store=Store(results))
@@ -277,8 +273,6 @@ def list_(
 @verb(TRY)
 def doctor(*, results: opt.Results = None):
     """Say what training would use on this machine, and why."""
-    from resnet_keras.training import device
-
     screens.show(screens.findings(device.doctor(), Store(results)))
     screens.show("You can: make reproduce, or resnet-keras run degradation (minutes).")
 

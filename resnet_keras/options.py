@@ -21,6 +21,11 @@ TRY, EXPERIMENT, USE, DATA, RECIPE, RUN, OUTPUT = (
     Group(name, sort_key=place)
     for place, name in enumerate(("Try", "Experiment", "Use", "Data", "Recipe", "Run", "Output"))
 )
+EXAMPLES = """\
+Examples
+  resnet-keras predict resnet20-cifar10_jpeg photo.jpg    a bundled network
+  resnet-keras run degradation                            minutes on a CPU
+  resnet-keras train resnet56 --data cifar10              hours on a GPU"""
 
 
 class Sections(DefaultFormatter):
@@ -30,24 +35,16 @@ class Sections(DefaultFormatter):
         """Print one section: a line or more for each command or option."""
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(style="cyan", no_wrap=True, min_width=9 if panel.format == "command" else 23)
-        grid.add_column()
         for entry in panel.entries:
-            names = [*entry.positive_names, *entry.positive_shorts]
-            choices = ", ".join(entry.choices or ())
             default = "" if entry.default in (None, "False") else f"default: {entry.default}"
-            notes = "; ".join(filter(None, [choices, default]))
+            notes = "; ".join(filter(None, [", ".join(entry.choices or ()), default]))
             if notes and entry.description:
                 entry.description.append(Text(f"[{notes}]", "dim"))
-            grid.add_row(f"  {getattr(entry, 'positional_label', None) or ' '.join(names)}", entry.description)
+            names = " ".join([*entry.positive_names, *entry.positive_shorts])
+            grid.add_row(f"  {getattr(entry, 'positional_label', None) or names}", entry.description)
         if panel.entries:
             console.print(Text(panel.title, "bold"), grid, sep="\n")
 
-
-EXAMPLES = """\
-Examples
-  resnet-keras predict resnet20-cifar10_jpeg photo.jpg    a bundled network
-  resnet-keras run degradation                            minutes on a CPU
-  resnet-keras train resnet56 --data cifar10              hours on a GPU"""
 
 app = App(
     name="resnet-keras",
@@ -68,6 +65,11 @@ def verb(group: Group, **settings):
     return app.command(group=group, help_epilogue="", **settings)
 
 
+def option(help: str, group: Group | None = None, **settings) -> Parameter:
+    """An option with its help, in a section of the help of its command."""
+    return Parameter(help=help, **({"group": group} if group else {}), **settings)
+
+
 def whole_numbers(kind, tokens):
     """Whole numbers as they are written; the library would round 1.5 without a word."""
     for token in tokens:
@@ -79,17 +81,10 @@ def whole_numbers(kind, tokens):
 
 def count(kind, tokens):
     """A whole number, 1 or more, or the word "all"."""
-    if tokens[0].value == "all":
-        return "all"
-    number = whole_numbers(int, tokens)
-    if number < 1:
+    number = tokens[0].value if tokens[0].value == "all" else whole_numbers(int, tokens)
+    if number != "all" and number < 1:
         raise ValueError("give a whole number, 1 or more, or all")
     return number
-
-
-def option(help: str, group: Group | None = None, **settings) -> Parameter:
-    """An option with its help, in a section of the help of its command."""
-    return Parameter(help=help, **({"group": group} if group else {}), **settings)
 
 
 Whole = Annotated[int, Parameter(converter=whole_numbers)]
@@ -114,18 +109,11 @@ Trained = Annotated[str, option("A run, a bundled network such as resnet20-cifar
 Weights = Annotated[Path | None, option("Of the network: .safetensors, .keras or .h5, of this or another library.")]
 Classes = Annotated[Path | None, option("Text file with a class's name on each line, where none are known.")]
 
-
-def recipe_options() -> type:
-    """Make a class with every field of `Recipe` as an option that may be left out, with the field's documentation."""
-    strict = {int: Whole, tuple[int, ...]: Wholes}
-    kinds = typing.get_type_hints(Recipe)
-    fields = [(name, strict.get(kind, kind) | None, None) for name, kind in kinds.items()]
-    options = dataclasses.make_dataclass("RecipeOptions", fields, frozen=True, kw_only=True)
-    options.__doc__, options.__module__ = Recipe.__doc__, __name__
-    return options
-
-
-RecipeOptions = recipe_options()
+# Every field of `Recipe` as an option that may be left out, with the field's documentation.
+_kinds = {int: Whole, tuple[int, ...]: Wholes}
+_fields = [(name, _kinds.get(kind, kind) | None, None) for name, kind in typing.get_type_hints(Recipe).items()]
+_namespace = {"__doc__": Recipe.__doc__, "__module__": __name__}
+RecipeOptions = dataclasses.make_dataclass("RecipeOptions", _fields, namespace=_namespace, kw_only=True)
 
 
 def recipe_from(scale: str, options) -> Recipe:

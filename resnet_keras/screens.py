@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -28,19 +29,27 @@ from resnet_keras.training.device import has_driver
 from resnet_keras.training.recipe import PRESETS
 
 SMALL_DISK = 5  # GB; CIFAR-10 takes 0.3 as it is downloaded and 0.2 decoded, the networks of all experiments less
+BARS = "▁▂▃▄▅▆▇█"
+QUIET = {"highlight": False, "markup": False, "emoji": False}
 
 
 def show(*renderables, style: str | None = None) -> None:
     """Print texts and tables, wrapped at words to the terminal's width; $NO_COLOR and $TERM decide about colour."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console(**QUIET)
     for renderable in renderables:
         console.print(renderable, style=style)
 
 
 def show_error(message: str) -> None:
     """Print one line to standard error, which a terminal gets wrapped at words; names in it may be anybody's."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console = Console(stderr=True, **QUIET)
     console.print(f"resnet-keras: {plain(message)}", soft_wrap=not console.is_terminal)
+
+
+def show_next(*commands: str) -> None:
+    """Say what to do next, where people read."""
+    if sys.stdout.isatty():
+        show("Next: " + "\n      ".join(commands), style="dim")
 
 
 def described(error: Exception, words: list[str]) -> str:
@@ -65,14 +74,6 @@ def prepare_streams() -> None:
         getattr(sys, name).reconfigure(errors="replace")
 
 
-def show_next(*commands: str) -> None:
-    """Say what to do next, where people read."""
-    if sys.stdout.isatty():
-        show(
-            *(f"{'Next:' if not number else '     '} {command}" for number, command in enumerate(commands)), style="dim"
-        )
-
-
 def path(place: Path) -> str:
     """A path for people: relative to the working directory, where it lies below."""
     place, here = Path(place).resolve(), Path.cwd()
@@ -87,10 +88,10 @@ def table(*columns: str, right: Iterable[str] = (), heading: str | None = None) 
     return empty
 
 
-def pairs(rows: Iterable[tuple[str, str]], style: str = "bold") -> Table:
+def pairs(rows: Iterable[tuple]) -> Table:
     """Two columns, a name and what is said of it, which wraps below itself."""
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style=style, no_wrap=True)
+    grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for row in rows:
         grid.add_row(*row)
@@ -99,22 +100,22 @@ def pairs(rows: Iterable[tuple[str, str]], style: str = "bold") -> Table:
 
 def overview(store: Store) -> Table:
     """Networks, experiments, scales and how many runs the results folder holds, in at most 20 lines."""
-    cifar = [name for name in resnet_keras.names() if architecture(name).family == "cifar"]
-    depths: dict[str, list[str]] = {}
-    for name in resnet_keras.names()[len(cifar) :]:
-        kind, depth = re.fullmatch(r"([a-z]+)(\d+)", name).groups()
-        depths.setdefault(kind, []).append(depth)
-    imagenet = ", ".join(f"{kind}{'/'.join(several)}" for kind, several in depths.items())
-    scales = ", ".join(f"{name} {recipe.iterations:,}" for name, recipe in PRESETS.items())
-    counted = collections.Counter(map(status, store.runs()))
+    names = resnet_keras.names()
+    cifar = [name for name in names if architecture(name).family == "cifar"]
+    kinds = itertools.groupby(names[len(cifar) :], lambda name: name.rstrip("0123456789"))
+    imagenet = ", ".join(f"{kind}{'/'.join(name[len(kind) :] for name in several)}" for kind, several in kinds)
+    statuses = sorted(collections.Counter(map(status, store.runs())).items(), reverse=True)
     line = {"no_wrap": True, "overflow": "ellipsis"}
     return pairs(
         [
-            ("networks", f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {imagenet}"),
+            (
+                "networks",
+                f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {imagenet}",
+            ),
             ("bundled", ", ".join(plain(folder.name) for folder in store.models()) or "none"),
             *((f"  {each.name}", Text(each.title.removeprefix("ImageNet: "), **line)) for each in EXPERIMENTS.values()),
-            ("scales", f"{scales} iterations"),
-            ("runs", ", ".join(f"{count} {name}" for name, count in sorted(counted.items(), reverse=True)) or "none"),
+            ("scales", ", ".join(f"{name} {recipe.iterations:,}" for name, recipe in PRESETS.items()) + " iterations"),
+            ("runs", ", ".join(f"{count} {name}" for name, count in statuses) or "none"),
         ]
     )
 
@@ -142,12 +143,11 @@ def runs_tables(runs, names: bool = False) -> list:
         rows = table("run" if names else "network", *numbers, "device", "weights", right=numbers, heading=heading)
         for _, equal in group.groupby(cell, sort=False):
             run = equal.iloc[0]
-            network = title(run["network"], run["shortcut"], run["recipe"])
             errors = [spread(equal[column].mean(), equal[column].std()) for column in ("train_error", "test_error")]
             errors = errors if run["status"] == "finished" else ["", run["status"]]
             devices = ", ".join(sorted({short_device(name) for name in equal["device"]}))
             weights = {0: "no", 1: "yes"}.get(equal["weights"].mean(), "some")
-            first = [run["run"]] if names else [network, str(len(equal))]
+            first = [run["run"]] if names else [title(run["network"], run["shortcut"], run["recipe"]), str(len(equal))]
             rows.add_row(*first, *errors, devices, weights)
         tables.append(rows)
     return tables or ["No such runs here."]
@@ -159,30 +159,17 @@ def short_device(name: str) -> str:
 
 
 def findings(facts: dict[str, str], store: Store) -> Table:
-    """What the doctor says, each line with a mark: ✓, or ! for what limits this machine."""
-    free = shutil.disk_usage(existing(store.root)).free / 1e9
-    rows = [(True, *fact) for fact in facts.items()]
+    """What the doctor says, a line each; ! marks what limits this machine."""
+    root = store.root.absolute()
+    free = shutil.disk_usage(next(place for place in (root, *root.parents) if place.exists())).free / 1e9
+    rows = [(f"  {name}", fact) for name, fact in facts.items()]
     if "(CPU)" in facts["device"]:
         unseen = has_driver() and sys.platform == "linux"
         why = "not seen by the backend: pip install 'tensorflow[and-cuda]', or 'jax[cuda12]'" if unseen else "none"
-        rows.insert(2, (False, "GPU", f"{why}; on a CPU smoke scale takes minutes, short hours, paper days"))
-    rows += [
-        (free > SMALL_DISK, "disk", f"{free:,.0f} GB free where the results are"),
-        (True, "runs", f"{len(store.runs())} here; bundled networks: {len(store.models())}"),
-    ]
-    good = "✓" if (sys.stdout.encoding or "").lower().startswith("utf") else "+"
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for style in ("green", "bold", ""):
-        grid.add_column(style=style, no_wrap=bool(style), overflow="fold")
-    for fine, name, text in rows:
-        grid.add_row(good if fine else Text("!", "bold yellow"), name, text)
-    return grid
-
-
-def existing(path: Path) -> Path:
-    """The path or the nearest folder above it that exists."""
-    path = path.absolute()
-    return next((place for place in (path, *path.parents) if place.exists()), path)
+        rows.insert(2, ("! GPU", f"{why}; on a CPU smoke scale takes minutes, short hours, paper days"))
+    rows.append((f"{' ' if free > SMALL_DISK else '!'} disk", f"{free:,.0f} GB free where the results are"))
+    rows.append(("  runs", f"{len(store.runs())} here; bundled networks: {len(store.models())}"))
+    return pairs(rows)
 
 
 def show_predictions(predictions: Iterable, files: list, as_json: bool, views: bool) -> list:
@@ -199,17 +186,13 @@ def show_predictions(predictions: Iterable, files: list, as_json: bool, views: b
     return kept
 
 
-BARS = "▁▂▃▄▅▆▇█"
-
-
 def curves(histories, width: int = 40) -> Table:
     """The training error of each run over its iterations as a line of bars, full at 100 %; of `runs.histories`."""
     rows = table("training error over time", "", "at the end", right=("at the end",))
     for _, history in histories.groupby("run", sort=False):
-        errors = history["train_error"].tolist()
-        chosen = [errors[len(errors) * place // width] for place in range(width)] if len(errors) > width else errors
-        bars = "".join(BARS[min(7, int(error * 8 / 100))] for error in chosen)
-        run = history.iloc[0]
+        errors, run = history["train_error"].tolist(), history.iloc[0]
+        count = min(width, len(errors))
+        bars = "".join(BARS[min(7, int(errors[len(errors) * place // count] * 8 / 100))] for place in range(count))
         seed = f" seed {run['seed']}" if run["seed"] else ""
         rows.add_row(title(run["network"], run["shortcut"], run["recipe"]) + seed, bars, f"{errors[-1]:.1f} %")
     return rows
@@ -220,18 +203,15 @@ def show_results(store: Store, name: str, scale: str, data_title: str, names: li
     from resnet_keras import report
     from resnet_keras.report import runs, tables
 
-    frame = runs.frame(store)
-    show("", curves(runs.histories(store, frame[frame["run"].isin(names)])), "")
-    entry = EXPERIMENTS[name]
+    frame, entry = runs.frame(store), EXPERIMENTS[name]
     own = runs.of_experiment(frame, entry, scale, data_title)
     headers, rows = tables.of_experiment(own, entry.measures)
     results = table(*headers, right=headers[1:], heading=f"{entry.title}: {plain(data_title)}, {scale} scale")
     for row in rows:
         results.add_row(*row)
+    show("", curves(runs.histories(store, frame[frame["run"].isin(names)])), "")
     show(results, "", report.finding(entry, own), "")
-    file = report.figure_file(store, name, scale)
-    if file.is_file():
-        show(f"Figure: {path(file)}")
-    show(f"Page:   {path(store.root / 'README.md')}")
+    figure = report.figure_file(store, name, scale)
+    show(*[f"Figure: {path(figure)}"] * figure.is_file(), f"Page:   {path(store.root / 'README.md')}")
     longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]
     show_next("make lab (the notebooks)", *(f"resnet-keras run {name} --scale {other}" for other in longer[:1]))

@@ -7,21 +7,14 @@ import pytest
 from resnet_keras.report import paper
 
 
-def test_every_row_has_a_source_a_place_and_a_number():
+def test_every_number_has_a_source_and_a_place_and_stands_there_once():
     rows = paper.rows_of("paper.csv")
-    assert len(rows) > 90
+    keys = {tuple(row[k] for k in ("source", "place", "data", "network", "shortcut", "metric")) for row in rows}
+    assert len(rows) == len(keys) > 90
     for row in rows:
         assert row["source"] and row["place"] and row["metric"], row
         assert float(row["value"]) > 0 and row["approximate"] in ("yes", "no"), row
         assert None not in row and None not in row.values(), row
-
-
-def test_no_number_is_there_twice():
-    keys = [
-        tuple(row[k] for k in ("source", "place", "data", "network", "shortcut", "metric"))
-        for row in paper.rows_of("paper.csv")
-    ]
-    assert len(keys) == len(set(keys))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +29,6 @@ def test_no_number_is_there_twice():
         (("imagenet2012", "resnet34", "B", "top1_error_10_crop"), "24.52"),
         (("cifar10", "resnet56", "B"), ""),
         (("cifar100", "resnet56", "A"), ""),
-        (("shapes16", "resnet56", "A"), ""),
     ],
 )
 def test_a_number_comes_with_how_exact_it_is(arguments, text):
@@ -44,17 +36,15 @@ def test_a_number_comes_with_how_exact_it_is(arguments, text):
 
 
 def test_the_tables_of_imagenet_have_their_rows():
-    assert paper.imagenet("Table 4")[0] == {
-        "network": "resnet34", "shortcut": "B", "views": "multiscale", "top-1": "21.84", "top-5": "5.71",
-    }  # fmt: skip
+    row = {"network": "resnet34", "shortcut": "B", "views": "multiscale", "top-1": "21.84", "top-5": "5.71"}
+    assert paper.imagenet("Table 4")[0] == row
     assert [row["top-1"] for row in paper.imagenet("Table 2")] == ["27.94", "27.88", "28.54", "25.03"]
-    assert {row["network"] for row in paper.imagenet("Table 3")} >= {"vgg16", "resnet34", "resnet152"}
 
 
 def test_others_curves_cross_where_the_audit_found_it():
     table = paper.others()
     assert set(table["source"]) == {"a-martyn", "gluon-cv"} and set(table["kind"]) == {"plain", "residual"}
-    assert table[table["iteration"] == 391]["note"].notna().all(), "each log says where it comes from"
+    assert table[table["iteration"] == 391]["note"].all(), "each log says where it comes from"
     assert paper.crossings() == [8602, 9775]
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from resnet_keras.report import runs
 from resnet_keras.store import MEASUREMENTS, Store
-from tests.conftest import ROOT
 from tests.report.synthetic import write_json, write_run
 
 
@@ -24,12 +23,6 @@ def test_a_row_says_what_its_files_say(tmp_path):
     }  # fmt: skip
     assert {key: row[key] for key in expected} == expected
     assert math.isnan(row["train_error_inference"]) and math.isnan(row["responses_median"])
-
-
-def test_an_empty_store_has_all_columns(tmp_path):
-    empty = runs.frame(Store(tmp_path))
-    assert len(empty) == 0 and {"run", "train_error", "lesion_added"} <= set(empty.columns)
-    assert len(runs.histories(Store(tmp_path), empty)) == 0 == len(runs.measurements(Store(tmp_path), empty, "lesion"))
 
 
 @pytest.mark.parametrize(
@@ -55,8 +48,7 @@ def test_what_differs_from_a_scales_recipe_is_said(tmp_path, recipe, scale, word
     "other",
     [
         {"scale": "medium"}, {"data": "cifar10_jpeg"}, {"version": "9.9.9"}, {"precision": "bfloat16"},
-        {"network": "plain56"}, {"network": "resnet20"}, {"network": "resnet20", "shortcut": "B"},
-        {"learning_rate": 0.05}, {"batch_norm": False}, {"iterations": 2001}, {"weight_decay": 0.0},
+        {"network": "resnet20"}, {"network": "resnet20", "shortcut": "B"}, {"learning_rate": 0.05},
     ],
     ids=str,
 )  # fmt: skip
@@ -72,7 +64,7 @@ def test_a_run_under_way_and_a_diverged_one_are_told_apart(tmp_path):
     write_run(tmp_path, "plain20", seed=1, status="diverged", summary={"train_error": None, "test_error": None})
     table = runs.frame(Store(tmp_path))
     assert list(table["status"]) == ["interrupted", "diverged"]
-    assert len(runs.finished(table)) == 0
+    assert len(runs.finished(table)) == 0 == len(runs.histories(Store(tmp_path), table))
 
 
 @pytest.mark.faults
@@ -158,8 +150,3 @@ def test_a_measurement_of_another_making_gives_nan(tmp_path, content):
     name = write_run(tmp_path, "plain20")
     (tmp_path / "runs" / name / "responses.csv").write_text(content)
     assert math.isnan(runs.frame(Store(tmp_path)).iloc[0]["responses_median"])
-
-
-def test_the_committed_runs_are_all_read():
-    table = runs.frame(Store(ROOT / "results"))
-    assert table.attrs["problems"] == [] and len(table) == len(list((ROOT / "results" / "runs").glob("*/config.json")))

@@ -13,11 +13,8 @@ def test_plain_text_is_one_printable_line(value):
     assert shown.isprintable() and shown == shown.strip()
 
 
-def test_a_terminal_is_not_steered():
+def test_names_steer_no_terminal_and_are_no_markup():
     assert text.plain("a\x1b[31mred\x07\r\nb\u202ecod\u200bexe") == "a [31mred b cod exe"
-
-
-def test_markdown_says_what_it_says():
     assert text.markdown("a|b <img src=x> `c` **d** [e](f)") == r"a\|b \<img src=x\> \`c\` \*\*d\*\* \[e\](f)"
     assert text.markdown("cifar10_jpeg _x_") == r"cifar10_jpeg \_x\_"
 
@@ -26,8 +23,7 @@ def test_markdown_says_what_it_says():
     ("arguments", "shown"),
     [
         (("resnet56",), "ResNet-56"), (("plain20", "none"), "plain-20"), (("resnet34", "B"), "ResNet-34 B"),
-        (("vgg16", "none"), "VGG-16"), (("<b>1",), "<b>1"),
-        (("plain56", "none", "batch_norm=False"), "plain-56 without BN"),
+        (("<b>1",), "<b>1"), (("plain56", "none", "batch_norm=False"), "plain-56 without BN"),
         (("resnet20", "A", "learning_rate=0.05, bn_batch=64"), "ResNet-20 rate 0.05, BN over 64"),
     ],
 )  # fmt: skip
@@ -37,8 +33,8 @@ def test_networks_go_by_the_papers_names(arguments, shown):
 
 @pytest.mark.parametrize(
     ("value", "digits", "shown"),
-    [(55.65, 1, "55.7"), (43.05, 1, "43.1"), (88.35, 1, "88.4"), (0.275, 2, "0.28"), (-1.25, 1, "-1.3"),
-     ((30.5 + 30.6) / 2, 1, "30.6"), (1234567.891, 1, "1,234,567.9"), (None, 2, ""), (float("nan"), 2, "")],
+    [(55.65, 1, "55.7"), (43.05, 1, "43.1"), (0.275, 2, "0.28"), (-1.25, 1, "-1.3"), ((30.5 + 30.6) / 2, 1, "30.6"),
+     (1234567.891, 1, "1,234,567.9"), (None, 2, ""), (float("nan"), 2, "")],
 )  # fmt: skip
 def test_halves_are_rounded_up(value, digits, shown):
     assert text.number(value, digits) == shown
@@ -48,4 +44,3 @@ def test_lists_and_numbers():
     assert [text.listing(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
     assert text.spread(6.61, 0.16) == "6.61 ± 0.16" and text.spread(6.61, None) == "6.61"
     assert [text.significant(value) for value in (478.15, 2.408, 0.13591, 4782)] == ["478", "2.41", "0.136", "4,782"]
-    assert text.number(2.25, 1, "+") == "+2.3"
