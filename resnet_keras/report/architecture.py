@@ -78,11 +78,7 @@ def title(name: str) -> str:
 def side_by_side(networks: list, captions: list[str] | None = None):
     """Networks beside each other, maps of one size in one band, as in Fig. 3; returns a matplotlib `Figure`.
 
-    Solid arcs are identity shortcuts, dotted ones pass where the dimensions grow.
-
-    Args:
-        networks: Networks, from left to right.
-        captions: A line under each one's name, such as its cost.
+    Solid arcs are identity shortcuts, dotted ones pass where the dimensions grow. A caption stands under a name.
     """
     plans = [plan(network) for network in networks]
     starts, height = _bands([boxes for boxes, _ in plans])
@@ -105,10 +101,9 @@ def side_by_side(networks: list, captions: list[str] | None = None):
 
 def _canvas(across: tuple, down: tuple):
     """A figure without axes, in rows."""
-    import matplotlib.figure
+    from matplotlib.figure import Figure
 
-    size = ((across[1] - across[0]) * INCHES, abs(down[1] - down[0]) * INCHES)
-    figure = matplotlib.figure.Figure(figsize=size)
+    figure = Figure(((across[1] - across[0]) * INCHES, abs(down[1] - down[0]) * INCHES))
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=across, ylim=down)
     axis.axis("off")
@@ -138,7 +133,10 @@ def _draw_column(axis, centre: float, free: dict[int, float], boxes: list[Box], 
     _arrow(axis, (centre, tails[-1]), (centre, tails[-1] + 0.5))
     for arc in arcs:
         start, end = ((tails[n] + rows[n] - half) / 2 for n in (arc.first, arc.last + 1))
-        _shortcut(axis, centre, start, end, arc.grows)
+        curve = f"arc3,rad={-(BOX_WIDTH + 2) / (end - start)}"  # so that it passes the boxes on their right
+        style = {"linestyle": DOTTED if arc.grows else "solid", "linewidth": 0.9}
+        _arrow(axis, (centre, start), (centre + 0.14, end), connectionstyle=curve, **style)
+        _plus(axis, centre, end, 34, 7)
 
 
 def _write(axis, x: float, y: float, words: str, size: float, **options) -> None:
@@ -154,23 +152,10 @@ def _box(axis, x: float, y: float, words: str, fill: str, edge: str = EDGE) -> N
     _write(axis, x, y + 0.02, words, 7.2, zorder=4)
 
 
-def _arrow(axis, start: tuple, end: tuple, colour: str = INK) -> None:
+def _arrow(axis, start: tuple, end: tuple, colour: str = INK, **options) -> None:
     style = {"arrowstyle": "-|>,head_width=0.12,head_length=0.22", "color": colour, "linewidth": 0.7}
-    axis.annotate("", xy=end, xytext=start, zorder=2, arrowprops={**style, "shrinkA": 0, "shrinkB": 0})
-
-
-def _shortcut(axis, centre: float, start: float, end: float, grows: bool) -> None:
-    """An arc on the right of a column, from one arrow to another."""
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path
-
-    bulge, near = centre + BOX_WIDTH / 2 + 1.0, (end - start) * 0.1
-    points = [(centre, start), (bulge, start), (bulge, start + near), (bulge, (start + end) / 2)]
-    points += [(bulge, end - near), (bulge, end), (centre + 0.14, end)]
-    style = {"arrowstyle": "-|>,head_width=1.6,head_length=3", "linestyle": DOTTED if grows else "solid"}
-    path = Path(points, [Path.MOVETO, *[Path.CURVE4] * 6])
-    axis.add_patch(FancyArrowPatch(path=path, color=INK, linewidth=0.9, shrinkA=0, shrinkB=0, zorder=1, **style))
-    _plus(axis, centre, end, 34, 7)
+    style |= {"shrinkA": 0, "shrinkB": 0, **options}
+    axis.annotate("", xy=end, xytext=start, zorder=2, arrowprops=style)
 
 
 def _plus(axis, x: float, y: float, area: float, size: float) -> None:
@@ -188,14 +173,10 @@ OPTIONS = {
 
 @styled
 def options(costs: dict[str, str], old: int = 16, new: int = 32):
-    """Two blocks, the dimensions growing in the first one, with the shortcuts of options A, B and C (Sec. 4.1).
+    """Two blocks with the shortcuts of options A, B and C (Sec. 4.1), as a matplotlib `Figure`.
 
-    What an option adds to the plain network is blue. Returns a matplotlib `Figure`.
-
-    Args:
-        costs: Option -> what it costs, as a line or two of text under its drawing.
-        old: Channels before the blocks.
-        new: Channels after them.
+    In the first one the channels grow from `old` to `new`. What an option adds to the plain network is blue; what it
+    costs, a line or two of text, stands under its drawing.
     """
     column = 13.2
     figure, axis = _canvas((0, column * len(OPTIONS)), (11.8, -1.6))
