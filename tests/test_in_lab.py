@@ -41,15 +41,10 @@ def lab(tmp_path):
     # Where it serves is read from what it says: a port that was free a moment ago may be taken.
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
     command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.root_dir=notebooks"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **{key: str(path) for key, path in folders.items()}}
     with (tmp_path / "lab.txt").open("w+", encoding="utf-8") as said:
-        server = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **{key: str(path) for key, path in folders.items()}},
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
+        streams = {"stdout": said, "stderr": said, "start_new_session": True}
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, **streams)
         try:
             yield address(tmp_path / "lab.txt", server)
         finally:
@@ -61,9 +56,9 @@ def address(said: Path, server) -> str:
     """The address that the server says it is at."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.poll() is None:
-        found = re.search(r"http://127\.0\.0\.1:[1-9]\d*/", said.read_text(encoding="utf-8"))
-        if found:
-            return found[0]
+        match = re.search(r"http://127\.0\.0\.1:[1-9]\d*/", said.read_text(encoding="utf-8"))
+        if match:
+            return match[0]
         time.sleep(0.2)
     pytest.fail(f"JupyterLab did not start:\n{said.read_text(encoding='utf-8')[-2000:]}")
 
