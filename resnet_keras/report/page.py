@@ -50,7 +50,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         masters={
             name: table(tables.networks_by_length(group)) for name, group in tables.cells(shown).groupby("data_title")
         },
-        machine=paper.idle_speeds()[0],
+        machine=paper.idle_hours()[0],
         one_core=int((shown["cores"] == 1).sum()),
         processors=sorted(set(shown["cpu"])),
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
-import math
 import re
 
 from resnet_keras.paths import checkout
@@ -66,24 +65,15 @@ def starts():
 
 
 @functools.cache
-def idle_speeds() -> tuple[str, dict[int, float]]:
-    """The idle machine of the benchmark, and depth -> images a second of residual networks in bfloat16 there."""
+def idle_hours() -> tuple[str, dict[int, float]]:
+    """The idle machine of the benchmark, and depth -> hours of 1,000 iterations of a residual network in bfloat16."""
     table = benchmark("train_step")
     if not len(table):
         return "", {}
     own = table[(table["contender"] == "resnet_keras") & (table["precision"] == "bfloat16")]
     own = own[own["network"].str.fullmatch(r"resnet\d+") & (own["device"] == own["device"].iloc[0])]
-    return own["device"].iloc[0], dict(zip(own["network"].str[6:].astype(int), own["images_per_second"], strict=True))
-
-
-def idle_hours(depth: int, iterations: int, batch_size: int = 128) -> float:
-    """Hours on that machine, interpolated between depths; NaN beyond those that were measured."""
-    import numpy as np
-
-    speeds = idle_speeds()[1]
-    seconds = [1 / speeds[known] for known in sorted(speeds)] or [math.nan]
-    depths = sorted(speeds) or [depth]
-    return float(np.interp(depth, depths, seconds, math.nan, math.nan)) * batch_size * iterations / 3600
+    hours = 1000 * 128 / own["images_per_second"] / 3600
+    return own["device"].iloc[0], dict(zip(own["network"].str[6:].astype(int), hours, strict=True))
 
 
 def reproductions(networks: tuple[str, ...]) -> list[dict[str, str]]:

@@ -80,7 +80,7 @@ def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
         by_length = {row.iterations: cell(row) for row in group.itertuples()}
         name = text.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
         printed = "" if recipe else paper.shown(group.iloc[0]["data"], network, shortcut)
-        hours = text.number(paper.idle_hours(depth, 1000)) if precision == "bfloat16" else ""
+        hours = text.number(paper.idle_hours()[1].get(depth)) if precision == "bfloat16" else ""
         rows.append([name, *(by_length.get(length, "") for length in lengths), printed, hours])
     return ["Network", *(f"{n:,}" for n in lengths), "Paper, 64,000", "Hours for 1,000"], rows
 
