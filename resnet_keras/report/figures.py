@@ -109,10 +109,9 @@ def rate(store, runs, shape: str = "wide"):
     title = "Errors by learning rate"
     if {"resnet20", "resnet56"} <= set(means):
         gaps = (means["resnet56"] - means["resnet20"]).dropna()
-        words = [
-            f"{text.number(gaps[rate], 1, '+')} points at rate {rate:g}" for rate in {gaps.idxmin(), gaps.index[-1]}
-        ]
-        title = f"ResNet-56 less ResNet-20, training error: {text.listing(sorted(words))}"
+        rates = dict.fromkeys((gaps.index[-1], gaps.idxmin()))
+        words = [f"{text.number(gaps[rate], 1, '+')} points at rate {rate:g}" for rate in rates]
+        title = f"ResNet-56 less ResNet-20, training error: {text.listing(words)}"
     small = f"{style.setting(own)}. Points are means, dashes single seeds."
     figure, axes = style.panels(["Training error", "Test error"], shape, title, small, 2.9, sharey=True)
     networks = own.drop_duplicates("network").set_index("network")
@@ -120,7 +119,7 @@ def rate(store, runs, shape: str = "wide"):
     for axis, metric in zip(axes, ("train_error", "test_error"), strict=True):
         over(axis, own, "learning_rate", list(means.index), "network", palette, metric)
         last = own[own["learning_rate"] == means.index[-1]].groupby("network")[metric].mean()
-        style.label_ends(axis, [(last[n], text.network_title(n), palette[n]) for n in last.index], len(means) - 1)
+        style.label_ends(axis, [(last[n], text.network_title(n), palette[n]) for n in last.index], len(means) - 0.85)
         axis.set(xlabel="learning rate", ylabel="error, %")
     return figure
 
