@@ -10,7 +10,6 @@ results/models/<name>/  a bundled network: its network.keras and the small files
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import json
@@ -32,7 +31,7 @@ class RunFolder:
         self.path, self.name = Path(path), Path(path).name
         self.network_file = self.path / "network.keras"
 
-    @functools.cached_property
+    @property
     def config(self) -> dict:
         """What decides the result; empty where the run has not begun."""
         return self._read("config.json") or {}
@@ -116,7 +115,6 @@ class RunFolder:
         for pattern in (*own, *(f"{name}.csv" for name in MEASUREMENTS)):
             for path in self.path.glob(pattern):
                 path.unlink()
-        self.__dict__.pop("config", None)
 
     def write_environment(self, environment: dict, iteration: int = 0) -> None:
         """Record where the run is made; of one that goes on in other surroundings, those and from which iteration."""

@@ -30,16 +30,17 @@ TEST_IMAGES = {"shapes16": 2_000, "imagenet2012": 50_000}
 def seconds(runs: list[Run], identity: Identity, store: Store) -> list[float]:
     """Estimate the seconds that each run has left on this device.
 
-    The speed is that of the earlier runs there whose network is nearest in multiply-adds. Without any, a few steps of
-    the smallest of the networks are timed, which takes some seconds.
+    The speed is that of the earlier runs on this data here whose network is nearest in multiply-adds. Without any, a
+    few steps of the smallest of the networks are timed, which takes some seconds.
     """
     load_keras()
-    speeds = {precision: earlier_speeds(store, precision) for precision in {run.recipe.precision for run in runs}}
-    estimates = []
+    speeds, estimates = {}, []
     for run in sorted(runs, key=lambda run: multiply_adds(run.network, run.shortcut)):
-        speeds[run.recipe.precision] = speeds[run.recipe.precision] or timed_speed(run)
+        alike = (identity.name, run.recipe.batch_size, run.recipe.precision)
+        speeds[alike] = speeds.get(alike) or earlier_speeds(store, *alike) or timed_speed(run)
     for run in runs:
-        work, measured = multiply_adds(run.network, run.shortcut), speeds[run.recipe.precision]
+        work = multiply_adds(run.network, run.shortcut)
+        measured = speeds[identity.name, run.recipe.batch_size, run.recipe.precision]
         speed = measured[min(measured, key=lambda other: abs(math.log(other / work)))]
         saved = checkpoints(store.run(run.name(identity)).path)
         left = run.recipe.iterations - (int(saved[-1].stem.rpartition("-")[2]) if saved else 0)
@@ -54,14 +55,20 @@ def multiply_adds(network: str, shortcut: str) -> int:
     return int(complexity(network, shortcut=shortcut)["multiply_adds"].sum())
 
 
-def earlier_speeds(store: Store, precision: str) -> dict[int, float]:
-    """Multiply-adds of a network -> median multiply-adds a second of the runs of it that were made on this device."""
+def earlier_speeds(store: Store, data: str, batch_size: int, precision: str) -> dict[int, float]:
+    """Multiply-adds of a network -> median multiply-adds a second of such runs of it that were made on this device.
+
+    Multiply-adds are those of images of the usual size, and small batches cost more an image: so only runs on the same
+    data with the same batch tell.
+    """
     speeds: dict[int, list[float]] = {}
     for folder in store.runs():
         with contextlib.suppress(UserError):  # a damaged run, or one of other code
             run, summary = described(folder), folder.summary or {}
-            made_by = (summary.get("device"), folder.environment.get("backend"), run.recipe.precision)
-            if made_by == (device.name(), backend(), precision) and summary.get("images_per_second"):
+            where = (summary.get("device"), folder.environment.get("backend"))
+            how = (run.data, run.recipe.batch_size, run.recipe.precision)
+            same = where == (device.name(), backend()) and how == (data, batch_size, precision)
+            if same and summary.get("images_per_second"):
                 work = multiply_adds(run.network, run.shortcut)
                 speeds.setdefault(work, []).append(summary["images_per_second"] * work)
     return {work: statistics.median(rates) for work, rates in speeds.items()}
@@ -75,7 +82,7 @@ def timed_speed(run: Run) -> dict[int, float]:
     steps = max(5, device.settings().steps_per_call // 2)
     few = {"iterations": 3 * steps, "drops": (), "log_interval": steps, "test_interval": 3 * steps, "validation": 0}
     recipe, family = dataclasses.replace(run.recipe, **few), architecture(run.network).family
-    side = 32 if family == "cifar" else recipe.crop
+    side = {"shapes16": 16}.get(run.data, 32) if family == "cifar" else recipe.crop
     images = np.random.default_rng(0).integers(0, 256, (recipe.batch_size, side, side, 3), dtype=np.uint8)
     split = Split(images, np.zeros(len(images), np.int32))
     dataset = Dataset(Identity("noise", "1", "noise"), tuple(map(str, range(FAMILIES[family].classes))), split, split)

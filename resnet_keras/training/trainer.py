@@ -111,20 +111,17 @@ class Trainer:
             self.engine = engine(self.network, optimizer, *self.feed.arrays, **options)
 
     def _resume(self):
-        record, checkpoint = self.record, load_checkpoint(self.folder.path)
+        record, tensors, checkpoint = self.record, self.engine.state(), load_checkpoint(self.folder.path)
         if checkpoint:
             tensors, state = checkpoint
             try:
                 record.restore(tensors.pop("trace"), state)
             except (KeyError, TypeError, ValueError):
                 raise UserError(f"the checkpoint of {self.folder.name} is of other code: use --force.") from None
-            self.engine.restore(tensors)
         if parallel.processes() > 1:
-            iteration, record.trace[:], state = parallel.from_first(
-                (record.iteration, record.trace, self.engine.state())
-            )
-            record.iteration = int(iteration)
-            self.engine.restore({name: np.array(value) for name, value in state.items()})
+            iteration, record.trace[:], tensors = parallel.from_first((record.iteration, record.trace, tensors))
+            record.iteration, tensors = int(iteration), {name: np.array(value) for name, value in tensors.items()}
+        self.engine.restore(tensors)  # in all processes at once: each waits for the others
 
     def train(self) -> None:
         """Train to the end.

@@ -117,7 +117,7 @@ def test_an_estimate_follows_the_speed_of_the_nearest_earlier_run(tiny, tmp_path
     half = [15 + (8_000 + testing / 2) / 100]
     assert estimates.seconds([run], tiny.identity, store) == pytest.approx(half, rel=1e-3)
     monkeypatch.setattr(estimates.device, "name", lambda: "another machine")
-    assert estimates.earlier_speeds(store, "float32") == {}
+    assert estimates.earlier_speeds(store, "tiny", 16, "float32") == {}
 
 
 @pytest.mark.slow

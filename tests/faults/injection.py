@@ -1,6 +1,6 @@
 """Kills this process, or breaks its disk, at the n-th thing it does to the file system.
 
-Counted are the calls that change something: opening to write, each half of each write, flushing, renaming, linking,
+Counted are the calls that change something: opening to write, each half of each write, flushing, closing, renaming,
 removing and so on. With every n from 0 up to the first that is never reached, no point between two system calls of a
 writer is left out, and every write is torn once.
 """
@@ -12,9 +12,7 @@ import os
 import signal
 from pathlib import Path
 
-CHANGING = (
-    "close", "fsync", "replace", "rename", "link", "unlink", "remove", "chmod", "utime", "mkdir", "rmdir",
-)  # fmt: skip
+CHANGING = ("fsync", "replace", "rename", "unlink", "remove", "mkdir", "rmdir")
 
 
 class Injector:
@@ -27,20 +25,15 @@ class Injector:
     """
 
     def __init__(self, at=None, error=None, lasting=False):
-        self.at, self.error, self.lasting = at, error, lasting
-        self.count = 0
-        self.handles = set()  # descriptors opened to write: closing others is not counted
+        self.at, self.error, self.lasting, self.count = at, error, lasting, 0
         self.undo = contextlib.ExitStack()
 
     def __enter__(self):
-        self.open, self.fdopen = os.open, os.fdopen
+        self.open = builtins.open
         for name in CHANGING:
             self._replace(os, name, self._struck(name, getattr(os, name)))
-        self._replace(os, "open", self._os_open)
-        self._replace(os, "fdopen", self._os_fdopen)
-        former = builtins.open
-        self._replace(builtins, "open", lambda *a, **k: self._opened(former, *a, **k))
-        self._replace(io, "open", builtins.open)
+        for module in (builtins, io):
+            self._replace(module, "open", self._opened)
         return self
 
     def __exit__(self, *_):
@@ -62,35 +55,16 @@ class Injector:
 
     def _struck(self, name, call):
         def counted(*arguments, **keywords):
-            if name == "close" and arguments[0] not in self.handles:
-                return call(*arguments, **keywords)
-            if name == "close":  # a descriptor is given back even where closing it fails
-                self.handles.discard(arguments[0])
-                call(*arguments, **keywords)
-                return self.strike(name)
             self.strike(name)
             return call(*arguments, **keywords)
 
         return counted
 
-    def _os_open(self, path, flags, *arguments, **keywords):
-        if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            return self.open(path, flags, *arguments, **keywords)
-        self.strike("open")
-        handle = self.open(path, flags, *arguments, **keywords)
-        self.handles.add(handle)
-        return handle
-
-    def _os_fdopen(self, handle, mode="r", *arguments, **keywords):
-        file = self.fdopen(handle, mode, *arguments, **keywords)
-        self.handles.discard(handle)  # the file closes it
-        return Torn(file, self) if set(mode) & set("wax+") else file
-
-    def _opened(self, former, path, mode="r", *arguments, **keywords):
+    def _opened(self, path, mode="r", *arguments, **keywords):
         if not set(mode) & set("wax+") or not isinstance(path, (str, Path)):
-            return former(path, mode, *arguments, **keywords)
+            return self.open(path, mode, *arguments, **keywords)
         self.strike("open")
-        return Torn(former(path, mode, *arguments, **keywords), self)
+        return Torn(self.open(path, mode, *arguments, **keywords), self)
 
 
 class Torn:
@@ -107,15 +81,12 @@ class Torn:
             self.file.flush()
         return len(content)
 
-    def close(self):
-        self.file.close()
-        self.injector.strike("close")
-
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.close()
+        self.file.close()
+        self.injector.strike("close")
 
     def __getattr__(self, name):
         return getattr(self.file, name)

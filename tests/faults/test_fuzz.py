@@ -26,7 +26,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
 )
-CONFIG = ("protocol", "network", "shortcut", "data", "data_version", "data_title", "seed", "scale", "recipe")
+CONFIG = ["protocol", "network", "shortcut", "data", "data_version", "data_title", "seed", "scale", "recipe"]
 FIELDS = st.sampled_from((*CONFIG, "status", "train_error", "test_error", "hours", "device", "commit", "classes"))
 HISTORY = b"iteration,train_error,test_error\n5,80.0,\n10,70.0,75.5\n"
 
@@ -115,7 +115,5 @@ def test_the_schedule_only_falls_and_at_the_drops_alone(iterations, rate, factor
 def test_the_warm_up_ends_once_and_never_unends(errors, window):
     recipe = Recipe(warmup="always", warmup_window=window)
     ends = [warmup_end(recipe, 20, np.array(errors[:count], np.float32)) for count in range(len(errors) + 1)]
-    found = {end for end in ends if end is not None}
-    assert len(found) <= 1
-    assert all(end % window == 0 for end in found)
+    assert len(set(ends) - {None}) <= 1 and all(end % window == 0 for end in ends if end is not None)
     assert ends == sorted(ends, key=lambda end: end is not None)

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import pickle
-import re
 import zipfile
 
 import h5py
@@ -13,7 +12,7 @@ import pytest
 
 import resnet_keras
 from resnet_keras.errors import UserError
-from resnet_keras.store import RunFolder, Store
+from resnet_keras.store import RunFolder
 
 pytestmark = pytest.mark.faults
 
@@ -28,14 +27,12 @@ class Attack:
         return open, (str(self.mark), "w")
 
 
-def test_the_attack_works_where_pickles_are_opened(tmp_path):
-    pickle.loads(pickle.dumps(Attack(tmp_path / "mark"))).close()
-    assert (tmp_path / "mark").exists()
-
-
-@pytest.mark.parametrize("ending", [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".npz", ".npy"])
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".pkl", ".ckpt", ".npz", ".npy"])
 def test_no_pickle_is_opened_as_weights(tmp_path, ending):
     path, mark = tmp_path / f"weights{ending}", tmp_path / "mark"
+    pickle.loads(pickle.dumps(Attack(mark))).close()
+    assert mark.exists(), "the attack works where pickles are opened"
+    mark.unlink()
     if ending == ".npz":
         np.savez(path, a=np.array([Attack(mark)], dtype=object))
     elif ending == ".npy":
@@ -85,11 +82,9 @@ def test_a_hostile_network_runs_no_code(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     content = hostile_keras(LAYERS[name])
     (tmp_path / "network.keras").write_bytes(content)
-    for read in (RunFolder(tmp_path).load_network, lambda: resnet_keras.load(tmp_path / "network.keras")):
-        with pytest.raises(UserError) as refused:
-            read()
-        assert "\n" not in str(refused.value)
-    assert not (tmp_path / "MARK").exists()
+    with pytest.raises(UserError) as refused:
+        RunFolder(tmp_path).load_network()
+    assert "\n" not in str(refused.value) and not (tmp_path / "MARK").exists()
 
 
 @pytest.mark.slow
@@ -105,40 +100,9 @@ def test_code_within_a_network_is_not_run(tmp_path, monkeypatch):
         keras.saving.load_model(path, compile=False, safe_mode=False)
     assert mark.exists()
     mark.unlink()
-    for read in (RunFolder(tmp_path).load_network, lambda: resnet_keras.load(path)):
-        with pytest.raises(UserError, match=r"safe_mode|unsafe|arbitrary code") as refused:
-            read()
-        assert "\n" not in str(refused.value) and not mark.exists()
-
-
-EVIL = "<script>alert(1)</script>\x1b]0;owned\x07\x1b[2J[x](javascript:alert(1))"
-
-
-def test_a_runs_words_speak_to_no_browser_and_no_terminal(tmp_path, capsys):
-    from resnet_keras import cli, report
-
-    folder = tmp_path / "runs" / "evil<img src=x onerror=alert(1)>\x1b[31m"
-    folder.mkdir(parents=True)
-    fields = ("network", "shortcut", "data", "data_version", "data_title", "scale")
-    config = {**dict.fromkeys(fields, EVIL), "protocol": 1, "seed": 0, "recipe": {}}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "summary.json").write_text(json.dumps({"status": "finished", "device": EVIL, "test_error": 1.0}))
-    (folder / "environment.json").write_text(json.dumps({"commit": EVIL}))
-    report.build(Store(tmp_path), [])
-    for name in ("index.html", "README.md"):
-        text = (tmp_path / name).read_text(encoding="utf-8")
-        text = re.sub(r"\\.", "", text) if name == "README.md" else text  # what a backslash escapes means nothing
-        assert "evil" in text and "<script" not in text and "<img src=x" not in text and "\x1b" not in text
-    with pytest.raises(SystemExit):
-        cli.main(["list", "runs", "--results", str(tmp_path)])
-    out = capsys.readouterr().out
-    assert "\x1b" not in out and "\x07" not in out
-
-
-@pytest.mark.parametrize("name", ["..", "../x", "a/b", "/etc", "", ".x", "x/"])
-def test_a_runs_name_cannot_climb(tmp_path, name):
-    with pytest.raises(UserError, match="is not a run's name"):
-        Store(tmp_path).run(name)
+    with pytest.raises(UserError, match=r"safe_mode|unsafe|arbitrary code") as refused:
+        RunFolder(tmp_path).load_network()
+    assert "\n" not in str(refused.value) and not mark.exists()
 
 
 def test_no_shell_is_called_and_no_pickle_loaded_anywhere_in_the_package():

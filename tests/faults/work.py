@@ -1,6 +1,7 @@
 """What the processes of these tests do: small writes, and trainings of a few seconds."""
 
 import errno
+import itertools
 import os
 import signal
 import sys
@@ -20,28 +21,17 @@ IDENTITY = Identity("tiny", "1", "tiny")
 ITERATIONS = 30
 
 
-def tensors(value):
-    return {"net/kernel": np.full((3, 4), value, np.float32), "trace": np.full((5, 2), value, np.float32)}
-
-
-def rows(value):
-    return [{"iteration": 1, "train_error": float(value), "test_error": None}]
-
-
 def checkpoint(folder, value):
-    save_checkpoint(folder, value, tensors(value), {"iteration": value, "rows": rows(value), "clock": {}})
+    tensors = {"net/kernel": np.full((3, 4), value, np.float32), "trace": np.full((5, 2), value, np.float32)}
+    save_checkpoint(folder, value, tensors, {"iteration": value, "rows": [], "clock": {}})
 
 
 def history(folder, value):
-    RunFolder(folder).write_history(rows(value))
+    RunFolder(folder).write_history([{"iteration": 1, "train_error": float(value), "test_error": None}])
 
 
 def summary(folder, value):
     RunFolder(folder).write_summary({"status": "finished", "iterations": value})
-
-
-def environment(folder, value):
-    RunFolder(folder).write_environment({"device": str(value)})
 
 
 class Network:
@@ -59,19 +49,21 @@ def network(folder, value):
     RunFolder(folder).save_network(Network(value))
 
 
-WRITERS = {writer.__name__: writer for writer in (checkpoint, history, summary, environment, network)}
+WRITERS = {writer.__name__: writer for writer in (checkpoint, history, summary, network)}
 
 
-def write(name, folder, value, at=None, error=None, lasting=False):
-    """Call a writer under injection; exits with 3 after an OSError that was let through, as it should be."""
+LET_THROUGH, NOT_REACHED = 3, 5
+
+
+def write(name, folder, value, at, error=None, lasting=False):
+    """Call a writer under injection; returns what it came to: LET_THROUGH for an error that came out, as it should."""
     injector = Injector(at, error, lasting)
     with injector:
         try:
             WRITERS[name](folder, value)
         except OSError as failure:
-            return 3 if failure.errno == error else 4
-        finally:
-            print(injector.count, flush=True)
+            return LET_THROUGH if failure.errno == error else 4
+    return NOT_REACHED if injector.count <= at else 0
 
 
 def tiny():
@@ -86,95 +78,82 @@ def tiny():
     return Dataset(IDENTITY, ("a", "b", "c", "d"), split(48, 0), split(16, 1))
 
 
-def run_of(network="plain8", seed=0, **changes):
+def run_of(seed=0, **changes):
     settings = {
         "iterations": ITERATIONS, "batch_size": 8, "drops": (12, 24), "log_interval": 5, "test_interval": 15,
         "checkpoint_interval": 5, "steps_per_call": 5,
     }  # fmt: skip
-    return Run(network, "tiny", Recipe(**{**settings, **changes}), seed)
+    return Run("plain8", "tiny", Recipe(**{**settings, **changes}), seed)
 
 
-def train(root, kill=(), run=None):
-    """Train the tiny run, as the command line does; `kill` is what kills it, if anything.
-
-    ("call", n): at the n-th thing it does to the file system, once the training is set up.
-    ("step", n, seconds): so long after the n-th compiled call has begun.
-    """
-    from resnet_keras.training.trainer import Trainer
-
-    kind, *values = kill or ("",)
-    if kind == "call":
-        _wrap(Trainer, "train", lambda: Injector(values[0]).__enter__())
-    if kind == "step":
-        calls = iter(range(10**9))
-        _wrap(Trainer, "_call", lambda: next(calls) == values[0] and _kill_after(values[1]))
-    return _train(root, run or run_of())
-
-
-def counted(root):
-    """How many things a whole training does to the file system."""
-    from resnet_keras.training.trainer import Trainer
-
-    injector = Injector()
-    _wrap(Trainer, "train", injector.__enter__)
-    code = _train(root, run_of())
-    Path(root, "count").write_text(str(injector.count))
-    return code
-
-
-def _train(root, run):
+def train(root, before=None, *values):
+    """Train the tiny run, as the command line does; `before` is a function below, of these values and the folder."""
     from resnet_keras.errors import Interrupted
     from resnet_keras.store import Store
-    from resnet_keras.training.trainer import train
+    from resnet_keras.training import trainer
 
+    if before:
+        before(root, trainer.Trainer, *values)
     try:
-        train(run, store=Store(root), dataset=tiny())
+        trainer.train(run_of(), store=Store(root), dataset=tiny())
     except Interrupted as stop:
         return 128 + stop.signal
     except OSError as error:
         print(error, file=sys.stderr)
-        return 3 if error.errno in (errno.ENOSPC, errno.EROFS, errno.ENOENT, errno.EFBIG, errno.EIO) else 4
+        return LET_THROUGH if error.errno in (errno.ENOSPC, errno.EROFS, errno.ENOENT, errno.EFBIG, errno.EIO) else 4
 
 
-def _wrap(owner, name, before):
-    former = getattr(owner, name)
-
-    def wrapped(*arguments, **keywords):
-        before()
-        return former(*arguments, **keywords)
-
-    setattr(owner, name, wrapped)
+def kill_at_call(root, trainer, number):
+    """Kill at the n-th thing the process does to the file system, once the training is set up."""
+    _wrap(trainer, "train", lambda: Injector(number).__enter__())
 
 
-def _kill_after(seconds):
-    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+def kill_in_step(root, trainer, number, seconds):
+    """Kill so long after the n-th compiled call has begun."""
+    kill = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    _wrap(trainer, "_call", kill.start, number)
 
 
-def stopped_at(root, call, number):
-    """The same, sent a signal in the middle of a compiled call."""
-    from resnet_keras.training.trainer import Trainer
+def counting(root, trainer):
+    """Write how many things a whole training does to the file system."""
+    injector, inner = Injector(), trainer.train
 
-    calls = iter(range(10**9))
-    _wrap(Trainer, "_steps", lambda: next(calls) == call and os.kill(os.getpid(), number))
-    return _train(root, run_of())
+    def counted(self):
+        with injector:
+            inner(self)
+        Path(root, "count").write_text(str(injector.count))
+
+    trainer.train = counted
 
 
-def train_without_room(root, largest):
-    """The same, where no file can grow beyond so many bytes."""
+def signalled(root, trainer, call, number):
+    """Send a signal in the middle of a compiled call."""
+    _wrap(trainer, "_steps", lambda: os.kill(os.getpid(), number), call)
+
+
+def without_room(root, trainer, largest):
+    """No file can grow beyond so many bytes."""
     import resource
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    return _train(root, run_of())
 
 
-def train_on_a_disk_that_goes(root):
-    """The same, with the results folder moved away after the third compiled call."""
-    from resnet_keras.training.trainer import Trainer
+def on_a_disk_that_goes(root, trainer):
+    """The results folder is moved away after the third compiled call."""
+    _wrap(trainer, "_call", lambda: os.rename(root, root.with_name("gone")), 3)
 
-    calls = iter(range(10**9))
-    _wrap(Trainer, "_call", lambda: next(calls) == 3 and os.rename(root, root.with_name("gone")))
-    return _train(root, run_of())
+
+def _wrap(owner, name, before, call=None):
+    """Have `before` called first: before every call of a method, or before the n-th, from 0."""
+    former, calls = getattr(owner, name), itertools.count()
+
+    def wrapped(*arguments, **keywords):
+        if next(calls) == call or call is None:
+            before()
+        return former(*arguments, **keywords)
+
+    setattr(owner, name, wrapped)
 
 
 def experiment(root):
@@ -196,8 +175,7 @@ def cache(folder):
     draw = shapes16.draw_images
 
     def drawn(split):
-        if split == "train":
-            print("drawn", flush=True)
+        print(f"drawn: {split}", flush=True)
         return draw(split)
 
     shapes16.draw_images = drawn

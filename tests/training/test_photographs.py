@@ -1,6 +1,6 @@
 """Runs on streamed photographs: they learn, they go on to the same bits, and a bad picture costs nothing."""
 
-import dataclasses
+import contextlib
 import io
 
 import numpy as np
@@ -10,13 +10,13 @@ from PIL import Image
 keras = pytest.importorskip("keras")
 
 from resnet_keras.data import load  # noqa: E402
+from resnet_keras.data.photos import draw_crops  # noqa: E402
 from resnet_keras.errors import UserError  # noqa: E402
 from resnet_keras.store import Store  # noqa: E402
 from resnet_keras.training.recipe import Recipe  # noqa: E402
 from resnet_keras.training.run import Run  # noqa: E402
 from resnet_keras.training.trainer import Trainer, train  # noqa: E402
-
-CLOCK = ["images_per_second", "elapsed_seconds"]
+from tests.faults.conftest import TORTURE  # noqa: E402
 
 
 def scene(seed):
@@ -47,14 +47,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not TORTURE, reason="a minute of ResNet-18; `make torture` runs it")
 def test_a_network_of_table_1_learns_32_photographs_by_heart(folder, tmp_path):
     """Labels, pictures and network fit together: nothing but memory can lead to an error of zero."""
     recipe = Recipe(
         iterations=24, batch_size=32, crop=32, augment=False, learning_rate=0.01, drops=(18,), log_interval=6,
         test_interval=24, checkpoint_interval=24, steps_per_call=1,
     )  # fmt: skip
-    done = train(Run("resnet18", str(folder), recipe), store=Store(tmp_path))
-    history = done.history
+    history = train(Run("resnet18", str(folder), recipe), store=Store(tmp_path)).history
     assert history.train_cross_entropy.iloc[0] > 0.3
     assert history.train_cross_entropy.iloc[-1] < 0.02 and history.train_error.iloc[-1] == 0
 
@@ -68,13 +68,27 @@ def run(folder):
     return Run("resnet8", str(folder), recipe)
 
 
-def weights(folder):
-    return [keras.ops.convert_to_numpy(variable) for variable in folder.load_network().variables]
+@pytest.fixture(scope="module")
+def dataset(folder):
+    return load(str(folder), crop=32)
 
 
-def assert_same_result(one, other):
-    assert one.history.drop(columns=CLOCK).equals(other.history.drop(columns=CLOCK))
-    assert all(np.array_equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+@pytest.fixture(scope="module")
+def assert_like_unbroken(run, dataset, tmp_path_factory):
+    """Asserts that a run has the history and the bits of one that nothing has happened to."""
+
+    def result(done):
+        weights = [keras.ops.convert_to_numpy(variable) for variable in done.load_network().variables]
+        return done.history.drop(columns=["images_per_second", "elapsed_seconds"]), weights
+
+    history, weights = result(train(run, store=Store(tmp_path_factory.mktemp("unbroken")), dataset=dataset))
+
+    def check(done):
+        other_history, other_weights = result(done)
+        assert other_history.equals(history)
+        assert all(np.array_equal(a, b) for a, b in zip(other_weights, weights, strict=True))
+
+    return check
 
 
 def broken_off(run, store, dataset, at):
@@ -86,58 +100,45 @@ def broken_off(run, store, dataset, at):
     trainer.feed.close()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("validation", [0, 8])
-def test_a_run_goes_on_to_the_same_bits(folder, run, tmp_path, validation):
-    run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, validation=validation))
-    dataset = load(str(folder), validation=run.recipe.validation, crop=32)
-    unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
-    broken_off(run, Store(tmp_path / "broken"), dataset, at=5)
-    resumed = train(run, store=Store(tmp_path / "broken"), dataset=dataset)
-    assert_same_result(resumed, unbroken)
-
-
-@pytest.mark.slow
-def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(folder, run, tmp_path):
-    dataset = load(str(folder), crop=32)
-    unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
-    seen = {i for iteration in range(2) for i in _index(run, iteration)}
-    bad = next(i for iteration in range(2, 4) for i in _index(run, iteration) if i not in seen)
-    path = dataset.train.read(bad).source
+@contextlib.contextmanager
+def broken(path):
+    """A photograph that is cut short, and whole again afterwards; yields what its refusal says."""
     content = path.read_bytes()
+    path.write_bytes(content[:-300])
     try:
-        path.write_bytes(content[:-300])
-        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken image"):
-            train(run, store=Store(tmp_path / "broken"), dataset=dataset)
-        assert list((tmp_path / "broken" / "runs").glob("*/checkpoint-0000000[23].safetensors"))
-        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken image"):
-            train(run, store=Store(tmp_path / "elsewhere"))  # begun anew it is noticed before anything is trained
+        yield f"{path.parent.name}/{path.name} is a broken image"
     finally:
         path.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_to_the_same_bits(run, dataset, assert_like_unbroken, tmp_path):
+    broken_off(run, Store(tmp_path), dataset, at=5)
+    assert_like_unbroken(train(run, store=Store(tmp_path), dataset=dataset))
+
+
+@pytest.mark.slow
+def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(
+    run, dataset, assert_like_unbroken, tmp_path
+):
+    drawn = [set(draw_crops(run.seed, iteration, 8, 32, 32).index.tolist()) for iteration in range(4)]
+    bad = min((drawn[2] | drawn[3]) - drawn[0] - drawn[1])
+    with broken(dataset.train.read(bad).source) as refusal:
+        with pytest.raises(UserError, match=refusal):
+            train(run, store=Store(tmp_path / "broken"), dataset=dataset)
+        assert list((tmp_path / "broken" / "runs").glob("*/checkpoint-0000000[23].safetensors"))
+        with pytest.raises(UserError, match=refusal):  # begun anew it is noticed before anything is trained
+            train(run, store=Store(tmp_path / "elsewhere"))
     assert not list((tmp_path / "elsewhere").rglob("*.safetensors"))
-    assert_same_result(train(run, store=Store(tmp_path / "broken")), unbroken)
+    assert_like_unbroken(train(run, store=Store(tmp_path / "broken")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("at", [4, 8])
-def test_a_test_photograph_that_breaks_costs_nothing_either(folder, run, tmp_path, at):
+def test_a_test_photograph_that_breaks_costs_nothing_either(run, dataset, assert_like_unbroken, tmp_path, at):
     """At a test on the way and at the last one: what was trained is saved, and the rest is made up for."""
-    dataset, store = load(str(folder), crop=32), Store(tmp_path / "broken")
-    unbroken = train(run, store=Store(tmp_path / "unbroken"), dataset=dataset)
-    path = dataset.test.read(3).source
-    content = path.read_bytes()
-    broken_off(run, store, dataset, at - 1)
-    try:
-        path.write_bytes(content[:-300])
-        with pytest.raises(UserError, match=f"{path.parent.name}/{path.name} is a broken image"):
-            train(run, store=store, dataset=dataset)
-    finally:
-        path.write_bytes(content)
-    assert list((tmp_path / "broken" / "runs").glob(f"*/checkpoint-0000000{at}.safetensors"))
-    assert_same_result(train(run, store=store, dataset=dataset), unbroken)
-
-
-def _index(run, iteration):
-    from resnet_keras.data.photos import draw_crops
-
-    return draw_crops(run.seed, iteration, run.recipe.batch_size, 32, 32).index.tolist()
+    broken_off(run, Store(tmp_path), dataset, at - 1)
+    with broken(dataset.test.read(3).source) as refusal, pytest.raises(UserError, match=refusal):
+        train(run, store=Store(tmp_path), dataset=dataset)
+    assert list((tmp_path / "runs").glob(f"*/checkpoint-0000000{at}.safetensors"))
+    assert_like_unbroken(train(run, store=Store(tmp_path), dataset=dataset))

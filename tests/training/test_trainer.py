@@ -17,6 +17,7 @@ from resnet_keras.training.recipe import Recipe  # noqa: E402
 from resnet_keras.training.record import Record  # noqa: E402
 from resnet_keras.training.run import Run  # noqa: E402
 from resnet_keras.training.trainer import Interruption, Trainer, train  # noqa: E402
+from tests.faults.conftest import length  # noqa: E402
 
 MEASURED = ["images_per_second", "elapsed_seconds"]  # these two columns are of the clock, not of the run
 
@@ -41,7 +42,7 @@ def run():
 @pytest.fixture
 def short(run):
     """A function of recipe fields: a short run whose history has a row for every iteration."""
-    settings = {"iterations": 10, "drops": (), "log_interval": 1, "test_interval": 10, "warmup": "never"}
+    settings = {"iterations": 6, "drops": (), "log_interval": 1, "test_interval": 6, "warmup": "never"}
     return lambda **fields: Run("plain8", "tiny", dataclasses.replace(run.recipe, **{**settings, **fields}))
 
 
@@ -50,32 +51,27 @@ def unbroken(tiny, run, tmp_path_factory):
     return train(run, store=Store(tmp_path_factory.mktemp("unbroken")), dataset=tiny)
 
 
-def test_the_history_has_a_row_per_interval_and_ends_with_a_test(unbroken):
-    history = unbroken.history
+def test_the_history_has_a_row_per_interval_and_the_summary_is_its_last(unbroken, tiny):
+    history, summary = unbroken.history, unbroken.summary
     assert list(history.iteration) == [10, 20, 30, 40, 45]
     assert list(history.test_error.notna()) == [False, True, False, True, True]
     assert list(history.learning_rate) == [0.1, 0.1, 0.01, 0.001, 0.001]
-    assert history.train_error.iloc[-1] < history.train_error.iloc[0]
-
-
-def test_the_summary_is_the_last_iteration(unbroken, tiny):
-    summary, last = unbroken.summary, unbroken.history.iloc[-1]
+    last = history.iloc[-1]
+    assert (summary["train_error"], summary["test_error"]) == (last.train_error, last.test_error)
     assert summary["status"] == "finished" and summary["iterations"] == 45 and summary["problem"] is None
-    assert summary["train_error"] == last.train_error and summary["test_error"] == last.test_error
-    assert summary["parameters"] == 75_290 - 6 * 65  # resnet8 of Sec. 4.2, with 4 classes for 10
-    assert summary["wall_seconds"] > 0 and summary["peak_memory_mb"] > 100 and summary["device"]
-    predicted = unbroken.load_network().predict(tiny.train.images, verbose=0).argmax(axis=1)
-    assert summary["train_error_inference"] == pytest.approx(100 * np.mean(predicted != tiny.train.labels), abs=1e-4)
+    network = unbroken.load_network()
+    for split, key in ((tiny.test, "test_error"), (tiny.train, "train_error_inference")):
+        guesses = np.argmax(np.array(network(split.images, training=False)), axis=1)
+        assert 100 * np.mean(guesses != split.labels) == pytest.approx(summary[key], abs=1e-4)
 
 
-def test_the_directory_is_complete_and_names_no_place(unbroken):
-    assert sorted(path.name for path in unbroken.path.iterdir()) == [
-        "config.json", "environment.json", "history.csv", "network.keras", "summary.json",
-    ]  # fmt: skip
-    for name in ("config.json", "environment.json", "summary.json"):
-        text = (unbroken.path / name).read_text()
-        json.loads(text)
-        assert os.path.expanduser("~") not in text and str(unbroken.path.parent) not in text
+def test_configuration_and_environment_say_what_and_where_and_name_nobody(unbroken):
+    config = json.loads((unbroken.path / "config.json").read_text())
+    assert config["network"] == "resnet8" and config["recipe"]["drops"] == [20, 32]
+    assert unbroken.classes == ("a", "b", "c", "d")
+    text = (unbroken.path / "environment.json").read_text()
+    assert json.loads(text)["backend"] == keras.config.backend()
+    assert os.path.expanduser("~") not in text and str(unbroken.path.parent) not in text
 
 
 def test_again_is_a_no_op_that_says_so(tiny, run, unbroken, capsys):
@@ -98,23 +94,17 @@ def test_halted_forced_and_repeated_it_ends_in_the_same_bits(tiny, run, unbroken
     assert capsys.readouterr().out.count("going on at iteration 20 of") == 1
 
 
-def test_looking_and_saving_more_often_changes_no_weight(tiny, run, unbroken, tmp_path):
+def test_testing_and_saving_more_often_changes_no_weight(tiny, run, unbroken, tmp_path):
     often = dataclasses.replace(run.recipe, log_interval=3, test_interval=3, checkpoint_interval=7, steps_per_call=1)
     other = train(dataclasses.replace(run, recipe=often), store=Store(tmp_path), dataset=tiny)
     assert other.name == unbroken.name
     assert_same_weights(other, unbroken)
 
 
-def test_another_seed_is_another_run(tiny, run, unbroken, tmp_path):
-    other = train(dataclasses.replace(run, seed=1), store=Store(tmp_path), dataset=tiny)
-    assert other.name != unbroken.name
-    assert not np.array_equal(other.history.train_error, unbroken.history.train_error)
-
-
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
-        ({"learning_rate": 100.0, "momentum": 0.99}, "finished"),
+        ({"learning_rate": 100.0, "momentum": 0.99, "iterations": 10, "test_interval": 10}, "finished"),
         ({"learning_rate": 100.0, "batch_norm": False}, "diverged"),
     ],
 )
@@ -127,7 +117,7 @@ def test_an_exploding_loss_is_named_with_its_iteration(tiny, short, tmp_path, fi
     assert folder.summary["problem"] == f"exploding loss at iteration {wild.iloc[0]}"
 
 
-def test_a_loss_that_is_not_a_number_is_named_with_its_iteration(tiny, short, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_a_number_ends_the_run(tiny, short, tmp_path, monkeypatch, capsys):
     """One of the network's weights is not a number after the third iteration."""
     steps = Trainer._steps
 
@@ -138,8 +128,8 @@ def test_a_loss_that_is_not_a_number_is_named_with_its_iteration(tiny, short, tm
 
     monkeypatch.setattr(Trainer, "_steps", spoil)
     folder = train(short(), store=Store(tmp_path), dataset=tiny)
-    assert folder.status == "diverged"
-    assert folder.summary["problem"] == "the loss is not a number at iteration 4"
+    assert folder.status == "diverged" and not list(folder.path.glob("checkpoint-*"))
+    assert folder.summary["problem"] == "the loss is not a number at iteration 4" in capsys.readouterr().out
 
 
 def test_the_warm_up_switches_where_the_trace_says(tiny, run, tmp_path, capsys):
@@ -160,13 +150,12 @@ def test_a_validation_split_is_evaluated_instead_of_the_test_split(tiny, short, 
     assert "validation_error" in folder.history and "test_error" not in folder.history
     assert folder.summary["test_error"] is not None
     assert list(folder.history.images_per_second.notna()) == [False, True]
-    out = capsys.readouterr().out
-    first, second, last = out.splitlines()
+    first, second, last = capsys.readouterr().out.splitlines()
     assert "images/s" not in first and "images/s" in second
     assert re.search(r"finished: training error [\d.]+ %, validation error [\d.]+ % after 2 iterations", last)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP][: length(1, 2)])
 def test_a_signal_saves_before_it_stops(tiny, short, tmp_path, monkeypatch, number):
     add = Record.add
     monkeypatch.setattr(Record, "add", lambda self, *a: (add(self, *a), os.kill(os.getpid(), number)))
@@ -190,7 +179,7 @@ def test_a_signal_that_is_ignored_stays_so():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["resnet18", "plain18", "vgg16"])
+@pytest.mark.parametrize("network", ["resnet18", "vgg16"][: length(1, 2)])
 def test_the_networks_of_table_1_and_vgg_train_on_a_set_in_memory(short, tmp_path, network):
     """Their mean is one colour, that of all pixels."""
     from resnet_keras.data import Dataset, Identity, Split
@@ -198,8 +187,7 @@ def test_the_networks_of_table_1_and_vgg_train_on_a_set_in_memory(short, tmp_pat
     draw = np.random.default_rng(0)
     split = Split(draw.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12, dtype=np.int32) % 3)
     dataset = Dataset(Identity("noise", "1", "noise"), ("a", "b", "c"), split, split)
-    recipe = short(iterations=2, batch_size=4, test_interval=2, learning_rate=1e-4).recipe
+    recipe = short(iterations=1, batch_size=4, test_interval=1, learning_rate=1e-4).recipe
     folder = train(Run(network, "noise", recipe), store=Store(tmp_path), dataset=dataset)
-    assert folder.status == "finished"
     mean = keras.ops.convert_to_numpy(folder.load_network().mean.mean)
-    assert np.allclose(mean, split.images.mean(axis=(0, 1, 2)), rtol=1e-6)
+    assert folder.status == "finished" and np.allclose(mean, split.images.mean(axis=(0, 1, 2)), rtol=1e-6)
