@@ -72,7 +72,7 @@ def run(
     name: Annotated[str, option("Such as degradation; all: every experiment that has the scale.")],
     /,
     *,
-    scale: Annotated[opt.Scale | None, option(f"{opt.SCALES} Default: smoke, or imagenet on ImageNet.", RUN)] = None,
+    scale: Annotated[opt.Scale | None, option(f"{opt.LENGTHS} Default: smoke, or imagenet on ImageNet.", RUN)] = None,
     data: Annotated[str | None, option("Default: shapes16 at smoke scale, else cifar10 or imagenet2012.", DATA)] = None,
     data_dir: opt.DataDir = None,
     seeds: Annotated[opt.Whole, option("How many seeds, from 0.", RUN)] = 1,
@@ -133,7 +133,7 @@ def report(*, results: opt.Results = None):
 
 @verb(USE)
 def evaluate(
-    name: opt.Trained,
+    name: opt.TrainedName,
     /,
     *,
     weights: opt.Weights = None,
@@ -165,7 +165,7 @@ def evaluate(
 
 @verb(TRY)
 def predict(
-    name: opt.Trained,
+    name: opt.TrainedName,
     /,
     *images: Annotated[Path, option("Files of any size, JPEG, PNG, WebP, GIF, BMP or TIFF, or folders of them.")],
     weights: opt.Weights = None,
@@ -201,7 +201,7 @@ def predict(
 
 @verb(USE)
 def export(
-    name: opt.Trained,
+    name: opt.TrainedName,
     /,
     *,
     format: Annotated[opt.Format, option("All but keras run without this package; savedmodel is a folder.")],
@@ -273,7 +273,7 @@ def list_(
 @verb(TRY)
 def doctor(*, results: opt.Results = None):
     """Say what training would use on this machine, and why."""
-    screens.show(screens.findings(device.doctor(), Store(results)))
+    screens.show(screens.diagnosis(device.doctor(), Store(results)))
     screens.show("You can: make reproduce, or resnet-keras run degradation (minutes).")
 
 
@@ -295,6 +295,6 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
         screens.show_error(str(error))
         os._exit(1)  # the usual way out would wait for the lost process
     except (UserError, CycloptsError, ImportError, SomeFailed, UnicodeEncodeError, OSError) as error:
-        screens.show_error(screens.described(error, arguments or sys.argv[1:]))
+        screens.show_error(screens.explained(error, arguments or sys.argv[1:]))
         sys.exit(1 if isinstance(error, (SomeFailed, OSError)) else 2)
     sys.exit(0)

@@ -75,7 +75,7 @@ class Experiment:
         """The table, folded, a row a network: Markdown, which needs no style and no trust."""
         from resnet_keras.report import tables
 
-        return _table(*tables.of_experiment(self.runs, self.entry.measures), "The numbers")
+        return _table(*tables.experiment_table(self.runs, self.entry.measures), "The numbers")
 
     def finding(self):
         """What the numbers say, in sentences made of them."""

@@ -94,7 +94,7 @@ Scale = Literal[catalogue.SCALES]
 Precision = Literal["auto", "float32", "bfloat16"]
 Format = Literal["keras", "savedmodel", "onnx", "litert"]
 SETS = "shapes16 (built in), a TFDS name such as cifar10, or a folder DIR/{train,test}/CLASS/*.png."
-SCALES = "smoke takes minutes on two cores, short hours there; medium is a tenth of paper, the paper's own length."
+LENGTHS = "smoke takes minutes on two cores, short hours there; medium is a tenth of paper, the paper's own length."
 DataDir = Annotated[Path | None, option("Where data sets lie or are downloaded to; default: data/.", DATA)]
 Deterministic = Annotated[bool, option("The same bits every time on a GPU too, more slowly.", RUN)]
 Force = Annotated[bool, option("Repeat runs that are done.", RUN)]
@@ -105,7 +105,7 @@ Shortcut = Annotated[
     Literal["A", "B", "C", "none"] | None,
     option("A: zero-padded identity; B: projection where dimensions grow; C: projections. Default: the paper's.", RUN),
 ]
-Trained = Annotated[str, option("A run, a bundled network such as resnet20-cifar10_jpeg, or with --weights any.")]
+TrainedName = Annotated[str, option("A run, a bundled network such as resnet20-cifar10_jpeg, or with --weights any.")]
 Weights = Annotated[Path | None, option("Of the network: .safetensors, .keras or .h5, of this or another library.")]
 Classes = Annotated[Path | None, option("Text file with a class's name on each line, where none are known.")]
 

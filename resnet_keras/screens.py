@@ -52,7 +52,7 @@ def show_next(*commands: str) -> None:
         show("Next: " + "\n      ".join(commands), style="dim")
 
 
-def described(error: Exception, words: list[str]) -> str:
+def explained(error: Exception, words: list[str]) -> str:
     """What to say of an error that ends a command of these words."""
     if isinstance(error, UnicodeEncodeError):
         return "a name holds bytes that are no UTF-8 text: rename the file or folder."
@@ -80,7 +80,7 @@ def path(place: Path) -> str:
     return str(place.relative_to(here)) if place.is_relative_to(here) else str(place)
 
 
-def table(*columns: str, right: Iterable[str] = (), heading: str | None = None) -> Table:
+def plain_table(*columns: str, right: Iterable[str] = (), heading: str | None = None) -> Table:
     """An empty table without a frame; the columns named in `right` hold numbers."""
     empty = Table(title=heading, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, show_edge=False)
     for column in columns:
@@ -88,7 +88,7 @@ def table(*columns: str, right: Iterable[str] = (), heading: str | None = None) 
     return empty
 
 
-def pairs(rows: Iterable[tuple]) -> Table:
+def two_columns(rows: Iterable[tuple]) -> Table:
     """Two columns, a name and what is said of it, which wraps below itself."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
@@ -106,7 +106,7 @@ def overview(store: Store) -> Table:
     imagenet = ", ".join(f"{kind}{'/'.join(name[len(kind) :] for name in several)}" for kind, several in kinds)
     statuses = sorted(collections.Counter(map(status, store.runs())).items(), reverse=True)
     line = {"no_wrap": True, "overflow": "ellipsis"}
-    return pairs(
+    return two_columns(
         [
             (
                 "networks",
@@ -140,7 +140,7 @@ def runs_tables(runs, names: bool = False) -> list:
     tables = []
     for (_, scale, iterations, data, precision), group in runs.groupby(setting):
         heading = f"\n{scale} scale, {iterations:,} iterations, {data}, {precision}"
-        rows = table("run" if names else "network", *numbers, "device", "weights", right=numbers, heading=heading)
+        rows = plain_table("run" if names else "network", *numbers, "device", "weights", right=numbers, heading=heading)
         for _, equal in group.groupby(cell, sort=False):
             run = equal.iloc[0]
             errors = [spread(equal[column].mean(), equal[column].std()) for column in ("train_error", "test_error")]
@@ -158,7 +158,7 @@ def short_device(name: str) -> str:
     return " ".join(re.sub(r"\(\w+\)|\b(Intel|AMD|NVIDIA|Processor)\b", "", name).split())
 
 
-def findings(facts: dict[str, str], store: Store) -> Table:
+def diagnosis(facts: dict[str, str], store: Store) -> Table:
     """What the doctor says, a line each; ! marks what limits this machine."""
     root = store.root.absolute()
     free = shutil.disk_usage(next(place for place in (root, *root.parents) if place.exists())).free / 1e9
@@ -169,7 +169,7 @@ def findings(facts: dict[str, str], store: Store) -> Table:
         rows.insert(2, ("! GPU", f"{why}; on a CPU smoke scale takes minutes, short hours, paper days"))
     rows.append((f"{' ' if free > SMALL_DISK else '!'} disk", f"{free:,.0f} GB free where the results are"))
     rows.append(("  runs", f"{len(store.runs())} here; bundled networks: {len(store.models())}"))
-    return pairs(rows)
+    return two_columns(rows)
 
 
 def show_predictions(predictions: Iterable, files: list, as_json: bool, views: bool) -> list:
@@ -186,9 +186,9 @@ def show_predictions(predictions: Iterable, files: list, as_json: bool, views: b
     return kept
 
 
-def curves(histories, width: int = 40) -> Table:
+def sparklines(histories, width: int = 40) -> Table:
     """The training error of each run over its iterations as a line of bars, full at 100 %; of `runs.histories`."""
-    rows = table("training error over time", "", "at the end", right=("at the end",))
+    rows = plain_table("training error over time", "", "at the end", right=("at the end",))
     for _, history in histories.groupby("run", sort=False):
         errors, run = history["train_error"].tolist(), history.iloc[0]
         count = min(width, len(errors))
@@ -205,11 +205,11 @@ def show_results(store: Store, name: str, scale: str, data_title: str, names: li
 
     frame, entry = runs.frame(store), EXPERIMENTS[name]
     own = runs.of_experiment(frame, entry, scale, data_title)
-    headers, rows = tables.of_experiment(own, entry.measures)
-    results = table(*headers, right=headers[1:], heading=f"{entry.title}: {plain(data_title)}, {scale} scale")
+    headers, rows = tables.experiment_table(own, entry.measures)
+    results = plain_table(*headers, right=headers[1:], heading=f"{entry.title}: {plain(data_title)}, {scale} scale")
     for row in rows:
         results.add_row(*row)
-    show("", curves(runs.histories(store, frame[frame["run"].isin(names)])), "")
+    show("", sparklines(runs.histories(store, frame[frame["run"].isin(names)])), "")
     show(results, "", report.finding(entry, own), "")
     figure = report.figure_file(store, name, scale)
     show(*[f"Figure: {path(figure)}"] * figure.is_file(), f"Page:   {path(store.root / 'README.md')}")

@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from resnet_keras.quiet import ONEDNN, ONEDNN_HELPS, cpu_class
 
+hypothesis.settings.register_profile("patient", deadline=None)  # on a busy machine any example may take a second
+hypothesis.settings.load_profile("patient")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if cpu_class() in ONEDNN_HELPS:  # as `load_keras`, for tests that import Keras themselves
     os.environ.setdefault(ONEDNN, "1")

@@ -52,11 +52,11 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
         race = crossing.race(store, runs)
         files |= {"figures/race.gif": race} if race else {}
     results = [claims.findings(claim, runs) for claim in claims.claims()]
-    contents = {"runs": runs[tables.RUNS], "results": tables.cells(runs), "claims": claims.table(results)}
+    contents = {"runs": runs[tables.RUNS], "results": tables.cells(runs), "claims": claims.findings_table(results)}
     files |= {f"tables/{name}.csv": tables.csv_text(table) for name, table in contents.items()}
     files["README.md"] = page.as_markdown(store, runs, results, titles)
     files["index.html"] = page.as_html(files["README.md"])
-    return [_write(store.root / name, content) for name, content in files.items()]
+    return [_written(store.root / name, content) for name, content in files.items()]
 
 
 def draw(store: Store, runs, name: str, shape: str = "wide"):
@@ -80,7 +80,7 @@ def figure_file(store: Store, name: str, scale: str) -> Path:
     return store.root / "figures" / f"{'smoke' if scale == 'smoke' else FIGURES.get(name)}.png"
 
 
-def _write(path: Path, content: bytes | str) -> Path:
+def _written(path: Path, content: bytes | str) -> Path:
     from resnet_keras.report.text import plain
 
     try:

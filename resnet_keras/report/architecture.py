@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from resnet_keras.report.style import INK, RESIDUAL, png, styled
 
-__all__ = ["options", "plan", "png", "side_by_side", "title"]
+__all__ = ["boxes_and_arcs", "options", "paper_title", "png", "side_by_side"]
 
 # Fills by stage, from the widest maps to the deepest; poolings and fully-connected layers are grey.
 FILLS = ("#F3D9A4", "#D3D0EE", "#C2E3C9", "#F6CFC7", "#BFDDF2")
@@ -37,7 +37,7 @@ class Arc(NamedTuple):
     grows: bool
 
 
-def plan(network) -> tuple[list[Box], list[Arc]]:
+def boxes_and_arcs(network) -> tuple[list[Box], list[Arc]]:
     """A network as boxes, from input to output, and its shortcuts."""
     boxes, arcs = [], []
     shape = (None, *network.arguments["input_shape"])
@@ -68,7 +68,7 @@ def _convolution(size: int, filters: int, stride: int) -> str:
     return f"{size}×{size} conv, {filters}" + (f", /{stride}" if stride > 1 else "")
 
 
-def title(name: str) -> str:
+def paper_title(name: str) -> str:
     """A network's name in the paper's words: 34-layer residual."""
     kind, depth = re.fullmatch(r"(\D+)(\d+)", name).groups()
     return {"vgg": f"VGG-{depth}", "plain": f"{depth}-layer plain"}.get(kind, f"{depth}-layer residual")
@@ -80,21 +80,21 @@ def side_by_side(networks: list, captions: list[str] | None = None):
 
     Solid arcs are identity shortcuts, dotted ones pass where the dimensions grow. A caption stands under a name.
     """
-    plans = [plan(network) for network in networks]
+    plans = [boxes_and_arcs(network) for network in networks]
     starts, height = _bands([boxes for boxes, _ in plans])
     right = COLUMN * len(networks)
     figure, axis = _canvas((-3.2, right), (height, -HEADING))
     widths = sorted({box.width for boxes, _ in plans for box in boxes if box.width})
     fills = {width: FILLS[min(number, len(FILLS) - 1)] for number, width in enumerate(widths)}
-    _write(axis, -1.55, -1.0, "output\nsize", 8)
+    _words(axis, -1.55, -1.0, "output\nsize", 8)
     for (side, row), end in zip(starts.items(), [*list(starts.values())[1:], height], strict=True):
-        _write(axis, -1.55, (row + end - BAND) / 2, f"{side}×{side}", 8.5)
+        _words(axis, -1.55, (row + end - BAND) / 2, f"{side}×{side}", 8.5)
         if row:
             axis.plot([-2.9, right - 0.6], [row - BAND / 2] * 2, color=FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
     for number, (network, (boxes, arcs)) in enumerate(zip(networks, plans, strict=True)):
         centre = COLUMN * number + 0.3 + BOX_WIDTH / 2
-        _write(axis, centre, -3.75, title(network.name), 10, fontweight="bold")
-        _write(axis, centre, -2.35, captions[number] if captions else "", 7.5)
+        _words(axis, centre, -3.75, paper_title(network.name), 10, fontweight="bold")
+        _words(axis, centre, -2.35, captions[number] if captions else "", 7.5)
         _draw_column(axis, centre, dict(starts), boxes, arcs, fills)
     return figure
 
@@ -125,7 +125,7 @@ def _draw_column(axis, centre: float, free: dict[int, float], boxes: list[Box], 
     for box in boxes:
         rows.append(free[box.side] + 0.5)
         free[box.side] += 1
-    _write(axis, centre, -0.95, "image", 7.5)
+    _words(axis, centre, -0.95, "image", 7.5)
     tails = [-0.68, *(row + half for row in rows)]
     for box, row, tail in zip(boxes, rows, tails[:-1], strict=True):
         _arrow(axis, (centre, tail), (centre, row - half))
@@ -139,7 +139,7 @@ def _draw_column(axis, centre: float, free: dict[int, float], boxes: list[Box], 
         _plus(axis, centre, end, 34, 7)
 
 
-def _write(axis, x: float, y: float, words: str, size: float, **options) -> None:
+def _words(axis, x: float, y: float, words: str, size: float, **options) -> None:
     axis.text(x, y, words, **{"ha": "center", "va": "center", "fontsize": size, "linespacing": 1.25, **options})
 
 
@@ -149,7 +149,7 @@ def _box(axis, x: float, y: float, words: str, fill: str, edge: str = EDGE) -> N
     corner, shape = (x - BOX_WIDTH / 2 + 0.1, y - BOX_HEIGHT / 2 + 0.1), (BOX_WIDTH - 0.2, BOX_HEIGHT - 0.2)
     style = {"boxstyle": "round,pad=0.1,rounding_size=0.14", "facecolor": fill, "edgecolor": edge, "linewidth": 0.7}
     axis.add_patch(FancyBboxPatch(corner, *shape, **style, zorder=3))
-    _write(axis, x, y + 0.02, words, 7.2, zorder=4)
+    _words(axis, x, y + 0.02, words, 7.2, zorder=4)
 
 
 def _arrow(axis, start: tuple, end: tuple, colour: str = INK, **options) -> None:
@@ -160,7 +160,7 @@ def _arrow(axis, start: tuple, end: tuple, colour: str = INK, **options) -> None
 
 def _plus(axis, x: float, y: float, area: float, size: float) -> None:
     axis.scatter([x], [y], s=area, facecolor="white", edgecolor=EDGE, linewidth=0.7, zorder=3)
-    _write(axis, x, y, "+", size, fontweight="bold", zorder=4)
+    _words(axis, x, y, "+", size, fontweight="bold", zorder=4)
 
 
 # What each option's shortcut does where the dimensions grow, and elsewhere; None: it carries its input as it is.
@@ -182,15 +182,15 @@ def options(costs: dict[str, str], old: int = 16, new: int = 32):
     figure, axis = _canvas((0, column * len(OPTIONS)), (11.8, -1.6))
     for number, (option, shortcuts) in enumerate(OPTIONS.items()):
         centre = column * number + 3.4
-        _write(axis, centre, -0.75, f"option {option}", 11, fontweight="bold")
-        _write(axis, centre, 11.0, costs.get(option, ""), 8)
+        _words(axis, centre, -0.75, f"option {option}", 11, fontweight="bold")
+        _words(axis, centre, 11.0, costs.get(option, ""), 8)
         _draw_option(axis, centre, old, new, shortcuts)
     return figure
 
 
 def _draw_option(axis, centre: float, old: int, new: int, shortcuts: tuple) -> None:
     top = 0.35
-    _write(axis, centre, top - 0.28, f"{old} channels", 7.5)
+    _words(axis, centre, top - 0.28, f"{old} channels", 7.5)
     for block, shortcut in enumerate(shortcuts):
         _arrow(axis, (centre, top), (centre, top + 1.0))
         _box(axis, centre, top + 1.32, _convolution(3, new, 1 if block else 2), FILLS[2])
@@ -201,7 +201,7 @@ def _draw_option(axis, centre: float, old: int, new: int, shortcuts: tuple) -> N
         _branch(axis, centre, top + 0.45, top + 3.85, shortcut and shortcut.format(new=new), grows=not block)
         top += 4.15
     _arrow(axis, (centre, top), (centre, top + 0.85))
-    _write(axis, centre, top + 1.15, f"{new} channels", 7.5)
+    _words(axis, centre, top + 1.15, f"{new} channels", 7.5)
 
 
 def _branch(axis, centre: float, start: float, end: float, words: str | None, grows: bool) -> None:
@@ -213,4 +213,4 @@ def _branch(axis, centre: float, start: float, end: float, words: str | None, gr
     if words and "conv" in words:
         _box(axis, side, middle, words, "#DCEBF5", edge=RESIDUAL)
     else:
-        _write(axis, side + 0.2, middle, words or "identity", 7.5, ha="left", color=RESIDUAL)
+        _words(axis, side + 0.2, middle, words or "identity", 7.5, ha="left", color=RESIDUAL)

@@ -23,7 +23,7 @@ REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"  # at the paper's le
 BEHIND, EQUIVALENT, UNDECIDED = "behind so far, as expected", "equivalent", "undecided"
 TOO_FEW, TOO_SHORT, CANNOT = "too few seeds", "too short to tell", "cannot be run here"
 PAPER = {"cifar10": 64_000, "imagenet2012": 600_000}  # the paper's data, and its length on them
-FAMILIES = ("cifar10", "imagenet")  # data that claims are judged on: not the package's own drawings
+JUDGED_ON = ("cifar10", "imagenet")  # data that claims are judged on: not the package's own drawings
 SMALLEST = 0.001  # percent: a training error of zero on 50,000 images is less than this
 # Metric -> what a sentence calls it, its unit, and whether ratios of it are compared in place of differences.
 METRICS = {
@@ -209,7 +209,7 @@ def findings(claim: Claim, runs) -> list[Finding]:
     if claim.metric == "gradients_start":  # where the length of a run plays no part
         own = pandas.concat([own, paper.starts()]).assign(iterations=0)
         own = own.drop_duplicates(["data", "network", "shortcut", "recipe", "precision", "seed"])
-    family = own["data"] == claim.data if claim.data else own["data"].str.startswith(FAMILIES)
+    family = own["data"] == claim.data if claim.data else own["data"].str.startswith(JUDGED_ON)
     own = own[family & own[claim.metric].notna()]
     keys = ["data", "data_title", "iterations", *([] if "precision=" in claim.left else ["precision"])]
     scale = (lambda value: math.log(max(value, SMALLEST))) if claim.ratios else float
@@ -250,7 +250,7 @@ def label_title(label: str) -> str:
     return text.title(network, option, " ".join(recipe))
 
 
-def table(results: list[list[Finding]]):
+def findings_table(results: list[list[Finding]]):
     """Every finding of every claim as a DataFrame, the one that decides a claim marked."""
     import pandas
 

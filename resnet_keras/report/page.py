@@ -37,19 +37,17 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     environment.filters |= {"number": text.number, "significant": text.significant, "listing": text.listing}
     on_drawings = runs["data"].str.startswith(DRAWN)
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
-    firsts = [first for first, *_ in results]
+    firsts, cells = [first for first, *_ in results], tables.cells(shown)
     page = environment.from_string(paper.resource("page.md.jinja")).render(
         runs=runs,
         groups=grouped(firsts),
-        found={first.claim.name: first for first in firsts},
+        claim={first.claim.name: first for first in firsts},
         verdicts=verdicts,
         others=verdicts([finding for findings in results for finding in findings[1:]], settings=True),
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
         figures=titles,
         figure=lambda name, words: picture(name, titles[name], words) if name in titles else Safe(""),
-        masters={
-            name: table(tables.networks_by_length(group)) for name, group in tables.cells(shown).groupby("data_title")
-        },
+        masters={name: as_table(tables.networks_by_length(each)) for name, each in cells.groupby("data_title")},
         machine=paper.idle_hours()[0],
         one_core=int((shown["cores"] == 1).sum()),
         processors=sorted(set(shown["cpu"])),
@@ -57,8 +55,8 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
         never_warm=never_warm(shown),
         scar=scar(store, shown),
-        independent=table(independent(store, shown)),
-        smoke=table(tables.of_experiment(drawn[drawn["data"] == drawn["data"].min()])),
+        independent=as_table(independent(store, shown)),
+        smoke=as_table(tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()])),
         problems=runs.attrs["problems"],
     )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
@@ -86,7 +84,7 @@ def picture(name: str, title: str, words: str) -> Safe:
     return Safe(f"![{shown}](figures/{name}.png)")
 
 
-def table(content) -> Safe:
+def as_table(content) -> Safe:
     """A Markdown table of (headers, rows of plain text); empty where there are no rows."""
     return Safe(tables.markdown_table(*content) if content[1] else "")
 
@@ -98,7 +96,7 @@ def verdicts(findings, settings: bool = False) -> Safe:
         place = f" ({finding.claim.place})" if finding.claim.place and not settings else ""
         setting = [f"{finding.iterations:,} {finding.precision}"] * settings
         rows.append([finding.claim.claim + place, *setting, finding.effect, finding.seeds, finding.verdict_text])
-    return table((["Claim", *["Iterations"] * settings, "Here [95 % interval]", "Seeds", "Verdict"], rows))
+    return as_table((["Claim", *["Iterations"] * settings, "Here [95 % interval]", "Seeds", "Verdict"], rows))
 
 
 def grouped(firsts) -> dict[str, dict]:

@@ -28,7 +28,7 @@ from resnet_keras.training.recipe import OBSERVING, PRESETS, Recipe
 from resnet_keras.training.run import described
 
 CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network", "shortcut", "precision"]
-KINDS = {"plain": "plain", "resnet": "residual", "vgg": "vgg"}
+KIND_OF = {"plain": "plain", "resnet": "residual", "vgg": "vgg"}
 FROM_SUMMARY = [
     "train_error", "test_error", "train_error_inference", "warmup_end", "hours", "images_per_second", "parameters",
 ]  # fmt: skip
@@ -181,7 +181,7 @@ def _row(folder: RunFolder) -> dict:
     return {
         **{name: value for name, value in settings.items() if name in COLUMNS},
         "run": folder.name,
-        "kind": KINDS[run.network.rstrip("0123456789")],
+        "kind": KIND_OF[run.network.rstrip("0123456789")],
         "depth": run.depth,
         "data_version": plain(folder.config["data_version"]),
         "data_title": plain(folder.config["data_title"]),

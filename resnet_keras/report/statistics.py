@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 ENOUGH = 3  # seeds from which on an interval is shown: with two, Student's t spans 12.7 standard errors each way
-MOST = 10_000  # seeds; beyond, a difference is out of reach
+OUT_OF_REACH = 10_000  # seeds; beyond, a difference is out of reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +86,10 @@ def seeds_needed(std: float, effect: float, *, equivalence: bool = False) -> int
         equivalence: Two one-sided tests at 5 % in place of a two-sided one at 5 %.
     """
     level, power = (0.95, 0.9) if equivalence else (0.975, 0.8)
-    for n in range(ENOUGH, MOST):
+    for n in range(ENOUGH, OUT_OF_REACH):
         if n >= 2 * (std / effect * (_quantile(2 * n - 2, level) + _quantile(2 * n - 2, power))) ** 2:
             return n
-    return MOST
+    return OUT_OF_REACH
 
 
 def _quantile(freedom: float, probability: float) -> float:

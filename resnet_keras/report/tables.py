@@ -97,7 +97,7 @@ def errors(row, digits: int = 2) -> list[str]:
     return [text.spread(getattr(row, f"{metric}_mean"), getattr(row, f"{metric}_std"), digits) for metric in ERRORS]
 
 
-def of_experiment(runs, measures=()) -> tuple[list[str], list[list[str]]]:
+def experiment_table(runs, measures=()) -> tuple[list[str], list[list[str]]]:
     """The table of an experiment at one length: a row a network; (headers, rows) of plain text."""
     results, rows = cells(runs), []
     columns = [column for measure in measures for column in NUMBERS[measure] if column in HEADINGS]

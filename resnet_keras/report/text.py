@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-KINDS = {"plain": "plain", "resnet": "ResNet", "vgg": "VGG"}
+PRINTED = {"plain": "plain", "resnet": "ResNet", "vgg": "VGG"}
 # What of a recipe differs from its scale's, in words that are read with ease; other fields go by their own names.
 RECIPES = {
     "batch_norm=False": "without BN", "learning_rate=": "rate ", "decay_on=": "decay on ", "bn_batch=": "BN over ",
@@ -32,7 +32,7 @@ def markdown(value) -> str:
 def network_title(network: str) -> str:
     """As the paper writes it: resnet56 -> ResNet-56."""
     match = re.fullmatch(r"([a-z]+)(\d+)", network)
-    return f"{KINDS[match[1]]}-{match[2]}" if match and match[1] in KINDS else plain(network)
+    return f"{PRINTED[match[1]]}-{match[2]}" if match and match[1] in PRINTED else plain(network)
 
 
 def title(network: str, shortcut: str = "A", recipe: str = "") -> str:

@@ -10,21 +10,21 @@ from resnet_keras.report import architecture as drawings
 
 
 def test_resnet_34_as_in_figure_3_and_plain_34_without_its_shortcuts():
-    boxes, arcs = drawings.plan(build("resnet34", weights=False))
+    boxes, arcs = drawings.boxes_and_arcs(build("resnet34", weights=False))
     assert [box.text for box in boxes[:3]] == ["7×7 conv, 64, /2", "pool, /2", "3×3 conv, 64"]
     assert [box.text for box in boxes[-2:]] == ["average pool", "fc 1000"]
     assert len(boxes) == 34 + 2  # two poolings have no weights
     assert len(arcs) == 16 and all(arc.last == arc.first + 1 for arc in arcs)
     assert [boxes[arc.first].text for arc in arcs if arc.grows] == [f"3×3 conv, {w}, /2" for w in (128, 256, 512)]
     assert {box.side for box in boxes if box.width == 256} == {14}
-    assert drawings.plan(build("plain34", weights=False)) == (boxes, [])
+    assert drawings.boxes_and_arcs(build("plain34", weights=False)) == (boxes, [])
 
 
 def test_vgg_19_and_bottlenecks():
-    boxes, arcs = drawings.plan(build("vgg19", weights=False))
+    boxes, arcs = drawings.boxes_and_arcs(build("vgg19", weights=False))
     assert arcs == [] and sum("conv" in box.text for box in boxes) == 16 and boxes[-1].text == "fc 1000"
     assert [box.side for box in boxes if box.text.startswith("pool")] == [112, 56, 28, 14, 7]
-    _, arcs = drawings.plan(build("resnet50", weights=False))
+    _, arcs = drawings.boxes_and_arcs(build("resnet50", weights=False))
     assert all(arc.last == arc.first + 2 for arc in arcs)
     assert sum(arc.grows for arc in arcs) == 4  # conv2_1 widens its map from 64 to 256 channels
 
@@ -42,5 +42,5 @@ def test_pictures_are_small_and_the_same_every_time(drawing):
 
 
 def test_titles_are_the_papers():
-    titles = [drawings.title(name) for name in ("vgg19", "plain34", "resnet34")]
+    titles = [drawings.paper_title(name) for name in ("vgg19", "plain34", "resnet34")]
     assert titles == ["VGG-19", "34-layer plain", "34-layer residual"]

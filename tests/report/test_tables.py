@@ -50,7 +50,7 @@ def test_an_experiments_table_shows_what_was_measured(tmp_path):
         (tmp_path / "runs" / name / "responses.csv").write_text(f"layer,std\n1,{std}\n")
     write_run(tmp_path, "resnet56")  # on which nothing was measured
     entry = EXPERIMENTS["responses"]
-    headers, rows = tables.of_experiment(runs.of_experiment(frame(tmp_path), entry, "short"), entry.measures)
+    headers, rows = tables.experiment_table(runs.of_experiment(frame(tmp_path), entry, "short"), entry.measures)
     assert headers == ["Network", "Seeds", "Training error, %", "Test error, %", "Paper", "Median response"]
     assert rows == [
         ["plain-20", "1", "30.13", "33.46", "≈ 9.5", "2.00"],
