@@ -213,8 +213,7 @@ def export(
 ):
     """Write a trained network as a file for other software.
 
-    The file is checked against the network's own output. It takes uint8 images [batch, height, width, 3], raw RGB, and
-    gives float32 logits. FILE.json names the classes.
+    It takes raw RGB, uint8 [batch, height, width, 3], and gives logits, as is checked. FILE.json names the classes.
     """
     from resnet_keras.evaluation import export as exporter
     from resnet_keras.evaluation.predict import find

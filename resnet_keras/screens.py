@@ -146,6 +146,7 @@ def runs_tables(runs, names: bool = False) -> list:
             errors = [spread(equal[column].mean(), equal[column].std()) for column in ("train_error", "test_error")]
             errors = errors if run["status"] == "finished" else ["", run["status"]]
             devices = ", ".join(sorted({short_device(name) for name in equal["device"]}))
+            devices = re.sub(r" x (\w+), (?=\d+ x \1)", ", ", devices)  # 1, 2 x EPYC
             weights = {0: "no", 1: "yes"}.get(equal["weights"].mean(), "some")
             first = [run["run"]] if names else [title(run["network"], run["shortcut"], run["recipe"]), str(len(equal))]
             rows.add_row(*first, *errors, devices, weights)

@@ -150,7 +150,7 @@ CATALOGUE = (
     ),
     Experiment(
         "surface",
-        "The loss around a trained network, and how its training started",
+        "The loss around trained networks, and the first steps",
         "beyond the paper",
         "Around a trained residual network the loss is smooth; around a plain one of 56 layers it is not.",
         scales(twins(20), twins(56)),
