@@ -35,7 +35,8 @@ def test_was_committed_with_its_outputs(path):
     counts = [cell.execution_count for cell in cells]
     assert counts == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
-    assert not [output for output in outputs if output.output_type == "error"]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert "\\u001b" not in path.read_text(encoding="utf-8")  # no live line of a terminal
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -33,7 +33,9 @@ class Line:
     def __init__(self, stream=None):
         """`stream`: default: standard output."""
         self.stream, self.renewed, self.live = stream or sys.stdout, 0.0, None
-        self.console = Console(file=self.stream, highlight=False, markup=False, emoji=False, force_jupyter=False)
+        # By the stream alone: kernels of notebooks set $FORCE_COLOR, which rich takes for a terminal.
+        kind = {"force_terminal": self.stream.isatty(), "force_jupyter": False}
+        self.console = Console(file=self.stream, highlight=False, markup=False, emoji=False, **kind)
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             quiet = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
             self.live = Live(console=self.console, transient=True, **quiet)

@@ -87,9 +87,10 @@ def test_the_line_fits_80_columns_and_keeps_errors_and_time(clock, label, total,
     assert len(line) <= 80 and line.startswith(shown) and "left" in line
 
 
-@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
-def test_a_log_or_a_dumb_terminal_gets_a_line_an_interval_without_codes(clock, monkeypatch, stream):
-    monkeypatch.setenv("TERM", "dumb")
+@pytest.mark.parametrize(("stream", "term"), [(io.StringIO, "xterm"), (Terminal, "dumb")], ids=["log", "dumb"])
+def test_a_log_or_a_dumb_terminal_gets_a_line_an_interval_without_codes(clock, monkeypatch, stream, term):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as kernels of notebooks do
     report = Progress("plain20", 100, stream=stream())
     trained(report, clock)
     report.row(ROW)
