@@ -20,19 +20,12 @@ def call(capsys, *arguments):
     return end.value.code, *capsys.readouterr()
 
 
-VERBS = [name for name in options.app if not name.startswith("-")]
-
-
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [name for name in options.app if not name.startswith("-")])
 def test_every_verb_explains_itself(capsys, verb):
     code, out, _ = call(capsys, verb, "--help")
     assert code == 0 and "Usage: resnet-keras" in out
-
-
-def test_every_field_of_the_recipe_is_an_option(capsys):
-    _, out, _ = call(capsys, "train", "--help")
-    for field in dataclasses.fields(Recipe):
-        assert f"--{field.name.replace('_', '-')} " in out
+    if verb == "train":  # every field of the recipe is an option
+        assert all(f"--{field.name.replace('_', '-')} " in out for field in dataclasses.fields(Recipe))
 
 
 MISTAKES = {
@@ -145,9 +138,8 @@ def shell(command: str, **variables):
     return subprocess.run(["bash", "-c", line], capture_output=True, timeout=300, env=environment)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-def test_output_that_cannot_be_encoded_is_replaced(encoding):
-    shown = shell("resnet-keras list runs --scale short", PYTHONIOENCODING=encoding)
+def test_output_that_cannot_be_encoded_is_replaced():
+    shown = shell("resnet-keras list runs --scale short", PYTHONIOENCODING="ascii")
     assert shown.returncode == 0 and shown.stderr == b"" and b"plain-20" in shown.stdout
 
 

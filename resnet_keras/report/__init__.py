@@ -27,12 +27,8 @@ DRAWN = "shapes"  # how the names of the package's own drawings begin: they shar
 def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     """Redraw tables, pages and figures; returns the files written.
 
-    Args:
-        store: The results folder.
-        experiments: Names of those whose figures are redrawn, beside figures that are missing; None for all.
-
-    Raises:
-        UserError: There is no such experiment, or nothing can be written there.
+    With names of experiments, of the figures only theirs and those that are missing. Raises UserError where there is
+    no such experiment, or nothing can be written.
     """
     from resnet_keras.experiments.catalogue import experiment
     from resnet_keras.report import claims, crossing, page, style, tables

@@ -74,13 +74,8 @@ class Claim:
 class Finding:
     """What the runs of one data set, length and precision say to a claim.
 
-    Attributes:
-        claim: The claim.
-        verdict: One of the words above.
-        gap: Left less right on the claim's scale, as an estimate; None where a side has no runs.
-        left: The left side in the metric's unit.
-        right: The right side; a fixed number has no seeds.
-        data, data_title, iterations, precision: Of the runs.
+    The verdict is one of the words above. The gap, left less right on the claim's scale, is None where a side has no
+    runs; both sides are in the metric's unit, and a fixed number has no seeds.
     """
 
     claim: Claim
@@ -170,14 +165,8 @@ def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
     """The rule.
 
     Below `ENOUGH` seeds on a side there is no verdict, nor before the length from which the effect can show, unless
-    others' curves say what to expect until then. Otherwise the 95 % interval of the difference decides by the side
-    of zero that it lies on (for "within" the 90 % interval, by lying inside the margin).
-
-    Args:
-        claim: The claim.
-        gap: Left less right, on the claim's scale.
-        iterations: Length of the runs.
-        data: The data set's name.
+    others' curves say what to expect until then. Otherwise the 95 % interval of the gap (left less right, on the
+    claim's scale) decides by the side of zero that it lies on; for "within" the 90 % one, by lying inside the margin.
     """
     early, full = iterations < claim.from_iterations, PAPER.get(data) == iterations
     if early and not claim.expected:

@@ -19,13 +19,7 @@ def usual(runs):
 
 
 def longest(runs, answers, keys=(*LENGTH, "precision")):
-    """The longest runs that share these columns and answer a question; no runs where none do.
-
-    Args:
-        runs: A frame of runs.
-        answers: (runs that share the columns) -> whether they do.
-        keys: The columns.
-    """
+    """The longest runs that share these columns and for which `answers(runs)` is true; no runs where there are none."""
     groups = sorted((g for _, g in runs.groupby(list(keys))), key=lambda g: (g["iterations"].iloc[0], len(g)))
     return next(filter(answers, reversed(groups)), runs.head(0))
 

@@ -18,14 +18,7 @@ class Safe(str):
 
 
 def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
-    """results/README.md.
-
-    Args:
-        store: The results folder.
-        runs: A frame of runs (`runs.frame`).
-        results: The findings of each claim (`claims.findings`).
-        titles: Name -> title of each figure.
-    """
+    """results/README.md, of the findings of each claim (`claims.findings`) and the title of each figure."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -140,14 +140,9 @@ def measurements(store: Store, runs, name: str):
 def of_experiment(runs, experiment, scale: str, data: str | None = None):
     """The runs of an experiment at one scale, on one data set and, unless it compares precisions, in one precision.
 
-    Those that most runs have, where no data set is given. A run belongs to an experiment if the catalogue lists its
-    network, shortcut option and recipe, at any seed, and if what the experiment measures has been measured on it.
-
-    Args:
-        runs: A frame of runs.
-        experiment: Of `resnet_keras.experiments.catalogue`.
-        scale: "smoke", "short", "medium", "paper" or "imagenet".
-        data: Name or title of a data set.
+    Those that most runs have, where no name or title of a data set is given. A run belongs to an experiment if the
+    catalogue lists its network, shortcut option and recipe, at any seed, and if what the experiment measures has been
+    measured on it.
     """
     planned = {(run.network, run.shortcut, variation(run.recipe)[1]) for run in experiment.runs(scale)}
     keys = zip(runs["network"], runs["shortcut"], runs["recipe"], strict=True)

@@ -78,12 +78,9 @@ def difference(left: Sequence[float], right: Sequence[float]) -> Estimate:
 
 
 def seeds_needed(std: float, effect: float, *, equivalence: bool = False) -> int:
-    """Seeds a side that find a true difference of `effect` in four of five tries.
+    """Seeds a side that find a true difference of `effect` in four of five tries, by a two-sided test at 5 %.
 
-    Args:
-        std: Standard deviation of one run.
-        effect: The difference; for an equivalence, the margin within which a difference of zero is to be shown.
-        equivalence: Two one-sided tests at 5 % in place of a two-sided one at 5 %.
+    For an equivalence, by two one-sided ones, that find a difference of zero to be within a margin of `effect`.
     """
     level, power = (0.95, 0.9) if equivalence else (0.975, 0.8)
     for n in range(ENOUGH, OUT_OF_REACH):

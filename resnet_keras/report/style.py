@@ -44,13 +44,8 @@ def styled(draw):
 def panels(headings: list[str], shape: str, title: str, small: str, height: float = 3.0, **options):
     """A figure and its axes, a panel for each heading: beside each other where it is wide, else below each other.
 
-    Args:
-        headings: Titles of the panels.
-        shape: "wide" for pages and notebooks, or "tall" for phones.
-        title: What the figure shows.
-        small: The small print under it: data, length, precision, and what marks stand for.
-        height: Of a panel, in inches.
-        options: As `matplotlib.figure.Figure.subplots` takes them.
+    The title is what the figure shows; the small print under it data, length, precision and what marks stand for. The
+    height is that of a panel in inches; options are those of `matplotlib.figure.Figure.subplots`.
     """
     from matplotlib.figure import Figure
 

@@ -65,13 +65,9 @@ def markdown_table(headers, rows) -> str:
 
 
 def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
-    """The master table: a row a network, a column a length; training / test error in percent (seeds).
+    """The master table of `cells` on one data set, as (headers, rows): training / test error in percent (seeds).
 
-    Args:
-        results: Of `cells`, on one data set.
-
-    Returns:
-        (headers, rows); the last two columns are the paper's test error and hours on an idle machine.
+    A row a network, a column a length; the last two columns are the paper's test error and hours on an idle machine.
     """
     lengths, usual = sorted(results["iterations"].unique()), results["precision"].mode().squeeze()
     rows = []
