@@ -2,19 +2,11 @@
 
 
 class UserError(ValueError):
-    """Something given from outside cannot be used.
-
-    The message is one clear line: what was given, what is allowed, and what to do. The command line prints it
-    without a traceback.
-    """
+    """Something from outside cannot be used; in one line: what was given, what is allowed, what to do."""
 
 
 class Interrupted(Exception):
-    """A run was stopped by a signal and has saved itself.
-
-    Attributes:
-        signal: The signal's number; a shell expects 128 + it as the exit code.
-    """
+    """A run was stopped by a signal and has saved itself; a shell expects 128 + `signal` as the exit code."""
 
     def __init__(self, number: int):
         """`number`: the signal's."""

@@ -19,8 +19,7 @@ class Held(UserError):
 def replacing(path: Path):
     """Yield a path to write to, which takes the place of `path` at the end of the block and is flushed to the disk.
 
-    Raises:
-        OSError: The disk is full, read-only or gone; `path` is as it was and no temporary file stays.
+    On any error, such as that of a full disk, `path` is as it was and no temporary file stays.
     """
     # Hidden, and with the ending of `path`, by which Keras and NumPy know a format.
     part = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp{path.suffix}")
@@ -36,7 +35,7 @@ def replacing(path: Path):
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file; a reader sees the old one or the new one. Raises as `replacing`."""
+    """Write a file; a reader sees the old one or the new one."""
     with replacing(path) as part, open(part, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
@@ -51,11 +50,7 @@ def locked(path: Path, what: str, *, wait: bool = True, say=print):
     """Hold a lock file for the block, so that one process at a time is at work on `what`; `say` gets a line first.
 
     The system's `flock` holds it, and frees it when its owner dies; where a file system has none, the file's existence
-    is the lock. The file goes with it.
-
-    Raises:
-        Held: Another process has it, and `wait` is False.
-        OSError: No lock file can be made.
+    is the lock. The file goes with it. Raises Held if another process has it and `wait` is False.
     """
     from filelock import FileLock, Timeout
 

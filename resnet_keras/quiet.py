@@ -19,11 +19,8 @@ BACKENDS = ("tensorflow", "jax")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow's own variable: what the user sets it to stands
 # Class of CPU by the feature that makes it one, the fastest first. Beside them: "Arm" and "other".
 CLASSES = {
-    "amx_bf16": "AMX",
-    "avx512_bf16": "AVX-512 with bfloat16",
-    "avx512f": "AVX-512 without bfloat16",
-    "avx2": "AVX2",
-}
+    "amx_bf16": "AMX", "avx512_bf16": "AVX-512 with bfloat16", "avx512f": "AVX-512 without bfloat16", "avx2": "AVX2",
+}  # fmt: skip
 # Where it was measured to be faster, and TensorFlow may leave it off; `training/device.py` says by how much.
 ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
 
@@ -31,8 +28,7 @@ ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
 def backend() -> str:
     """The backend that Keras uses, or will use when it is imported: $KERAS_BACKEND, else that of its keras.json.
 
-    Raises:
-        UserError: It is none that this package trains on, or is not installed.
+    Raises UserError if it is none that this package trains on, or is not installed.
     """
     if "keras" in sys.modules:
         return sys.modules["keras"].config.backend()
@@ -53,11 +49,7 @@ def backend() -> str:
 
 
 def load_keras() -> None:
-    """Import Keras and its backend; what they print on the way is shown only if the import fails.
-
-    Raises:
-        UserError: See `backend`.
-    """
+    """Import Keras and its `backend`; what they print on the way is shown only if the import fails."""
     if "keras" in sys.modules:
         return
     name = backend()

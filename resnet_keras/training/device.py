@@ -35,15 +35,9 @@ PACKAGES = ("resnet-keras", "keras", "tensorflow", "jax", "numpy", "tensorflow-d
 # Kind of device -> settings on TensorFlow; measured by `benchmarks/`: images/s are of ResNet-20, batch 128, two cores.
 ON_TENSORFLOW = {
     "AMX": Settings("bfloat16", 10, "oneDNN's bfloat16 convolutions beat float32; XLA is about 3 times slower"),
-    "AVX-512 with bfloat16": Settings(
-        "bfloat16", 10, "bfloat16 is 1.5 times as fast as float32 (860 against 560 images/s); XLA 3 times slower"
-    ),
-    "AVX-512 without bfloat16": Settings(
-        "float32", 10, "oneDNN is twice as fast, on a newer CPU held to these instructions; else as AVX2"
-    ),
-    "AVX2": Settings(
-        "float32", 10, "oneDNN is twice as fast (300 against 150 images/s); bfloat16 takes 5 to 7 s a step"
-    ),
+    "AVX-512 with bfloat16": Settings("bfloat16", 10, "bfloat16 does 860 images/s, float32 560; XLA 3 times slower"),
+    "AVX-512 without bfloat16": Settings("float32", 10, "oneDNN is twice as fast; else as AVX2"),
+    "AVX2": Settings("float32", 10, "oneDNN does 300 images/s, without it 150; bfloat16 takes 5 to 7 s a step"),
     "Arm": Settings("float32", 10, "not measured"),
     "other": Settings("float32", 10, "not measured"),
     GPU: Settings("bfloat16", 50, "tensor cores take bfloat16; not measured here"),
@@ -96,10 +90,8 @@ def start_keras(deterministic: bool = False) -> None:
 def all_names() -> tuple[str, ...]:
     """Names of all devices that the backend sees, those of the other processes of a training included.
 
-    GPUs or TPUs where the machine has any, else CPU devices: one, unless JAX was told to make more of it.
-
-    Raises:
-        UserError: The environment asks JAX for devices that it does not find.
+    GPUs or TPUs where the machine has any, else CPU devices: one, unless JAX is to make more of it. Raises UserError if
+    the environment asks JAX for devices that it does not find.
     """
     if quiet.backend() == "jax":
         import jax

@@ -24,10 +24,8 @@ PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 def join() -> None:
     """Become one of the processes that Keras' `KERAS_DISTRIBUTION_*` variables describe, where they are set.
 
-    To be called once, after Keras is imported and before anything is computed.
-
-    Raises:
-        UserError: The variables cannot be used, or the backend is not JAX.
+    To be called once, after Keras is imported and before anything is computed. Raises UserError if the variables cannot
+    be used, or the backend is not JAX.
     """
     count = os.environ.get(PROCESSES, "1")
     if count == "1":
@@ -46,10 +44,9 @@ def join() -> None:
 
 
 def check_devices(wanted: int | str, batch_size: int) -> int:
-    """How many devices a training takes, `wanted` being a number or "all", for batches of so many images.
+    """How many devices share each batch of so many images, `wanted` being a number or "all".
 
-    Raises:
-        UserError: The machine has fewer, the backend or the batch cannot be spread, or a process would be idle.
+    Raises UserError if the machine has fewer, the backend or the batch cannot be spread, or a process would be idle.
     """
     names = device.all_names()
     count = len(names) if wanted == "all" else wanted
@@ -113,11 +110,7 @@ def from_first(tree):
 
 @contextlib.contextmanager
 def together():
-    """Say in one line that another process is gone, where one is lost.
-
-    Raises:
-        ProcessLost: Another process is gone.
-    """
+    """Turn JAX' error about another process that is gone into a ProcessLost of one line."""
     try:
         yield
     except Exception as error:

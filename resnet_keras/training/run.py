@@ -89,8 +89,7 @@ class Run:
 def described(folder) -> Run:
     """The run that a `RunFolder`'s configuration describes, whose name is to be the folder's.
 
-    Raises:
-        UserError: The configuration is missing, damaged, of other code, or that of another run.
+    Raises UserError if the configuration is missing, damaged, of other code, or that of another run.
     """
     config = folder.config
     try:

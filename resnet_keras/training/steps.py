@@ -46,12 +46,8 @@ def gradients(network):
 
     BN takes the batch's statistics, as in training; nothing of the network changes, the moving statistics included.
 
-    Args:
-        network: A built network. The function takes the values that its variables have when it is called.
-
-    Returns:
-        A function of images uint8 [b, h, w, c] and labels [b], to be called with batches of one size: mean
-        cross-entropy (nats, no penalty inside), and an array for each of `network.trainable_variables`.
+    It takes images uint8 [b, h, w, c] and labels [b], in batches of one size, and gives the mean cross-entropy (nats,
+    no penalty inside) and an array for each of `network.trainable_variables`, whose values are those at the call.
     """
 
     def loss_of(weights, others, images, labels):
@@ -119,11 +115,7 @@ class Engine:
         return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in self.variables().items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Set all variables from a checkpoint.
-
-        Raises:
-            UserError: A variable is missing or of another shape; nothing is changed.
-        """
+        """Set all variables from a checkpoint, or none: UserError if one is missing or of another shape."""
         named = self.variables()
         unfit = [n for n, v in named.items() if n not in state or state[n].shape != tuple(v.shape)]
         if unfit or len(state) != len(named):

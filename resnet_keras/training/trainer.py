@@ -124,12 +124,7 @@ class Trainer:
         self.engine.restore(tensors)  # in all processes at once: each waits for the others
 
     def train(self) -> None:
-        """Train to the end.
-
-        Raises:
-            Interrupted: A signal asked to stop; the run has been saved.
-            UserError: An image cannot be read; what was trained before has been saved.
-        """
+        """Train to the end; saves before it raises Interrupted (a signal) or UserError (an unreadable image)."""
         self.announce()
         with Interruption() as interruption, contextlib.closing(self.feed), contextlib.closing(self.progress):
             try:

@@ -13,7 +13,7 @@ from resnet_keras.report.runs import frame
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.checkpoint import load_checkpoint
 from resnet_keras.training.recipe import Recipe
-from resnet_keras.training.schedule import learning_rate, warmup_end
+from resnet_keras.training.schedule import learning_rate
 from tests.faults.conftest import length
 
 pytestmark = pytest.mark.faults
@@ -108,12 +108,3 @@ def test_the_schedule_only_falls_and_at_the_drops_alone(iterations, rate, factor
     assert 0 < then <= now <= rate
     assert then == now or at + 1 in drops
     assert learning_rate(recipe, at, warming_up=True) == min(now, recipe.warmup_rate)
-
-
-@BOUNDED
-@given(errors=st.lists(st.floats(0, 100, width=32), max_size=60), window=st.integers(1, 9))
-def test_the_warm_up_ends_once_and_never_unends(errors, window):
-    recipe = Recipe(warmup="always", warmup_window=window)
-    ends = [warmup_end(recipe, 20, np.array(errors[:count], np.float32)) for count in range(len(errors) + 1)]
-    assert len(set(ends) - {None}) <= 1 and all(end % window == 0 for end in ends if end is not None)
-    assert ends == sorted(ends, key=lambda end: end is not None)

@@ -65,9 +65,6 @@ LAYERS = {
     "a function by its module": {
         "module": "os", "class_name": "system", "config": "touch MARK", "registered_name": None,
     },
-    "a class by its module": {
-        "module": "subprocess", "class_name": "Popen", "config": {"args": ["touch", "MARK"]}, "registered_name": None,
-    },
     "a Lambda": {
         "module": "keras.layers", "class_name": "Lambda", "registered_name": None,
         "config": {"name": "l", "function": {"class_name": "__lambda__", "config": {
