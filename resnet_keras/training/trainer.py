@@ -231,10 +231,10 @@ class Trainer:
                 path.unlink()
         errors = {"training": summary.get("train_error"), watched: summary.get(f"{watched}_error")}
         shown = [f"{name} error {error:.1f} %" for name, error in errors.items() if error is not None]
-        shown = ", ".join([*filter(None, [*shown, summary["problem"]])])
-        after = f"after {record.iteration} iterations, {duration(record.elapsed())}"
+        shown = ", ".join(filter(None, [*shown, summary["problem"]])) or "nothing to show"
         goes_on = "; the same command goes on from there" if status == "interrupted" else ""
-        self.progress.note(f"{self.progress.label}  {status}: {shown} {after}{goes_on}")
+        length = f"{record.iteration} iterations, {duration(record.elapsed())}{goes_on}"
+        self.progress.note(f"{self.progress.label}  {status}: {shown} after {length}")
 
 
 class Interruption:

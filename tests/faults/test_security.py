@@ -1,4 +1,4 @@
-"""Files made to do harm: none of them runs code, leaves its folder, or speaks to a browser or a terminal."""
+"""Files made to do harm: none of them runs code. Names that climb and markup: test_store, test_page."""
 
 import contextlib
 import io
