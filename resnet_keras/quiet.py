@@ -11,6 +11,7 @@ import platform
 import re
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from resnet_keras.errors import UserError
@@ -23,6 +24,8 @@ CLASSES = {
 }  # fmt: skip
 # Where it was measured to be faster, and TensorFlow may leave it off; `training/device.py` says by how much.
 ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
+# Fonts with the signs of Chinese, Japanese and Korean; DejaVu Sans, which comes with matplotlib, has the others.
+CJK = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "WenQuanYi Zen Hei")
 
 
 def backend() -> str:
@@ -84,6 +87,19 @@ def cpu_info(field: str) -> str:
         match = re.search(rf"^{field}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
         return match[1] if match else ""
     return ""
+
+
+@contextlib.contextmanager
+def drawing(*styles):
+    """Have matplotlib draw in these styles, with any names: a $ is a $, and missing signs give no warning."""
+    import matplotlib.font_manager
+    import matplotlib.style
+
+    fonts = ["DejaVu Sans", *[font for font in CJK if font in matplotlib.font_manager.get_font_names()][:1]]
+    names = {"font.family": fonts, "text.parse_math": False}
+    with matplotlib.style.context(["default", *styles, names]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
 
 
 @contextlib.contextmanager

@@ -67,14 +67,10 @@ def evaluate(
 ) -> tuple[Tally, str]:
     """Test a network; return the tally and the title of the data set.
 
-    Args:
-        trained: See `resnet_keras.evaluation.predict.find`.
-        data: What `resnet_keras.data.load` takes; default: the data set that the network was trained on.
-        data_dir: See `resnet_keras.data.load`.
-        mode: "1", "10" or "multiscale"; see `resnet_keras.evaluation.views`.
-        precise: Training batches to recompute the statistics of BN over, in memory alone; 0: leave them.
-        by_order: Take the classes of another data set by their order, whatever their names are.
-        progress: Called with the tally so far and how many images there are in all.
+    Without `data` it is tested on the data set that it was trained on. For `mode` see `resnet_keras.evaluation.views`.
+    `precise` batches of training images make new statistics of BN, in memory alone. `by_order` takes the classes of
+    another data set by their order, whatever their names are. `progress` is called with the tally so far and how many
+    images there are in all.
 
     Raises:
         UserError: The data, the views and the network do not fit one another.

@@ -20,7 +20,9 @@ from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.models.pretrained import load
+from resnet_keras.quiet import load_keras
 from resnet_keras.store import RunFolder, Store
+from resnet_keras.training.device import all_names
 
 BATCH = 32  # images in memory at a time
 TOP = 3  # classes of each image, where the network has as many
@@ -62,17 +64,16 @@ class Trained:
 def find(name: str, weights: Path | None = None, classes: Path | None = None, store: Store | None = None) -> Trained:
     """Load the trained network of this name. What can be refused is refused before Keras is loaded.
 
-    Args:
-        name: A run's or a bundled network's, or with `weights` a network of the catalogue.
-        weights: A file that `resnet_keras.load` reads.
-        classes: A text file with the name of a class on each line, in the order of the logits.
-        store: Default: the default results folder.
+    A run's or a bundled network's name, or with `weights`, a file that `resnet_keras.load` reads, the catalogue's.
+    `classes` is a text file with the name of a class on each line, in the order of the logits.
 
     Raises:
         UserError: There is no such network or file, or they do not fit one another.
     """
     known = _class_names(classes) if classes else None
     folder = None if weights else _folder(name, store or Store())
+    load_keras()
+    all_names()  # raises where JAX is asked for devices that it does not find; Keras would blame the file
     network = folder.load_network() if folder else load(weights, architecture(name).name)
     if not network.arguments["include_top"]:
         raise UserError(f"these weights of {network.name} have no classifier: give those of the complete network.")
@@ -155,10 +156,7 @@ def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
 def predict(trained: Trained, files: Iterable[str | os.PathLike], top: int | None = None) -> Iterator[Prediction]:
     """Predictions of image files in their order; of a file that cannot be read an `error`, and the others go on.
 
-    Args:
-        trained: See `find`.
-        files: Paths of files of any size and any mode that Pillow knows.
-        top: How many classes of each; default: 3, or all where there are fewer.
+    The files have any size, and any mode that Pillow knows. `top` classes of each; default: 3, or all of fewer.
 
     Raises:
         UserError: `top` is not between 1 and the number of classes.

@@ -6,16 +6,14 @@ The drawings are toys: flat colours and few corners, unlike any photograph that 
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 
 from resnet_keras.errors import UserError
+from resnet_keras.quiet import drawing
 
 MOST = 200  # images on a sheet
 COLUMNS = 4
 INK, BAR = "#333333", "#0072B2"
-# For the signs of Chinese, Japanese and Korean: the first of these that the system has.
-CJK = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "WenQuanYi Zen Hei")
 
 
 def check(path: Path, count: int) -> None:
@@ -37,17 +35,12 @@ def sheet(predictions: list) -> bytes:
         predictions: `resnet_keras.evaluation.predict.Prediction` of images that could be read, at least one.
     """
     import matplotlib.figure
-    import matplotlib.font_manager
-    import matplotlib.style
 
     columns = min(COLUMNS, len(predictions))
     rows, ranks = -(-len(predictions) // columns), max(len(each.top) for each in predictions)
     image, bars = 1.6, 0.2 * ranks + 0.05  # inches
-    fonts = [font for font in CJK if font in matplotlib.font_manager.get_font_names()][:1]
-    style = {"font.family": ["DejaVu Sans", *fonts], "font.size": 8, "text.color": INK, "text.parse_math": False}
     file = io.BytesIO()
-    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with drawing({"font.size": 8, "text.color": INK}):
         figure = matplotlib.figure.Figure((2.0 * columns, rows * (image + bars + 0.5)), layout="constrained")
         figure.get_layout_engine().set(wspace=0.05)
         cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[image, bars] * rows)

@@ -99,11 +99,8 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
 
     They come batch by batch, in the order of the split; photographs are read as they are needed.
 
-    Args:
-        network: Any network for the single view, one of ImageNet or VGG for the others.
-        split: Of a data set, in memory or of photographs.
-        mode: `SINGLE` or a key of `MODES`.
-        view: What the network is shown of an image, for the single view; default: the split's own.
+    `mode` is `SINGLE`, which takes any network, or a key of `MODES`. `view` makes of an image what the network is shown
+    of it, for the single view; default: the split's own.
 
     Raises:
         UserError: The mode is not for this network or this split, or a photograph is broken; the message names it.

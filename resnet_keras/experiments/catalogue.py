@@ -32,11 +32,7 @@ class Experiment:
     def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
 
-        Args:
-            scale: One of `networks`.
-            data: A data set's name; None for the scale's own.
-            seeds: How many seeds, from 0.
-            precision: "float32" or "bfloat16"; an experiment that compares precisions has its own.
+        Without `data` they are on the scale's own set; an experiment that compares precisions has its own.
 
         Raises:
             UserError: The experiment does not know the scale, or there are no seeds.

@@ -35,17 +35,9 @@ def run(
 ) -> tuple[list[Run], Identity]:
     """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
 
-    Args:
-        name: The experiment's.
-        scale: "smoke", "short", "medium", "paper" or "imagenet".
-        data: A data set's name; None for the scale's own.
-        data_dir: Where data sets lie.
-        seeds: How many, from 0.
-        precision: "float32", "bfloat16", or "auto": that of finished runs of the experiment, else the device's faster.
-        force: Repeat runs that are done.
-        store: Default: the default results folder.
-        only: "K/N": the K-th of N shares of the runs, for N machines that know nothing of each other.
-        cluster: Where on a cluster, as `cluster.train_on` takes it: on, gpus and cpus; None trains in this process.
+    Without `data` they train on the scale's own set; with `precision` "auto" in that of the experiment's finished runs,
+    else in the device's faster one. `only` "K/N" takes the K-th of N shares of the runs, for N machines that know
+    nothing of each other. `cluster`, None for this process, is what `cluster.train_on` takes: on, gpus and cpus.
 
     Returns:
         The experiment's runs, or the share of them, all done now, and the data set's identity.

@@ -26,6 +26,8 @@ TORCH |= {name: {**options, "stride_in": "3x3"} if options else {} for name, opt
 KERAS_MEAN = np.array([123.68, 116.779, 103.939])
 KERAS_EPSILON = 1.001e-5 - 1e-5  # of its BN, above ours
 TORCH_MEAN, TORCH_SCALE = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
+# What DataParallel, Lightning or torch.compile put before torchvision's names: "module.", "model.", "_orig_mod.".
+TORCH_PREFIX = r"^(\w+\.)*?(?=(conv1|bn1|layer[1-4]|fc|features|classifier)\.)"
 # Patterns in their names of tensors, and what our places have there.
 KERAS_PATTERNS = [
     (r"^conv1_(conv|bn)/", r"\g<1>1/"), (r"^block(\d)_conv(\d)/", r"conv\1_\2/"),
@@ -66,7 +68,7 @@ def load(path, name: str | None = None, **options):
         return tensors
     if net is None:
         raise UserError(f"{file} does not say which network it is of: add its name, such as 'resnet50'.")
-    tensors = {re.sub(r"^((module|model)\.)+", "", key): np.asarray(value) for key, value in tensors.items()}
+    tensors = {re.sub(TORCH_PREFIX, "", key, count=1): np.asarray(value) for key, value in tensors.items()}
     torch = any(key.endswith((".weight", ".running_mean")) for key in tensors)
     library, networks = ("torchvision", TORCH) if torch else ("keras.applications", KERAS)
     if name not in networks:
@@ -233,6 +235,8 @@ def _with_own_weights(path: Path, name: str, layers: dict, options: dict):
     stored = {"batch_norm": "batch_normalization" in layers}
     stored |= {"classes": len(layers[dense[-1]]["1"])} if dense else {"include_top": False}
     stored |= {"input_shape": mean} if len(mean) == 3 else {}
+    if dense and architecture(name).family == "vgg":
+        stored["input_shape"] = (*[32 * _side(layers[dense[0]]["0"])] * 2, 3)
     network = build(name, **{**stored, **options})
     network.load_weights(path)
     return network

@@ -7,18 +7,17 @@ import io
 import math
 import textwrap
 
+from resnet_keras.quiet import drawing
 from resnet_keras.report import text
 
 PLAIN, RESIDUAL, GREY, INK = "#D55E00", "#0072B2", "#8A8A8A", "#333333"
 HUES = {"plain": PLAIN, "residual": RESIDUAL}
 STYLE = {
-    "font.family": ["DejaVu Sans"],  # it comes with matplotlib: the same letters everywhere
     "axes.edgecolor": "#B0B0B0", "axes.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#ECECEC",
     "axes.titlelocation": "left", "axes.titlesize": 10.5, "axes.labelcolor": INK,
     "xtick.color": INK, "ytick.color": INK, "xtick.major.size": 0, "ytick.major.size": 0, "ytick.minor.size": 0,
-    "text.color": INK, "text.parse_math": False,  # a $ in a name is a $
-    "legend.frameon": False, "legend.fontsize": 8.5,
+    "text.color": INK, "legend.frameon": False, "legend.fontsize": 8.5,
 }  # fmt: skip
 GUESSING = 90.0  # percent of ten classes
 DASHES, DOTS = (0, (3, 2)), (0, (1, 2))
@@ -32,10 +31,9 @@ def styled(draw):
 
     @functools.wraps(draw)
     def drawn(*arguments, **options):
-        import matplotlib.style
         import seaborn
 
-        with matplotlib.style.context(["default", seaborn.axes_style("ticks"), STYLE]):
+        with drawing(seaborn.axes_style("ticks"), STYLE):
             return draw(*arguments, **options)
 
     return drawn

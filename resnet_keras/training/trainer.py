@@ -137,10 +137,12 @@ class Trainer:
                         self._end("interrupted")
                         raise Interrupted(number)
                 self._end("finished")
-            except UserError:
-                if self.record.iteration:
-                    self._save()
-                raise
+            except UserError as error:
+                if not self.record.iteration:
+                    raise
+                self._save()
+                where = f"saved at iteration {self.record.iteration:,}"
+                raise UserError(f"{error} ({where}: with the file as it was, the same command goes on)") from None
 
     def advance(self, iteration: int) -> None:
         """Train on to this iteration and no further, writing history and checkpoints as they fall due."""

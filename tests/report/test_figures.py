@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import warnings
 
 import matplotlib
 import numpy as np
@@ -58,7 +59,10 @@ def test_every_figure_says_what_it_shows_and_nothing_is_cut_off(full, name, tmp_
         figure = report.draw(*full, name, shape)
         assert figure.get_suptitle().replace("\n", " ").startswith(TITLES[name])
         assert "$x^2 <b>" in figure.get_supxlabel().replace("\n", " "), "a name is drawn as it is"
-        content = style.png(figure)
+        figure.set_supxlabel(figure.get_supxlabel() + " 猫")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a sign that no font has gives none
+            content = style.png(figure)
         pixels = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
         assert len(content) < 150_000 and pixels.shape[1] == round(160 * width)
         assert min(edge.min() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])) > 250

@@ -124,6 +124,8 @@ def test_a_wrong_environment_is_named_in_one_line(tmp_path, variables, said):
         pytest.importorskip("jax")
     outer = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", "JAX_PLATFORMS")}
     variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), variables.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "resnet_keras", "doctor"]
-    ended = subprocess.run(command, env=outer | variables, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 2 and said in ended.stderr and ended.stderr.count("\n") == 1
+    for words in (["doctor"], ["predict", "resnet20-cifar10_jpeg", str(tmp_path / "sitecustomize.py")]):
+        command = [sys.executable, "-m", "resnet_keras", *words]
+        ended = subprocess.run(command, env=outer | variables, capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 2 and ended.stderr.startswith("resnet-keras: ") and ended.stderr.count("\n") == 1
+        assert said in ended.stderr and "network.keras" not in ended.stderr
