@@ -261,6 +261,6 @@ def reading(runs) -> str:
         (shallow, low), (deep, high) = ((index[1], errors[index]) for index in (errors.index[0], errors.index[-1]))
         if deep > shallow and kind in ("plain", "residual"):
             numbers = f"{text.number(high, 1)} against {text.number(low, 1)} % training error"
-            does = "harm" if high > low else "help"
+            does = "do not harm" if abs(high - low) < 1.0 else "harm" if high > low else "help"
             clauses.append(f"{deep - shallow} more layers {does} a {kind} network ({numbers})")
     return "; ".join(clauses) + "." * bool(clauses)
