@@ -82,7 +82,8 @@ def test_other_names_are_refused_unless_taken_by_their_order(trained, tiny, load
 
 
 def test_the_runs_data_are_looked_for_where_they_were(trained, tiny, loaded, monkeypatch):
-    monkeypatch.setitem(trained.folder.config, "source", "/pets/tiny")
+    folder = types.SimpleNamespace(config={**trained.config, "source": "/pets/tiny"})
+    trained = dataclasses.replace(trained, folder=folder)
     evaluate(trained)
     assert loaded.asked == [("/pets/tiny", 8)]
     loaded.dataset = dataclasses.replace(tiny, identity=dataclasses.replace(tiny.identity, version="2"))
