@@ -156,7 +156,9 @@ def test_a_validation_split_is_evaluated_instead_of_the_test_split(tiny, short, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP][: length(1, 2)])
-def test_a_signal_saves_before_it_stops(tiny, short, tmp_path, monkeypatch, number):
+def test_a_signal_saves_before_it_stops(tiny, short, tmp_path, monkeypatch, request, number):
+    former = signal.signal(number, signal.SIG_DFL)  # in the background, or under nohup, it is ignored
+    request.addfinalizer(lambda: signal.signal(number, former))
     add = Record.add
     monkeypatch.setattr(Record, "add", lambda self, *a: (add(self, *a), os.kill(os.getpid(), number)))
     with pytest.raises(Interrupted) as stop:
