@@ -19,7 +19,7 @@ def measure(options):
     environment = records.environment()
     encoded, what = photographs(options)
     makers = {OURS: ours, f"{OURS}, noise added on the host": functools.partial(ours, noise=True)}
-    makers |= {PLAIN: with_tensorflow(plain), "tf.data, decode_and_crop_jpeg": with_tensorflow(crop_first)}
+    makers[PLAIN] = with_tensorflow
 
     def speed(take) -> float:
         start = time.process_time()
@@ -65,26 +65,22 @@ def ours(encoded: list[bytes], noise: bool = False):
     return take
 
 
-def with_tensorflow(crop):
-    """A maker of `tf.data` pipelines on one thread; `crop` makes a crop of a JPEG."""
+def with_tensorflow(encoded: list[bytes]):
+    """A `tf.data` pipeline on one thread."""
+    import tensorflow as tf
 
-    def make(encoded: list[bytes]):
-        import tensorflow as tf
+    from resnet_keras.data.views import EIGENVALUES, EIGENVECTORS
 
-        from resnet_keras.data.views import EIGENVALUES, EIGENVECTORS
+    def finished(content):
+        draws = tf.random.normal([3], 0.0, 0.1) * tf.constant(EIGENVALUES, tf.float32)
+        noise = 255.0 * tf.linalg.matvec(tf.constant(EIGENVECTORS.T, tf.float32), draws)
+        return tf.image.random_flip_left_right(plain(content)) + noise
 
-        def finished(content):
-            draws = tf.random.normal([3], 0.0, 0.1) * tf.constant(EIGENVALUES, tf.float32)
-            noise = 255.0 * tf.linalg.matvec(tf.constant(EIGENVECTORS.T, tf.float32), draws)
-            return tf.image.random_flip_left_right(crop(content)) + noise
-
-        options = tf.data.Options()
-        options.threading.private_threadpool_size = options.threading.max_intra_op_parallelism = 1
-        data = tf.data.Dataset.from_tensor_slices(encoded).shuffle(len(encoded)).map(finished, num_parallel_calls=1)
-        data = data.with_options(options)
-        return lambda: sum(1 for _ in data)
-
-    return make
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = options.threading.max_intra_op_parallelism = 1
+    data = tf.data.Dataset.from_tensor_slices(encoded).shuffle(len(encoded)).map(finished, num_parallel_calls=1)
+    data = data.with_options(options)
+    return lambda: sum(1 for _ in data)
 
 
 def plain(content):
@@ -96,14 +92,3 @@ def plain(content):
     scale = tf.cast(tf.random.uniform([], 256, 481, tf.int32), tf.float32) / tf.reduce_min(size)
     image = tf.image.resize(image, tf.cast(tf.math.ceil(size * scale), tf.int32))
     return tf.image.random_crop(image, (CROP, CROP, 3))
-
-
-def crop_first(content):
-    """Decode the crop's pixels alone, and resize them."""
-    import tensorflow as tf
-
-    size = tf.io.extract_jpeg_shape(content)[:2]
-    window = tf.cast(CROP * tf.reduce_min(size) / tf.random.uniform([], 256, 481, tf.int32), tf.int32)
-    place = [tf.random.uniform([], 0, size[axis] - window + 1, tf.int32) for axis in (0, 1)]
-    image = tf.io.decode_and_crop_jpeg(content, [*place, window, window], channels=3)
-    return tf.image.resize(image, (CROP, CROP))

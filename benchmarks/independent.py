@@ -15,6 +15,11 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, pad, relu
+
 RESULT = Path(__file__).parent / "results" / "independent.csv"
 COLUMNS = ("network", "seed", "iteration", "learning_rate", "train_error", "test_error", "device", "threads", "seconds")
 BATCH, RATE, MOMENTUM, DECAY = 128, 0.1, 0.9, 1e-4
@@ -24,9 +29,6 @@ WINDOW, TEST_EVERY, SAVE_EVERY = 50, 200, 100
 
 def network(depth: int):
     """A residual network of 6n + 2 layers (Sec. 4.2): float [b, 3, 32, 32] -> logits [b, 10]."""
-    import torch
-    from torch import nn
-    from torch.nn.functional import pad, relu
 
     class Block(nn.Module):
         def __init__(self, inputs, outputs):
@@ -54,8 +56,6 @@ def network(depth: int):
 
 def read_images(folder: Path):
     """Images uint8 [n, 3, 32, 32] and labels int64 [n] of FOLDER/CLASS/*.jpg."""
-    import numpy as np
-    import torch
     from PIL import Image
 
     files = [(path, label) for label, kind in enumerate(sorted(folder.iterdir())) for path in sorted(kind.iterdir())]
@@ -65,8 +65,6 @@ def read_images(folder: Path):
 
 def batch_places(examples: int, seed: int, iteration: int):
     """Places of a batch's images: a new order every epoch, whose incomplete last batch is left out."""
-    import torch
-
     epoch, number = divmod(iteration, examples // BATCH)
     order = torch.randperm(examples, generator=torch.Generator().manual_seed(seed * 10**6 + 500_000 + epoch))
     return order[number * BATCH : (number + 1) * BATCH]
@@ -74,10 +72,8 @@ def batch_places(examples: int, seed: int, iteration: int):
 
 def augmented(images, seed: int, iteration: int):
     """Images padded by 4 zeros, each cropped to 32x32 and flipped on its own: a function of (seed, iteration)."""
-    import torch
-
     random = torch.Generator().manual_seed(seed * 10**6 + iteration)
-    padded = torch.nn.functional.pad(images, (4, 4, 4, 4))
+    padded = pad(images, (4, 4, 4, 4))
     crops = torch.empty(len(images), 3, 32, 32).contiguous(memory_format=torch.channels_last)
     for place, image in enumerate(padded):
         top, left, flip = (int(torch.randint(high, (), generator=random)) for high in (9, 9, 2))
@@ -88,11 +84,7 @@ def augmented(images, seed: int, iteration: int):
 
 def train(depth: int, seed: int, examples, tests, checkpoint: Path):
     """Yield the rows of a run's history; a stopped run goes on from its checkpoint."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    device = cpu[1] if cpu else "CPU"
+    device = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[1]
     images, labels = examples
     mean = images.float().mean(0)
     torch.manual_seed(seed)
@@ -127,8 +119,6 @@ def train(depth: int, seed: int, examples, tests, checkpoint: Path):
 
 def test_error(net, tests, mean) -> float:
     """Test error in percent, with BN's moving averages."""
-    import torch
-
     net.eval()
     with torch.inference_mode():
         batches = zip(*(part.split(500) for part in tests), strict=True)

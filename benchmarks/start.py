@@ -16,25 +16,23 @@ from resnet_keras.experiments.measurements import GRADIENT_BATCHES, GRADIENT_IMA
 from resnet_keras.quiet import load_keras
 
 TABLE = Path(__file__).parent / "results" / "start.csv"
+SEEDS = 20
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 
 
 def main() -> None:
     """Measure each network before training under each seed, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="cifar10_jpeg")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--seeds", type=int, default=20, help="how many, from 0")
-    options = parser.parse_args()
+    parser.add_argument("--data-dir", help="where cifar10_jpeg lies")
+    data = load("cifar10_jpeg", parser.parse_args().data_dir)
     load_keras()
     from resnet_keras.evaluation.inside import gradient_norms
     from resnet_keras.models import build
 
-    data = load(options.data, options.data_dir)
     batches = (data.train.images[:GRADIENT_IMAGES], data.train.labels[:GRADIENT_IMAGES], GRADIENT_BATCHES)
     rows = []
     for name in NETWORKS:
-        networks = [build(name, input_shape=data.shape, seed=seed) for seed in range(options.seeds)]
+        networks = [build(name, input_shape=data.shape, seed=seed) for seed in range(SEEDS)]
         networks[0].set_mean(data.mean(per_pixel=True))
         measure = gradient_norms(networks[0], *batches)  # compiled once
         for seed, network in enumerate(networks):

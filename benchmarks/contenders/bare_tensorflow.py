@@ -6,6 +6,7 @@ import itertools
 import time
 
 import numpy as np
+import tensorflow as tf
 
 from benchmarks.contenders import CLASSES, EXAMPLES, blocks, noise
 
@@ -15,9 +16,7 @@ class Steps:
 
     def __init__(self, network: str, precision: str, batch_size: int):
         """Make the variables and the pipeline."""
-        import tensorflow as tf
-
-        self.tf, self.per_stage, self.compute = tf, blocks(network), precision
+        self.per_stage, self.compute = blocks(network), precision
         widths = [3, 16, *(width for width in (16, 32, 64) for _ in range(2 * self.per_stage))]
         shapes = [*((3, 3, *pair) for pair in itertools.pairwise(widths)), (widths[-1], CLASSES)]
         deviations = (np.sqrt(2.0 / np.prod(shape[:-1])) for shape in shapes)
@@ -34,7 +33,6 @@ class Steps:
 
     def _batch(self, index):
         """Cropped and flipped images in [-1, 1] and their labels."""
-        tf = self.tf
         count, span = tf.shape(index)[0], tf.range(32)[None]
         places = tf.random.uniform((2, count, 1), 0, 9, tf.int32)
         flip = tf.random.uniform((count, 1)) < 0.5
@@ -44,7 +42,6 @@ class Steps:
         return tf.cast(crops, self.compute) / 128.0 - 1.0, tf.gather(self.labels, index)
 
     def _conv_norm(self, x, place, strides=1):
-        tf = self.tf
         x = tf.nn.conv2d(x, tf.cast(self.kernels[place], self.compute), strides, "SAME")
         gamma, beta = self.norms[place]
         x, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -55,7 +52,6 @@ class Steps:
         return x
 
     def _logits(self, x):
-        tf = self.tf
         x, place = tf.nn.relu(self._conv_norm(x, 0)), 1
         for number in range(3 * self.per_stage):
             strides = 2 if number in (self.per_stage, 2 * self.per_stage) else 1
@@ -66,7 +62,6 @@ class Steps:
         return tf.cast(tf.reduce_mean(x, (1, 2)), tf.float32) @ self.kernels[-1] + self.bias
 
     def _step(self, index):
-        tf = self.tf
         images, labels = self._batch(index)
         with tf.GradientTape() as tape:
             logits = self._logits(images)
