@@ -177,7 +177,7 @@ def predict(
 ):
     """Classify images: the most probable classes of each.
 
-    A file that cannot be read is named, and the others go on.
+    A file that cannot be read is reported and left out.
     """
     from resnet_keras.evaluation import sheet as sheets
     from resnet_keras.evaluation.predict import find, image_files

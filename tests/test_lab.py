@@ -23,7 +23,7 @@ def test_an_experiment_is_shown_and_nothing_is_written(store, monkeypatch, capsy
     assert "ResNet-32, ResNet-44. To run: resnet-keras run degradation" in capsys.readouterr().out
     degradation.figure()
     assert "| plain-56 | 1 | 70.00 | 71.00 | ≈ 13.5 |" in degradation.table().data
-    assert degradation.finding().data.startswith("Plain-56 has the higher training error than plain-20")
+    assert degradation.finding().data.startswith("Plain-56 has a higher training error than plain-20")
     (image,) = shown
     assert image.alt == "More layers harm a plain network far more than a residual one" and image.data[:4] == b"\x89PNG"
     assert sorted(store.root.rglob("*")) == before and set(degradation.runs["network"]) >= {"plain20", "resnet56"}

@@ -21,7 +21,7 @@ class Experiment:
     name: str  # what the command line calls it
     title: str
     place: str  # where the paper has it
-    claim: str  # what the paper says, in our words
+    claim: str  # what the paper or others say, in our words; beyond them, what is asked
     # Scale -> networks, each as a name or (name, what differs from the scale's runs), such as
     # ("resnet56", {"shortcut": "B"}) or ("plain56", {"batch_norm": False}).
     networks: dict[str, tuple]
@@ -88,14 +88,14 @@ def scales(smoke: tuple, short: tuple, medium: tuple = ()) -> dict[str, tuple]:
 CATALOGUE = (
     Experiment(
         "degradation",
-        "Degradation: deeper plain networks train worse",
+        "Degradation of plain networks",
         "Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
         "The training error of a plain network rises with its depth; with shortcuts it falls.",
         scales(twins(20, 32), twins(20, 56, 32, 44), medium=twins(20, 56)),
     ),
     Experiment(
         "residual",
-        "Residual networks gain from depth",
+        "Residual networks and depth",
         "Sec. 4.2, Fig. 6 middle, Table 6",
         "Residual networks gain from depth up to 110 layers, and each is better than its plain twin.",
         scales(twins(20, 32), twins(20, 56, 32, 44, 110), medium=twins(20, 56)),
@@ -128,9 +128,9 @@ CATALOGUE = (
     ),
     Experiment(
         "gradients",
-        "Gradients of plain networks do not vanish",
+        "Gradients along the layers",
         "Sec. 4.1, in words; the measurement goes beyond the paper",
-        "With BN, gradients of plain networks have healthy norms: they do not explain degradation.",
+        "With BN, gradients of plain networks have healthy norms: it is not that they vanish.",
         scales(
             (*twins(20), *without_normalization(*twins(20))), (*twins(20, 56), *without_normalization(*twins(20, 56)))
         ),
@@ -140,7 +140,7 @@ CATALOGUE = (
         "lesion",
         "Lesions: blocks left out or swapped",
         "beyond the paper",
-        "A trained residual network bears the loss of almost any block; a plain one does not.",
+        "Veit and others (2016): a trained residual network bears the loss of almost any block; a plain one does not.",
         scales(twins(20), twins(56, 20)),
         measures=("lesion",),
     ),
@@ -148,7 +148,7 @@ CATALOGUE = (
         "surface",
         "The loss around trained networks, and the first steps",
         "beyond the paper",
-        "Around a trained residual network the loss is smooth; around a plain one of 56 layers it is not.",
+        "Li and others (2018): around a residual network of 56 layers the loss is smooth, around a plain one not.",
         scales(twins(20), twins(56)),
         measures=("surface", "start"),
     ),
@@ -156,7 +156,7 @@ CATALOGUE = (
         "precision",
         "Precision: bfloat16 against float32",
         "beyond the paper",
-        "Convolutions and activations in bfloat16 cost no accuracy: the seed decides more.",
+        "Convolutions and activations in bfloat16 cost less than a point of test error.",
         scales(twins(20), twins(20)),
         precisions=("bfloat16", "float32"),
     ),

@@ -32,8 +32,8 @@ METRICS = {
     "responses_median": ("median response of a layer", "", True),
     "gradients_start": ("first layer's gradient over the last's, before training", "", True),
     "gradients_end_scaled": ("first layer's gradient over the last's, times their kernels' norms", "", True),
-    "lesion_added": ("rise of the test error by the loss of a block", " points", False),
-    "lesion_swapped": ("test error with two blocks swapped", " %", False),
+    "lesion_added": ("median rise of the test error without one block", " points", False),
+    "lesion_swapped": ("median test error with two blocks swapped", " %", False),
     "top1_10": ("top-1 error of 10 crops", " %", False),
 }
 
@@ -106,6 +106,7 @@ class Finding:
         start = f" (from {claim.from_iterations:,} iterations on)"
         more = {SUPPORTED: length, CONTRADICTED: length, BEHIND: start, TOO_SHORT: start}
         more |= {EQUIVALENT: f" within {claim.margin:g}", CANNOT: f" (needs {claim.needs})"}
+        more |= {} if gap else {TOO_FEW: " (none yet)"}
         return self.verdict + more.get(self.verdict, "")
 
     @property
@@ -147,7 +148,7 @@ class Finding:
         side = "higher" if self.gap.mean > 0 else "lower"
         seeds = "one seed each" if self.seeds == "1 and 1" else f"{self.seeds} seeds"
         numbers = f"({self.sides}{unit}, {seeds})"
-        return f"{name} has the {side} {words} than {label_title(claim.right)} {numbers}: {self.verdict_text}."
+        return f"{name} has a {side} {words} than {label_title(claim.right)} {numbers}: {self.verdict_text}."
 
 
 @functools.cache
@@ -254,13 +255,22 @@ def findings_table(results: list[list[Finding]]):
 
 
 def reading(runs) -> str:
-    """In a sentence: what more layers do to plain and to residual networks of a frame, by their training errors."""
+    """In a sentence: what more layers do to plain and to residual networks of a frame, by their training errors.
+
+    They have no sure effect where seeds of both depths lie among each other.
+    """
     own, clauses = finished(runs), []
-    means = own[own["recipe"] == ""].groupby(["kind", "depth"])["train_error"].mean()
-    for kind, errors in means.groupby("kind"):
-        (shallow, low), (deep, high) = ((index[1], errors[index]) for index in (errors.index[0], errors.index[-1]))
-        if deep > shallow and kind in ("plain", "residual"):
-            numbers = f"{text.number(high, 1)} against {text.number(low, 1)} % training error"
-            does = "do not harm" if abs(high - low) < 1.0 else "harm" if high > low else "help"
-            clauses.append(f"{deep - shallow} more layers {does} a {kind} network ({numbers})")
+    errors = own[own["recipe"] == ""].groupby(["kind", "depth"])["train_error"]
+    for kind, rows in errors.agg(["mean", "min", "max", "count"]).groupby("kind"):
+        low, high, depths = rows.iloc[0], rows.iloc[-1], rows.index.get_level_values("depth")
+        if len(rows) > 1 and kind in ("plain", "residual"):
+            numbers = f"{text.number(high['mean'], 1)} against {text.number(low['mean'], 1)} % training error"
+            if low["count"] + high["count"] > 2:
+                numbers += f", {high['count']:.0f} and {low['count']:.0f} seeds"
+            does = "harm" if high["mean"] > low["mean"] else "help"
+            if high["min"] <= low["max"] and low["min"] <= high["max"]:
+                does = "have no sure effect on"
+            if abs(high["mean"] - low["mean"]) < 1.0:
+                does = "do not harm"
+            clauses.append(f"{depths[-1] - depths[0]} more layers {does} a {kind} network ({numbers})")
     return "; ".join(clauses) + "." * bool(clauses)

@@ -42,6 +42,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         figure=lambda name, words: picture(name, titles[name], words) if name in titles else Safe(""),
         masters={name: as_table(tables.networks_by_length(each)) for name, each in cells.groupby("data_title")},
         machine=paper.idle_hours()[0],
+        usual=next(iter(shown["precision"].mode()), ""),
         one_core=int((shown["cores"] == 1).sum()),
         processors=sorted(set(shown["cpu"])),
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
@@ -110,10 +111,10 @@ def never_warm(runs) -> list[str]:
 
 
 def scar(store, runs) -> list[float]:
-    """Norm of the first kernel of plain-56 before training and after 16 iterations; empty where it was not measured."""
+    """Norm of plain-56's first kernel before training, after 16 iterations, at the end; empty where not measured."""
     table = measurements(store, runs[(runs["network"] == "plain56") & runs["batch_norm"]], "gradients")
     norms = table[table["layer"] == 1].groupby("iteration")["weight_norm"].mean() if len(table) else {}
-    return [norms[0], norms[16]] if {0, 16} <= set(norms.keys()) else []
+    return [norms[0], norms[16], norms.iloc[-1]] if {0, 16} <= set(norms.keys()) else []
 
 
 def independent(store, runs) -> tuple[list, list]:

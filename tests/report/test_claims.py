@@ -95,7 +95,7 @@ def test_all_seeds_of_both_sides_count_and_are_not_paired(tmp_path):
     finding = first(tmp_path, "degradation-test", plain56=[40, 41, 42], plain20=[30, 31, 32, 33, 34])
     assert (finding.seeds, finding.gap.mean) == ("3 and 5", pytest.approx(9.0))
     assert finding.effect.startswith("41.0 against 32.0: +9.0 [+")
-    assert finding.sentence.startswith("Plain-56 has the higher test error than plain-20 (41.0 against 32.0 %, 3 and 5")
+    assert finding.sentence.startswith("Plain-56 has a higher test error than plain-20 (41.0 against 32.0 %, 3 and 5")
 
 
 def test_training_errors_are_compared_as_ratios(tmp_path):
@@ -138,6 +138,11 @@ def test_what_more_layers_do_is_said_in_a_sentence(tmp_path):
     assert claims.reading(runs.frame(Store(tmp_path))) == (
         "12 more layers harm a plain network (85.1 against 60.0 % training error); "
         "12 more layers help a residual network (34.0 against 50.0 % training error)."
+    )
+    for seed, error in ((1, 52), (2, 90)):
+        write_run(tmp_path, "resnet32", scale="smoke", data="shapes16", end=(error, error), seed=seed)
+    assert "12 more layers have no sure effect on a residual network (58.7 against 50.0 % training error, 3 and 1" in (
+        claims.reading(runs.frame(Store(tmp_path)))
     )
 
 

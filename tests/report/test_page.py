@@ -151,7 +151,7 @@ def test_the_terminal_gets_table_finding_and_paths(full, capsys):
     screens.show_results(Store(root), "degradation", "short", "CIFAR-10 (JPEG)", [])
     shown = capsys.readouterr().out
     assert re.search(r"plain-56 +3 +70\.10 ± 0\.10", shown)
-    assert "Plain-56 has the higher training error than plain-20 (70.1 against 30.1 %" in " ".join(shown.split())
+    assert "Plain-56 has a higher training error than plain-20 (70.1 against 30.1 %" in " ".join(shown.split())
     assert "curves.png" in shown
     screens.show_results(Store(root), "degradation", "smoke", "shapes16", [])
     shown = " ".join(capsys.readouterr().out.split())
