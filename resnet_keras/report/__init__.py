@@ -31,7 +31,7 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     no such experiment, or nothing can be written.
     """
     from resnet_keras.experiments.catalogue import experiment
-    from resnet_keras.report import claims, crossing, page, style, tables
+    from resnet_keras.report import claims, page, style, tables
     from resnet_keras.report.runs import frame
 
     names = ["crossing", *dict.fromkeys(FIGURES.values()), "smoke"]
@@ -43,9 +43,9 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
         titles |= {name: figure.get_suptitle().replace("\n", " ")} if figure else {}
         if figure and (name in asked or not (folder / f"{name}.png").is_file()):
             files[f"figures/{name}.png"] = style.png(figure)
-            files[f"figures/{name}-tall.png"] = style.png(draw(store, own, name, "tall"))
+            files[f"figures/{name}-tall.png"] = style.png(draw(store, own, name, shape="tall"))
     if experiments is None or not (folder / "race.gif").is_file():
-        race = crossing.race(store, runs)
+        race = draw(store, runs, "race")
         files |= {"figures/race.gif": race} if race else {}
     results = [claims.findings(claim, runs) for claim in claims.claims()]
     contents = {"runs": runs[tables.RUNS], "results": tables.cells(runs), "claims": claims.findings_table(results)}
@@ -55,12 +55,15 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     return [_written(store.root / name, content) for name, content in files.items()]
 
 
-def draw(store: Store, runs, name: str, shape: str = "wide"):
+def draw(store: Store, runs, name: str | None, **options):
     """A figure by its name as a matplotlib `Figure`; None where these runs cannot answer its question."""
-    from resnet_keras.report import crossing, figures, profiles
+    from resnet_keras.report import crossing, figures, profiles, style
 
     functions = {**vars(profiles), **vars(figures), **vars(crossing), "smoke": figures.curves}
-    return functions[name](store, runs, shape) if name in functions else None
+    try:
+        return style.styled(functions[name])(store, runs, **options) if name in functions else None
+    except figures.Unanswered:
+        return None
 
 
 def finding(experiment, runs) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 
 from resnet_keras.report import paper, text
-from resnet_keras.report.figures import LENGTH, longest, usual
+from resnet_keras.report.figures import LENGTH, Unanswered, longest, usual
 from resnet_keras.report.runs import commonest, histories
 from resnet_keras.report.statistics import ENOUGH, difference
-from resnet_keras.report.style import GREY, HUES, INK, note, panels, styled, thousands
+from resnet_keras.report.style import GREY, HUES, INK, note, panels, thousands
 
 WINDOW = 391  # iterations: a pass over 50,000 images
 PAIRS = {"plain": ("plain56", "plain20", "none"), "residual": ("resnet56", "resnet20", "A")}
@@ -39,22 +39,19 @@ def gaps(runs) -> dict[tuple[str, int], tuple]:
 def gap_while_training(store, runs):
     """Training error of 56 layers less that of 20 while the rate is highest, of the longest pair of one seed.
 
-    A Series by iteration, a running mean over `WINDOW` iterations in points; empty where there is no pair.
+    A Series by iteration, a running mean over `WINDOW` iterations in points.
     """
     table = histories(store, longest(runs, lambda group: group["depth"].nunique() == 2, LENGTH))
     table = table[table["learning_rate"] == table["learning_rate"].max()]
     errors = table.pivot_table(index="iteration", columns="depth", values="train_error").dropna()
-    if not len(errors):
-        return errors
     return (errors[56] - errors[20]).rolling(max(1, round(WINDOW / errors.index[0]))).mean().dropna()
 
 
-@styled
 def crossing(store, runs, shape: str = "wide"):
     """Error of 56 layers less that of 20: over iterations at rate 0.1, and at the end of schedules of each length."""
     own, ends = pairs(runs), gaps(runs)
     if own["network"].nunique() < 4:
-        return None
+        raise Unanswered("20 and 56 layers of both kinds are needed")
     first, last = (f"{round(n, -2):,}" for n in paper.crossings())
     title = "Too early to tell: in public logs, too, ResNet-56 starts behind; it passes after "
     title += f"{first} to {last} iterations"
@@ -65,12 +62,13 @@ def crossing(store, runs, shape: str = "wide"):
         f"{WINDOW} iterations, a line a seed; grey: public logs, on CIFAR-10 itself. Right: test error, a dot a seed, "
         "open below three seeds; bar: 95 % interval of the difference of the means; cross: the paper, on CIFAR-10."
     )
-    headings = ["While the learning rate is 0.1", "At the end of a schedule of this length"]
-    figure, (left, right) = panels(headings, shape, title, small, 3.3, sharey=True)
+    headings = {"While the learning rate is 0.1": "left", "At the end of a schedule of this length": "right"}
+    figure, ((left, _), (right, _)) = panels(headings, shape, title, small, 3.3, sharey=True)
     for (source, kind), log in paper.others().query("metric == 'train_error'").groupby(["source", "kind"]):
         left.plot(log["iteration"], log["gap"], color=GREY, linewidth=1, zorder=2)
         note(left, f"{source}, {kind}", NAMED_AT[f"{source} {kind}"], (0, 0), GREY, fontsize=8)
-    for (kind, _), group in own.groupby(["kind", "seed"]):
+    both = own.groupby([*LENGTH, "kind", "seed"]).filter(lambda rows: rows["depth"].nunique() == 2)
+    for (kind, _), group in both.groupby(["kind", "seed"]):
         left.plot(gap_while_training(store, group), color=HUES[kind], linewidth=1.4, alpha=0.85, zorder=3)
     for (kind, length), (gap, points) in ends.items():
         hue, enough = HUES[kind], gap.n >= ENOUGH
@@ -97,9 +95,8 @@ def crossing(store, runs, shape: str = "wide"):
     return figure
 
 
-@styled
-def race(store, runs, frames: int = 40) -> bytes | None:
-    """Plain-56 and ResNet-56 over their iterations as an animated GIF; None where either is missing."""
+def race(store, runs, frames: int = 40) -> bytes:
+    """Plain-56 and ResNet-56 over their iterations as an animated GIF."""
     import numpy
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -107,8 +104,6 @@ def race(store, runs, frames: int = 40) -> bytes | None:
 
     own = usual(runs)
     own = longest(own[own["depth"] == 56], lambda group: group["kind"].nunique() > 1)
-    if not len(own):
-        return None
     table, end = histories(store, own[own["seed"] == own["seed"].min()]), own["iterations"].iloc[0]
     figure = Figure((6.4, 3.6), dpi=100)
     canvas, axis = FigureCanvasAgg(figure), figure.add_axes((0.11, 0.14, 0.87, 0.76))

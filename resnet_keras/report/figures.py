@@ -1,15 +1,20 @@
 """Figures of errors, drawn from the frame of runs.
 
 Each function takes the store, a frame of runs (`runs.frame`) and a shape, "wide" or "tall", draws the longest runs that
-can answer its question, and returns a matplotlib `Figure`, or None where none can.
+can answer its question, and returns a matplotlib `Figure`. Where none can, it raises `Unanswered`.
 """
 
 from __future__ import annotations
 
+from resnet_keras.errors import UserError
 from resnet_keras.report import style, text
 from resnet_keras.report.runs import commonest, finished, histories
 
 LENGTH = ["data", "iterations"]
+
+
+class Unanswered(UserError):
+    """No run can answer the question."""
 
 
 def usual(runs):
@@ -19,9 +24,11 @@ def usual(runs):
 
 
 def longest(runs, answers, keys=(*LENGTH, "precision")):
-    """The longest runs that share these columns and for which `answers(runs)` is true; no runs where there are none."""
-    groups = sorted((g for _, g in runs.groupby(list(keys))), key=lambda g: (g["iterations"].iloc[0], len(g)))
-    return next(filter(answers, reversed(groups)), runs.head(0))
+    """The longest runs that share these columns and for which `answers(runs)` is true, or `Unanswered`."""
+    groups = [group for _, group in runs.groupby(list(keys)) if answers(group)]
+    if not groups:
+        raise Unanswered("no run can answer this question yet")
+    return sorted(groups, key=lambda group: (group["iterations"].iloc[0], len(group)))[-1]
 
 
 def varied(runs, column: str, by: str = "network", least: int = 2) -> list:
@@ -51,27 +58,24 @@ def over(axis, runs, column: str, order: list, hue: str, palette: dict, metric: 
     axis.set_xlim(-0.4, len(order) - 0.6)
 
 
-@style.styled
 def depth(store, runs, shape: str = "wide"):
     """Test error over depth, plain and residual, a panel for each length that has several depths of both."""
     own = commonest(usual(runs), "precision")
     lengths = [n for n, group in own.groupby("iterations") if len(varied(group, "depth", "kind")) > 1]
     if not lengths:
-        return None
+        raise Unanswered("no length has several depths of both kinds")
     lengths = lengths[:1] + lengths[1:][-2:]
     own = own[own["iterations"].isin(lengths)]
     title = "Test error over depth"
     if repaired(rises(own[own["iterations"] == lengths[-1]])):
         title = "Depth breaks a plain network. Shortcuts repair most of it."
     small = f"{style.setting(own)}. Test error after the last iteration; points are means, dashes single seeds."
-    groups = [own[own["iterations"] == n] for n in lengths]
-    headings = [f"{n:,} iterations, {_seeds(rows)}" for n, rows in zip(lengths, groups, strict=True)]
-    figure, axes = style.panels(headings, shape, title, small, sharey=True)
-    for axis, rows in zip(axes, groups, strict=True):
+    parts = {f"{n:,} iterations, {_seeds(rows)}": rows for n, rows in own.groupby("iterations")}
+    figure, panels = style.panels(parts, shape, title, small, sharey=True)
+    for axis, rows in panels:
         axis.axhline(style.GUESSING, color=style.GREY, linestyle=style.DASHES, linewidth=0.9)
-        axis.text(
-            0.02, style.GUESSING + 1, "guessing", transform=axis.get_yaxis_transform(), color=style.GREY, fontsize=8
-        )
+        place = {"transform": axis.get_yaxis_transform(), "color": style.GREY, "fontsize": 8}
+        axis.text(0.02, style.GUESSING + 1, "guessing", **place)
         order = sorted(rows["depth"].unique())
         over(axis, rows, "depth", order, "kind", style.HUES)
         for kind, errors in rows.groupby("kind"):
@@ -90,15 +94,12 @@ def _seeds(runs) -> str:
     return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + f" seed{'s' * (counts[-1] > 1)}"
 
 
-@style.styled
 def rate(store, runs, shape: str = "wide"):
     """Training and test error over the learning rate, a line a network."""
     own = finished(runs)
     own = own[own["recipe"].str.fullmatch(r"(learning_rate=[\d.]+)?") & own["shortcut"].isin(["A", "none"])]
     own = longest(own, lambda group: varied(group, "learning_rate"))
     own = own[own["network"].isin(varied(own, "learning_rate"))]
-    if not len(own):
-        return None
     means = own.groupby(["learning_rate", "network"])["train_error"].mean().unstack()
     title = "Errors by learning rate"
     if {"resnet20", "resnet56"} <= set(means):
@@ -107,10 +108,11 @@ def rate(store, runs, shape: str = "wide"):
         words = [f"{text.number(gaps[rate], 1, '+')} points at rate {rate:g}" for rate in rates]
         title = f"ResNet-56 less ResNet-20, training error: {text.listing(words)}"
     small = f"{style.setting(own)}. Points are means, dashes single seeds."
-    figure, axes = style.panels(["Training error", "Test error"], shape, title, small, 2.9, sharey=True)
+    parts = {"Training error": "train_error", "Test error": "test_error"}
+    figure, panels = style.panels(parts, shape, title, small, 2.9, sharey=True)
     networks = own.drop_duplicates("network").set_index("network")
     palette = {name: style.shade(row["kind"], row["depth"]) for name, row in networks.iterrows()}
-    for axis, metric in zip(axes, ("train_error", "test_error"), strict=True):
+    for axis, metric in panels:
         over(axis, own, "learning_rate", list(means.index), "network", palette, metric)
         last = own[own["learning_rate"] == means.index[-1]].groupby("network")[metric].mean()
         style.label_ends(axis, [(last[n], text.network_title(n), palette[n]) for n in last.index], len(means) - 0.85)
@@ -118,26 +120,22 @@ def rate(store, runs, shape: str = "wide"):
     return figure
 
 
-@style.styled
 def curves(store, runs, shape: str = "wide"):
     """Training and test error over iterations, plain and residual networks, seeds thin and their means bold."""
     import seaborn
 
     own = longest(usual(runs), lambda group: group["network"].nunique() > 3)
-    if not len(own):
-        return None
-    kinds, end = sorted(own["kind"].unique()), own["iterations"].iloc[0]
-    tables = histories(store, own)
+    tables, end = histories(store, own), own["iterations"].iloc[0]
     keep = ["run", "kind", "depth", "network", "iteration"]
     table = tables.melt(keep, ["train_error", "test_error"], "which", "error").dropna(subset="error")
     title = "Training and test error over iterations"
     if repaired(rises(own)):
         title = "More layers harm a plain network far more than a residual one"
     small = f"{style.setting(own)}. Dashed: training error; solid: test error; dotted: the rate falls to a tenth."
-    figure, axes = style.panels([f"{kind} networks".capitalize() for kind in kinds], shape, title, small, sharey=True)
+    parts = {f"{kind.capitalize()} networks": (kind, rows) for kind, rows in table.groupby("kind")}
+    figure, panels = style.panels(parts, shape, title, small, sharey=True)
     first = tables[tables["run"] == own["run"].iloc[0]]
-    for axis, kind in zip(axes, kinds, strict=True):
-        rows = table[table["kind"] == kind]
+    for axis, (kind, rows) in panels:
         levels = own[own["kind"] == kind].groupby("depth")["test_error"].mean()
         palette = {level: style.shade(kind, level) for level in levels.index}
         line = {"data": rows, "x": "iteration", "y": "error", "hue": "depth", "palette": palette, "ax": axis}
@@ -155,31 +153,24 @@ def curves(store, runs, shape: str = "wide"):
     return figure
 
 
-@style.styled
 def shortcuts(store, runs, shape: str = "wide"):
     """Test error by shortcut option, a dot a seed, a bar at the mean, a panel a depth."""
     own = finished(runs)
     own = own[(own["recipe"] == "") & own["kind"].isin(list(style.HUES))]
     own = longest(own, lambda group: varied(group, "shortcut", "depth", 3))
     own = own[own["depth"].isin(varied(own, "shortcut", "depth", 3))]
-    if not len(own):
-        return None
     means = own.groupby(["depth", "shortcut"])["test_error"].mean().unstack()
     title = "Test error by shortcut option"
     if "none" in means and means.drop(columns="none").max(axis=1).lt(means["none"]).all():
         title = "Any shortcut beats none; seeds hide what kind it is"
-    return dots(
-        own.assign(panel=own["depth"].map("{} layers".format)), "shortcut", ["none", "A", "B", "C"], shape, title
-    )
+    own = own.assign(panel=own["depth"].map("{} layers".format))
+    return dots(own, "shortcut", ["none", "A", "B", "C"], shape, title)
 
 
-@style.styled
 def precision(store, runs, shape: str = "wide"):
     """Test error in float32 and in bfloat16, a dot a seed, a bar at the mean, a panel a network."""
     own = longest(usual(runs), lambda group: varied(group, "precision"), LENGTH)
     own = own[own["network"].isin(varied(own, "precision"))]
-    if not len(own):
-        return None
     groups = own.groupby(["network", "precision"], sort=False)["test_error"]
     means = groups.mean().unstack()
     gaps = means["bfloat16"] - means["float32"]
@@ -194,21 +185,12 @@ def dots(runs, column: str, order: list[str], shape: str, title: str):
     """Test errors along the x axis, a line for each value of a column, a panel for each value of `panel`."""
     import seaborn
 
-    names = list(runs["panel"].unique())
     small = f"{style.setting(runs)}. A dot is a seed, a bar their mean."
-    height = 0.8 + 0.4 * len(order)
-    figure, axes = style.panels(names, shape, title, small, height, sharey=True, sharex=True)
-    for axis, name in zip(axes, names, strict=True):
-        own = runs[runs["panel"] == name]
-        line = {
-            "data": own,
-            "x": "test_error",
-            "y": column,
-            "hue": "kind",
-            "palette": style.HUES,
-            "order": order,
-            "ax": axis,
-        }
+    parts, height = dict(list(runs.groupby("panel", sort=False))), 0.8 + 0.4 * len(order)
+    figure, panels = style.panels(parts, shape, title, small, height, sharey=True, sharex=True)
+    for axis, own in panels:
+        line = {"data": own, "x": "test_error", "y": column, "hue": "kind", "palette": style.HUES}
+        line |= {"order": order, "ax": axis}
         seaborn.stripplot(**line, size=8, alpha=0.6, jitter=False)
         seaborn.pointplot(**line, marker="|", markersize=22, markeredgewidth=2.5, linestyle="", errorbar=None)
         for (value, kind), errors in own.groupby([column, "kind"])["test_error"]:

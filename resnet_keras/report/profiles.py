@@ -16,38 +16,33 @@ CONTOURS = (0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 20, 50)
 
 def measured(store, runs, name: str):
     """A measurement of the longest runs of which it was taken."""
-    table = measurements(store, runs, name)
-    return longest(table, len) if len(table) else table
+    return longest(measurements(store, runs, name), len)
 
 
-def by_network(table) -> list[tuple[str, object]]:
-    """(name, rows) of each network of a table of measurements, plain before residual."""
+def by_network(table) -> dict:
+    """Name -> rows of each network of a table of measurements, plain before residual."""
     groups = table.groupby(["kind", "depth", "network", "shortcut"])
-    return [(text.title(network, shortcut), rows) for (_, _, network, shortcut), rows in groups]
+    return {text.title(network, shortcut): rows for (_, _, network, shortcut), rows in groups}
 
 
 def lines(axis, table, value: str, **options) -> None:
     """A line a network, of the means over seeds of a value along the layers."""
-    for name, rows in by_network(table):
+    for name, rows in by_network(table).items():
         hue = style.shade(rows["kind"].iloc[0], rows["depth"].iloc[0])
         axis.plot(rows.groupby("layer")[value].mean(), **{"color": hue, "label": name, "linewidth": 1.6, **options})
 
 
-@style.styled
 def responses(store, runs, shape: str = "wide"):
     """Standard deviation of each 3x3 layer's response, in the order of the layers, as the paper's Fig. 7."""
     table = measured(store, runs, "responses")
-    if not len(table):
-        return None
     medians = table.groupby("kind")["std"].median()
     title = "Median response: " + text.listing([f"{kind} {text.number(value)}" for kind, value in medians.items()])
     if (medians - 1).abs().max() < 0.15:
         title = "Responses hardly differ in the median: BN's scale is still where it started"
     small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition."
-    headings = [f"{kind} networks".capitalize() for kind in medians.index]
-    figure, axes = style.panels(headings, shape, title, small, 2.8, sharey=True)
-    for axis, kind in zip(axes, medians.index, strict=True):
-        own = table[table["kind"] == kind]
+    parts = {f"{kind.capitalize()} networks": rows for kind, rows in table.groupby("kind")}
+    figure, panels = style.panels(parts, shape, title, small, 2.8, sharey=True)
+    for axis, own in panels:
         lines(axis, own, "std")
         style.level(axis, 1, "gamma's\nstart", style.INK, linestyle=style.DASHES)
         above = f"above the axis: up to {text.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
@@ -56,12 +51,9 @@ def responses(store, runs, shape: str = "wide"):
     return figure
 
 
-@style.styled
 def gradients(store, runs, shape: str = "wide"):
     """Norms of the kernels' gradients along the layers: of the deepest networks, and before training without BN."""
     table = measured(store, runs, "gradients")
-    if not len(table):
-        return None
     table = table.assign(scaled=table["gradient_norm"] * table["weight_norm"])
     with_bn = table[table["batch_norm"] & (table["depth"] == table["depth"].max())]
     times = with_bn["iteration"].where(with_bn["iteration"] != with_bn["iterations"], -1)
@@ -74,39 +66,38 @@ def gradients(store, runs, shape: str = "wide"):
         name = f"plain-{with_bn['depth'].iloc[0]}"
         title = f"Gradients of {name} do not vanish at the start: they explode towards the image"
     small = f"{style.setting(table)}. Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its "
-    figure, axes = style.panels(list(parts), shape, title, f"{small}own norm.", 2.7)
-    for axis, (heading, rows) in zip(axes, parts.items(), strict=True):
-        if heading in TIMES and axis is not axes[0]:
-            axis.sharey(axes[0])
+    figure, panels = style.panels(parts, shape, title, f"{small}own norm.", 2.7)
+    first = panels[0][0]
+    for axis, rows in panels:
+        with_first = rows["batch_norm"].all() and axis is not first
+        if with_first:
+            axis.sharey(first)
         lines(axis, rows, "gradient_norm")
         lines(axis, rows, "scaled", linestyle=style.DOTS, linewidth=0.9, label=None)
         axis.set_xlabel("layer")
         style.powers(axis)
-        if axis is axes[0] or heading not in TIMES:
+        if not with_first:
             axis.legend(fontsize=8)
-    axes[0].set_ylabel("norm of the gradient")
+    first.set_ylabel("norm of the gradient")
     return figure
 
 
-@style.styled
 def lesion(store, runs, shape: str = "wide"):
     """Test error without each block, as bars from the intact network's: the deepest plain and residual network."""
     table = measured(store, runs, "lesion")
-    if not len(table):
-        return None
     table = table[(table["depth"] == table["depth"].max()) & (table["seed"] == table["seed"].min())]
     medians = table.groupby(["kind", "lesion"])["error"].median().unstack()
     rise = medians["delete"] - medians["none"]
     title = "Test error with one block left out"
     networks = by_network(table)
     if len(rise) > 1 and rise["residual"] < rise["plain"] / 4:
-        (plain, _), (residual, _) = networks
+        plain, residual = networks
         title = f"Without one block {residual} errs by {text.number(rise['residual'], 0)} points more (median), "
         title += f"{plain} by {text.number(rise['plain'], 0)}"
     small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; "
     small += "black: the first block of a stage, where the map shrinks."
-    figure, axes = style.panels([name for name, _ in networks], shape, title, small, 2.3, sharey=True)
-    for axis, (_, rows) in zip(axes, networks, strict=True):
+    figure, panels = style.panels(networks, shape, title, small, 2.3, sharey=True)
+    for axis, rows in panels:
         without, hue = rows[rows["lesion"] == "delete"], style.HUES[rows["kind"].iloc[0]]
         intact = rows[rows["lesion"] == "none"]["error"].iloc[0]
         hues = [style.INK if grows else hue for grows in without["grows"].astype(str) == "True"]
@@ -118,30 +109,28 @@ def lesion(store, runs, shape: str = "wide"):
     return figure
 
 
-@style.styled
 def surface(store, runs, shape: str = "wide"):
     """The loss around trained networks along two random directions, and how far the first kernel's norm was thrown."""
-    tables = {name: measured(store, runs, name) for name in ("surface", "start")}
-    if not all(map(len, tables.values())):
-        return None
-    tables = {name: table[table["seed"] == table["seed"].min()] for name, table in tables.items()}
-    networks, norms = by_network(tables["surface"]), by_network(tables["start"])
-    growth = [f"{name} {text.number(rows['weight_norm'].max(), 0)}" for name, rows in norms]
+    table, start = (measured(store, runs, name) for name in ("surface", "start"))
+    table, start = (rows[rows["seed"] == rows["seed"].min()] for rows in (table, start))
+    norms = by_network(start)
+    growth = [f"{name} {text.number(rows['weight_norm'].max(), 0)}" for name, rows in norms.items()]
     title = f"The loss around trained networks; the first kernel's norm grew to {text.listing(growth)}"
-    small = f"{style.setting(tables['surface'])}, seed {tables['surface']['seed'].iloc[0]}. Cross-entropy on training "
+    small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Cross-entropy on training "
     small += "images, BN as in testing, along two random directions of each filter's own norm; the network is in the "
-    headings = [*(f"Loss around {name}" for name, _ in networks), "Norm of the first kernel"]
-    figure, axes = style.panels(headings, shape, title, f"{small}centre.", 2.8)
-    for axis, (_, rows) in zip(axes, networks, strict=False):
+    parts = {f"Loss around {name}": rows for name, rows in by_network(table).items()}
+    figure, panels = style.panels({**parts, "Norm of the first kernel": start}, shape, title, f"{small}centre.", 2.8)
+    *around, (last, _) = panels
+    for axis, rows in around:
         heights = rows.pivot(index="y", columns="x", values="cross_entropy")
         contours = axis.contour(heights.columns, heights.index, heights, CONTOURS, cmap="viridis", linewidths=0.9)
         axis.clabel(contours, fontsize=7, fmt="%g")
         axis.plot(0, 0, "o", color=style.INK, markersize=3)
         axis.set(aspect="equal", xlabel="direction 1", ylabel="direction 2")
         axis.grid(visible=False)
-    for name, rows in norms:
-        axes[-1].plot(rows["iteration"], rows["weight_norm"], color=style.HUES[rows["kind"].iloc[0]], label=name)
-    axes[-1].set_xlabel("iteration")
-    style.powers(axes[-1])
-    axes[-1].legend()
+    for name, rows in norms.items():
+        last.plot(rows["iteration"], rows["weight_norm"], color=style.HUES[rows["kind"].iloc[0]], label=name)
+    last.set_xlabel("iteration")
+    style.powers(last)
+    last.legend()
     return figure

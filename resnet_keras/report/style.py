@@ -39,8 +39,8 @@ def styled(draw):
     return drawn
 
 
-def panels(headings: list[str], shape: str, title: str, small: str, height: float = 3.0, **options):
-    """A figure and its axes, a panel for each heading: beside each other where it is wide, else below each other.
+def panels(contents: dict, shape: str, title: str, small: str = "", height: float = 3.0, **options):
+    """A figure, and (axis, content) of each of its panels, by heading: beside each other where it is wide, else below.
 
     The title is what the figure shows; the small print under it data, length, precision and what marks stand for. The
     height is that of a panel in inches; options are those of `matplotlib.figure.Figure.subplots`.
@@ -48,15 +48,15 @@ def panels(headings: list[str], shape: str, title: str, small: str, height: floa
     from matplotlib.figure import Figure
 
     across, *widths = SHAPES[shape]
-    rows, columns = (1, len(headings)) if shape == "wide" else (len(headings), 1)
+    rows, columns = (1, len(contents)) if shape == "wide" else (len(contents), 1)
     figure = Figure(figsize=(across, 0.75 + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
     words = ["\n".join(textwrap.wrap(line, width)) for line, width in zip((title, small), widths, strict=True)]
     figure.suptitle(words[0], x=0.01, ha="left", fontsize=12 if shape == "wide" else 11, fontweight="bold")
     figure.supxlabel(words[1], x=0.01, ha="left", fontsize=8, color=GREY)
-    for axis, heading in zip(axes, headings, strict=True):
+    for axis, heading in zip(axes, contents, strict=True):
         axis.set_title(heading)
-    return figure, axes
+    return figure, list(zip(axes, contents.values(), strict=True))
 
 
 def shade(kind: str, depth: int) -> tuple[float, ...]:

@@ -56,7 +56,7 @@ TITLES = {
 @pytest.mark.parametrize("name", TITLES)
 def test_every_figure_says_what_it_shows_and_nothing_is_cut_off(full, name, tmp_path):
     for shape, (width, *_) in style.SHAPES.items():
-        figure = report.draw(*full, name, shape)
+        figure = report.draw(*full, name, shape=shape)
         assert figure.get_suptitle().replace("\n", " ").startswith(TITLES[name])
         assert "$x^2 <b> 猫" in figure.get_supxlabel().replace("\n", " "), "a name is drawn as it is"
         with warnings.catch_warnings():
@@ -121,7 +121,7 @@ def test_a_readers_own_style_changes_nothing(full):
 
 
 def test_the_race_is_a_small_animation(full):
-    content = crossing.race(*full, frames=4)
+    content = report.draw(*full, "race", frames=4)
     picture = Image.open(io.BytesIO(content))
     assert (picture.format, picture.n_frames) == ("GIF", 4) and len(content) < 100_000
 
