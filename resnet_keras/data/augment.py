@@ -78,13 +78,9 @@ def draw(
 def apply(images, labels, plan: Plan) -> tuple:
     """One batch of augmented images uint8 `[B, H, W, C]`, and its labels `[B]`, computed on the device.
 
-    The padding is zeros on raw pixels, that is, black: a pixel from outside the image is 0 *before* any mean
-    is subtracted. (The paper leaves this order open.)
-
-    Args:
-        images: uint8 tensor `[N, H, W, C]`, the split. N*H*W may exceed 2^31: only places within a batch are counted.
-        labels: int tensor `[N]`.
-        plan: of one batch, fields `[B]`, NumPy or tensors.
+    Of a split's images uint8 `[N, H, W, C]` and labels `[N]` by the plan of one batch; N*H*W may exceed 2^31, since
+    only places within a batch are counted. The padding is zeros on raw pixels, that is, black: a pixel from outside the
+    image is 0 *before* any mean is subtracted. (The paper leaves this order open.)
     """
     from keras import ops
 

@@ -66,6 +66,7 @@ class Split:
 
 
 Contents = tuple  # class names, the images to train on and those to test on: splits of one kind
+Source = tuple[Identity, Callable[[int], Contents]]  # which set it is, and what reads it, with crops of a size
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +87,11 @@ class Dataset:
     def mean(self) -> np.ndarray:
         """What a network subtracts, float32: of photographs ImageNet's mean colour `[3]`.
 
-        Of images in memory the mean `[H, W, 3]` of the training images used (Sec. 4.2). The sum is taken in whole
-        numbers, so it is the same on every machine.
+        Of images in memory the mean `[H, W, 3]` of the training images used (Sec. 4.2).
         """
         if self.train.cropped:
             return photos.MEAN
-        total = np.add.reduce(self.train.images, axis=0, dtype=np.uint64)
+        total = np.add.reduce(self.train.images, axis=0, dtype=np.uint64)  # whole numbers: the same on every machine
         return (total / len(self.train)).astype(np.float32)
 
     def feed(self, seed: int, batch_size: int, augment: bool) -> Feed | photos.PhotographFeed:
@@ -101,19 +101,18 @@ class Dataset:
 
 
 def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, validation=0, crop=CROP) -> Dataset:
-    """The data set `name`, decoded, its images in a fixed order; photographs are streamed instead.
+    """The data set `name`, its images in a fixed order.
 
-    A set is one of photographs where its images vary in size or have more than 128 pixels on a side.
+    Images of one size up to 128 pixels a side are decoded now; others are photographs, streamed while a network trains.
 
     Args:
         name: `shapes16`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
             `DIR/{train,test}/CLASS/*.jpg`, with a slash in it.
         data_dir: where prepared TFDS sets lie and downloads go; default: `data/tfds`. The cache stays under `data/`.
         validation: how many training images to set apart: the same ones on every machine and for every seed.
-        crop: side of what a network is shown of a photograph, in pixels; images in memory are taken as they are.
+        crop: side in pixels of what a network is shown of a photograph.
 
-    Raises:
-        UserError: there is no such set, it cannot be read, or `validation` leaves no training images.
+    Raises a UserError where there is no such set, it cannot be read, or `validation` leaves no training images.
     """
     identity, read = _source(os.fspath(name), data_dir)
     classes, train, test = _cached(identity, lambda: read(crop))
@@ -129,8 +128,7 @@ def identify(name: str | os.PathLike, data_dir: str | os.PathLike | None = None)
     return _source(os.fspath(name), data_dir)[0]
 
 
-def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
-    """A set's identity, and what reads it, given the crop of photographs."""
+def _source(name: str, data_dir) -> Source:
     path = os.path.expanduser(name)
     if name == BUILT_IN:
         splits = (Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)  # drawn when they are asked for
@@ -140,7 +138,7 @@ def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
     return _from_tfds(name, data_dir)
 
 
-def _from_folder(folder: Path) -> tuple[Identity, Callable[[int], Contents]]:
+def _from_folder(folder: Path) -> Source:
     survey, title = images.survey(folder), images.text(folder.name)
     for note in survey.notes:
         _say(f"{title}: {note}")
@@ -150,7 +148,7 @@ def _from_folder(folder: Path) -> tuple[Identity, Callable[[int], Contents]]:
     return identity, lambda crop: _contents(classes, parts, survey.streamed, crop)
 
 
-def _from_tfds(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
+def _from_tfds(name: str, data_dir) -> Source:
     """A prepared set; else a cached one, which needs no TFDS; else one to download."""
     roots = _roots(data_dir)
     if not tfds.NAME.fullmatch(name):
@@ -198,10 +196,9 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name[:60], [BUILT_IN, *TITLES], n=4)
     hint = f" (near it: {', '.join(near)})" if near else ""
     hint = f" (for the folder of that name, give ./{name})" if os.path.isdir(name) else hint
-    shown = name if len(name) <= 60 else f"{name[:50]}... ({len(name)} characters)"
     return (
-        f"there is no data set {shown!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification set "
-        f"such as cifar10, or ./NAME for a folder that holds {images.LAYOUT}"
+        f"there is no data set {name[:60]!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification "
+        f"set such as cifar10, or ./NAME for a folder that holds {images.LAYOUT}"
     )
 
 
@@ -222,18 +219,15 @@ def in_memory(photographs: Iterable[photos.Photograph]) -> Split:
     That is one fixed shuffle, whatever order they came in: a set from TFDS and the same images in a folder are equal
     bit for bit, and the last 5,000 are a random but fixed sample.
 
-    Raises:
-        UserError: an image is broken or of another size than the others; the message names it.
+    Raises a UserError that names an image which is broken.
     """
-    items = list(photographs)
-    arrays = list(images.in_threads(lambda item: np.array(item.image()), items))
-    for array, item in zip(arrays, items, strict=True):
-        if array.shape != arrays[0].shape:
-            odd, first = (f"{height}x{width}" for height, width, _ in (array.shape, arrays[0].shape))
-            raise UserError(f"{item.where} has {odd} pixels, {items[0].where} has {first}: all must be of one size")
-    keys = [(hashlib.sha256(array.data).digest(), item.label) for array, item in zip(arrays, items, strict=True)]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return Split(np.stack([arrays[i] for i in order]), np.array([items[i].label for i in order], np.int32))
+
+    def decoded(item: photos.Photograph) -> tuple[bytes, int, np.ndarray]:
+        array = np.array(item.image())
+        return hashlib.sha256(array.data).digest(), item.label, array
+
+    _, labels, arrays = zip(*sorted(images.in_threads(decoded, photographs), key=lambda item: item[:2]), strict=True)
+    return Split(np.stack(arrays), np.array(labels, np.int32))
 
 
 def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:

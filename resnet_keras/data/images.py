@@ -39,30 +39,28 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter: int | None = None):
     """An encoded image, or that in a file, as a Pillow image of mode RGB, upright as the camera was held (EXIF).
 
-    Grey, palette and CMYK images become RGB, 16 bits a value become 8, transparency is dropped, and of an animation the
-    first image is taken. Where the shorter side needs no more than `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or
-    1/8 of its size if that still has them: much faster for a photograph straight from a camera.
-
-    Raises:
-        UserError: it is empty, broken, cut off, of another kind, or larger than Pillow allows. The message calls it
-            `where`, or by its path.
+    Other modes become RGB, 16 bits a value become 8, transparency is dropped, and of an animation the first image is
+    taken. Where the shorter side needs no more than `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size
+    if that still has them: much faster for a photograph straight from a camera. Raises a UserError, which calls the
+    image `where` or by its path, for what is broken, cut off, of another kind, or larger than Pillow allows.
     """
-    encoded = isinstance(source, bytes)
-    where = where or ("an image" if encoded else os.fspath(source))
+    where = where or ("an image" if isinstance(source, bytes) else os.fspath(source))
     try:
-        with Image.open(io.BytesIO(source) if encoded else source, formats=KINDS) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=KINDS) as image:
             if shorter:
                 least = min(image.size)
                 image.draft("RGB", tuple(-(-side * shorter // least) for side in image.size))
             image.load()
-            return _upright(_rgb(image, where), image)
+            rgb = _rgb(image, where)
+            with contextlib.suppress(Exception):  # where the EXIF data cannot be read, the image is as it is
+                return rgb.transpose(TRANSPOSE[image.getexif()[0x0112]])
+            return rgb
     except UserError:
         raise
     except UnidentifiedImageError:
         raise UserError(f"{where} is no {', '.join(KINDS[:-1])} or {KINDS[-1]} image; mend or remove it") from None
     except Image.DecompressionBombError:
-        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
-        raise UserError(f"{where} has more than {most} million pixels; make it smaller or remove it") from None
+        raise UserError(f"{where} has more than 178 million pixels; make it smaller or remove it") from None
     except Exception as error:  # decoders raise many kinds, struct.error and AttributeError among them
         if isinstance(error, OSError) and error.strerror:
             raise UserError(f"{where} cannot be read ({error.strerror})") from None
@@ -78,14 +76,6 @@ def _rgb(image, where: str):
         image = Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
     image.info.pop("transparency", None)
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _upright(image, original):
-    """`image` turned as the EXIF data of `original` say; as it is where those cannot be read."""
-    with contextlib.suppress(Exception):
-        orientation = original.getexif().get(0x0112)
-        return image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
-    return image
 
 
 def is_image(path: Path) -> bool:
@@ -110,36 +100,34 @@ class Folder(NamedTuple):
 def survey(folder: Path) -> Folder:
     """List the images of a folder, and digest what they hold; hidden files and folders do not count.
 
-    The first time every image is read and decoded; what was learnt is kept in `data/cache`, for as long as no name,
-    size, time or inode of a file changes.
-
-    Raises:
-        UserError: an image is broken or of another size than most, the folder lacks training or test images, or a class
-            to test on is not among those to train on.
+    The first time every image is decoded; what was learnt is kept in `data/cache` as long as no name, size, time or
+    inode of a file changes. Raises a UserError where an image is broken or of another size than most, training or test
+    images are missing, or a class to test on is not among those to train on.
     """
     if not os.path.isdir(folder):
         raise UserError(f"there is no folder {folder}; a folder of images must hold {LAYOUT}")
     walks = {split: _walk(folder, split) for split in ("train", *TESTED)}
     present = [split for split in TESTED if walks[split][1]] or ["test"]
     splits = ("train", present[0])
-    facts = _facts(folder, [file for split in splits for file in walks[split][1]])
+    classes, files, elsewhere = ([path for split in splits for path in walks[split][kind]] for kind in range(3))
+    facts = _facts(folder, files)
     train, test = ([path for path in facts["images"] if path.startswith(f"{split}/")] for split in splits)
-    for name, part in (("training", train), ("test", test)):
-        if not part:
-            raise UserError(f"{folder} holds no {name} images; it must hold {LAYOUT}")
+    if not (train and test):
+        raise UserError(f"{folder} holds no {'test' if train else 'training'} images; it must hold {LAYOUT}")
     trained, tested = ({class_of(path) for path in part} for part in (train, test))
     for name in sorted(tested - trained):
         raise UserError(f"{folder}: class {name!r} is in {splits[1]} but not in train; both must have the same classes")
-    classes, files, elsewhere = ({p for split in splits for p in walks[split][kind]} for kind in range(3))
     left_out = {
-        "files left out, as they are no images": files - {*train, *test},
+        "files left out, as they are no images": {*files} - {*train, *test},
         "files left out, as they do not lie in the folder of a class": elsewhere,
-        "classes left out, as they have no images": classes - trained,
+        "classes left out, as they have no images": {*classes} - trained,
         "classes without test images": trained - tested,
-        f"folders left out, as {splits[1]} is tested on": set(present[1:]),
+        f"folders left out, as {splits[1]} is tested on": present[1:],
     }
-    shown = {what: ", ".join(sorted(names)[:3]) + ", ..." * (len(names) > 3) for what, names in left_out.items()}
-    notes = [f"{what}: {len(names)} ({shown[what]})" for what, names in left_out.items() if names]
+    notes = [
+        f"{what}: {len(names)} ({', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)})"
+        for what, names in left_out.items() if names
+    ]  # fmt: skip
     return Folder(train, test, facts["version"], facts["streamed"], notes)
 
 
@@ -199,6 +187,7 @@ def _facts(folder: Path, files: list[str]) -> dict:
 
 
 def _examine(folder: Path, files: list[str]) -> dict:
+    """What `_facts` remembers: every file is read and decoded."""
     looks = dict(zip(files, in_threads(_look, (folder / file for file in files)), strict=True))
     broken = [look for look in looks.values() if isinstance(look, UserError)]
     if broken:
@@ -206,7 +195,7 @@ def _examine(folder: Path, files: list[str]) -> dict:
         raise UserError(f"{broken[0]}{more}")
     images = {file: look for file, look in looks.items() if look}
     sizes = Counter(size for _, size in images.values())
-    size, count = sizes.most_common(1)[0] if sizes else ((0, 0), 0)
+    (size, count), *_ = sizes.most_common(1) or [((0, 0), 0)]
     if max(size) <= IN_MEMORY and len(images) / 2 < count < len(images):
         odd, (_, other) = next((file, look) for file, look in images.items() if look[1] != size)
         raise UserError(

@@ -90,13 +90,13 @@ class Photographs:
 
 
 class Draws(NamedTuple):
-    """What happens to each photograph of one batch."""
+    """What happens to each photograph of one batch; arrays `[B]`."""
 
-    index: np.ndarray  # int32 [B], which photograph of the split
-    side: np.ndarray  # int [B], its shorter side in pixels
-    top: np.ndarray  # uint64 [B], place of the crop's first row, in 2^-24 of the possible places
+    index: np.ndarray  # int32, which photograph of the split
+    side: np.ndarray  # int, its shorter side in pixels
+    top: np.ndarray  # uint64, place of the crop's first row, in 2^-24 of the possible places
     left: np.ndarray  # the same of its first column
-    flip: np.ndarray  # bool [B], whether the crop is mirrored
+    flip: np.ndarray  # bool, whether the crop is mirrored
     noise: np.ndarray  # float [B, 3], draws of the colour noise
 
 
@@ -116,15 +116,12 @@ def _below(most, bits24):
 
 
 def _normal(bits: np.ndarray) -> np.ndarray:
-    """Words `[B, 2]` to standard normal numbers `[B, 3]`, by Box and Muller's rule.
-
-    Rounded to ten-thousandths, since the last bits of logarithms and cosines differ between machines.
-    """
+    """Words `[B, 2]` to standard normal numbers `[B, 3]`, by Box and Muller's rule."""
     halves = np.stack([bits >> 32, bits & 0xFFFFFFFF], axis=-1)  # [B, 2, 2]
     uniform = (halves.astype(np.float64) + 0.5) / 2**32
     radius, angle = np.sqrt(-2 * np.log(uniform[..., 0])), 2 * np.pi * uniform[..., 1]
     four = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    return np.round(four[:, :3], 4)
+    return np.round(four[:, :3], 4)  # the last bits of logarithms and cosines differ between machines
 
 
 def training_crop(photograph: Photograph, side: int, top: int, left: int, flip: bool, crop: int) -> np.ndarray:
@@ -167,7 +164,7 @@ class PhotographFeed:
     def take(self, iteration: int, steps: int) -> Batch:
         """Images of the iterations `iteration .. iteration + steps - 1`; begins with those after them.
 
-        Raises a UserError that names the photograph where one cannot be read.
+        Raises a UserError that names a photograph which cannot be read.
         """
         for number in range(iteration, iteration + steps + AHEAD):
             if number not in self.pending:

@@ -1,12 +1,11 @@
 """shapes16: ten classes of 16x16 RGB images, drawn by the package, the same bits on every machine.
 
 The outline of a figure tells the classes apart and nothing else: its colour, place, size, tilt and stretch vary, and
-so do the background's colour and the light. No class becomes another when it is mirrored or turned. All is so small and
-plain that a network of 20 layers learns it within some hundred small batches, minutes on two CPU cores.
+so do the background's colour and the light. No class becomes another when it is mirrored or turned. A network of 20
+layers learns it within some hundred small batches, minutes on two CPU cores.
 
-Only + - * / and square roots touch floating point, element by element: IEEE 754 fixes their last bit. Sines and
-cosines, whose last bit differs between mathematical libraries, come from a table rounded to ten-thousandths; sums over
-an axis, whose order differs between processors, are not used.
+Only + - * / and square roots touch floating point, element by element: IEEE 754 fixes their last bit. Sines and cosines
+come from a table rounded to ten-thousandths, and no sum is taken over an axis: libraries and processors differ there.
 """
 
 from __future__ import annotations
@@ -64,27 +63,23 @@ _Y = np.arange(SIZE, dtype=np.float64)[None, :, None] + 0.5
 
 
 def draw_images(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 `[N, 16, 16, 3]` and labels int32 `[N]` of "train" (N = 10,000) or "test" (2,000).
-
-    Image i is of class i mod 10.
-    """
+    """Images uint8 `[N, 16, 16, 3]` and labels int32 `[N]` of "train" or "test"; image i is of class i mod 10."""
     number, labels = list(COUNTS).index(split), np.arange(COUNTS[split], dtype=np.int32) % len(CLASSES)
     blocks = enumerate(labels.reshape(-1, BLOCK))
-    return np.concatenate([_draw_block(_Random(number, block, BLOCK), part) for block, part in blocks]), labels
+    return np.concatenate([_draw_block(_Random(number, block), part) for block, part in blocks]), labels
 
 
 class _Random:
-    """Random numbers of one block of m images: raw words of Philox, whose stream NumPy keeps fixed."""
+    """Random numbers of one block of m = `BLOCK` images: raw words of Philox, whose stream NumPy keeps fixed."""
 
-    def __init__(self, split: int, block: int, images: int):
-        self.key, self.draws, self.images = np.array([split, block], np.uint64), 0, images
+    def __init__(self, split: int, block: int):
+        self.key, self.draws = np.array([split, block], np.uint64), 0
 
     def words(self, *each: int) -> np.ndarray:
         """Fresh 64-bit words `[m, *each]`."""
         self.draws += 1  # counters of their own, so that no draw depends on how much another took
         counter = np.array([0, 0, 0, self.draws], np.uint64)
-        count = self.images * int(np.prod(each, dtype=int))
-        return np.random.Philox(key=self.key, counter=counter).random_raw(count).reshape(self.images, *each)
+        return np.random.Philox(key=self.key, counter=counter).random_raw(BLOCK * math.prod(each)).reshape(BLOCK, *each)
 
     def uniform(self, low: float, high: float, *each: int) -> np.ndarray:
         """Numbers in [low, high), float64 `[m, *each]`."""
@@ -96,10 +91,13 @@ class _Random:
 
 
 def _draw_block(random: _Random, labels: np.ndarray) -> np.ndarray:
-    """A figure on its background in the light: uint8 `[m, 16, 16, 3]`."""
+    """A figure on its background in a light that falls off in one direction: uint8 `[m, 16, 16, 3]`."""
     ground, ink = (colour[:, None, None] for colour in _colours(random))
-    canvas = (ground + (ink - ground) * _figure(random, labels)[..., None]) * _light(random)
-    return np.rint(np.clip(canvas, 0.0, 255.0)).astype(np.uint8)
+    canvas = ground + (ink - ground) * _figure(random, labels)[..., None]
+    cosine, sine = (part[:, None, None] for part in direction(random.integers(360)))
+    fall = random.uniform(0.0, 0.2)[:, None, None] / (SIZE / 2)
+    light = 1.0 + ((_X - SIZE / 2) * cosine + (_Y - SIZE / 2) * sine) * fall
+    return np.rint(np.clip(canvas * light[..., None], 0.0, 255.0)).astype(np.uint8)
 
 
 def _colours(random: _Random) -> tuple[np.ndarray, np.ndarray]:
@@ -148,10 +146,7 @@ def _placed(outline, turn, lean, stretch, size, place) -> np.ndarray:
 
 
 def polygon_distance(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Signed distance `[m, H, W]` in pixels of columns x `[1, 1, W]` and rows y `[1, H, 1]` from the edge of polygons.
-
-    Negative inside. `corners` `[m, V, 2]`: a polygon for each of m images.
-    """
+    """Distance `[m, H, W]` of columns x `[1, 1, W]`, rows y `[1, H, 1]` from polygons `[m, V, 2]`; negative inside."""
     nearest = np.full((len(corners), y.shape[1], x.shape[2]), np.inf)
     inside = np.zeros(nearest.shape, bool)
     for i in range(corners.shape[1]):
@@ -167,10 +162,3 @@ def polygon_distance(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.nd
         inside ^= crosses & (x < reach)
     distance = np.sqrt(nearest)
     return np.where(inside, -distance, distance)
-
-
-def _light(random: _Random) -> np.ndarray:
-    """Brightness `[m, 16, 16, 1]` around 1 that falls off in one direction."""
-    cosine, sine = (part[:, None, None] for part in direction(random.integers(360)))
-    fall = random.uniform(0.0, 0.2)[:, None, None] / (SIZE / 2)
-    return (1.0 + ((_X - SIZE / 2) * cosine + (_Y - SIZE / 2) * sine) * fall)[..., None]

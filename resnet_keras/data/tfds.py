@@ -45,10 +45,7 @@ def prepared_folder(name: str, roots: list[Path]) -> Path | None:
 
 
 def unprepared(name: str, root: Path):
-    """The TFDS builder of a set that is not prepared yet, or None for a name that TFDS does not know.
-
-    Raises a UserError where TFDS is not installed, or the set cannot be used.
-    """
+    """The TFDS builder of a set that is not prepared yet, or None for a name that TFDS does not know."""
     tfds = _tfds(name)
     try:
         builder = tfds.builder(name, data_dir=root)
@@ -76,8 +73,9 @@ class Opened(NamedTuple):
     def _in_a_row(self, split: str) -> Iterator[Photograph]:
         name = self.builder.info.full_name
         tfds = _tfds(name, tensorflow=True)
-        encoded = {self.keys[0]: tfds.decode.SkipDecoding()}
-        encoded = tfds.decode.PartialDecoding(dict.fromkeys(self.keys, True), encoded)
+        encoded = tfds.decode.PartialDecoding(
+            dict.fromkeys(self.keys, True), {self.keys[0]: tfds.decode.SkipDecoding()}
+        )
         with _naming(name):
             rows = self.builder.as_dataset(split=split, shuffle_files=False, decoders=encoded)
             for number, row in enumerate(tfds.as_numpy(rows)):
@@ -113,16 +111,13 @@ class Records:
 def open_set(source: Path | Any) -> Opened:
     """Open a prepared set, given as its folder; or download and prepare that of a builder.
 
-    Raises:
-        UserError: it is no set of labelled images with splits to train and to test on, its files are damaged, or it
-            cannot be downloaded.
+    Raises a UserError where it cannot be downloaded or read, or is no set of labelled images to train and test on.
     """
-    tfds = _tfds(str(source))
     if not isinstance(source, Path):
         _download(source)
         return _describe(source)
     with _naming(str(source)):
-        return _describe(tfds.builder_from_directory(source))
+        return _describe(_tfds(str(source)).builder_from_directory(source))
 
 
 def _describe(builder) -> Opened:

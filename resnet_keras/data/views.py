@@ -46,10 +46,7 @@ def centre_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
 
 
 def ten_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
-    """The 10 crops of Sec. 3.4 at shorter side `side`: uint8 `[10, crop, crop, 3]`.
-
-    In the order top left, top right, bottom left, bottom right, centre, and the mirror images of the five.
-    """
+    """The 10 crops of Sec. 3.4, uint8 `[10, crop, crop, 3]`: four corners, the centre, and their mirror images."""
     image = _pillow(image)
     width, height = resized(image.size, side)
     down, right = height - crop, width - crop
@@ -66,8 +63,7 @@ def scales(image, sides: tuple[int, ...] = SIDES) -> list[np.ndarray]:
 def shorter_side(image, side: int) -> np.ndarray:
     """All of the image with its shorter side at `side`, the longer in proportion (rounded down): uint8 `[h, w, 3]`.
 
-    Raises:
-        UserError: the image is so long a strip that the result would not fit into memory.
+    Raises a UserError for so long a strip that the result would not fit into memory.
     """
     image = _pillow(image)
     width, height = resized(image.size, side)
@@ -101,9 +97,8 @@ def resized(size: tuple[int, int], side: int) -> tuple[int, int]:
 def colour_shift(draws: np.ndarray) -> np.ndarray:
     """What AlexNet's colour noise adds to red, green and blue of an image's pixels, in 0..255: float32 `[..., 3]`.
 
-    The components of RGB are added, each with its eigenvalue times its draw (`[..., 3]`, of mean 0 and deviation 0.1).
-    Eigenvalues are of colours in 0..1, the scale that the rule is used at everywhere: the first component's noise has
-    a deviation of 5.5.
+    The components of RGB are added, each with its eigenvalue, of colours in 0..1, times its draw (`[..., 3]`, of mean 0
+    and deviation 0.1): the first component's noise has a deviation of 5.5.
     """
     shift = np.zeros((*np.shape(draws)[:-1], 3))
     for component in range(3):

@@ -15,13 +15,8 @@ class Block(keras.layers.Layer):
     Variables: ``conv1/kernel``, ``bn1/gamma`` ... and, where the shortcut projects, ``shortcut_conv/kernel`` and
     ``shortcut_bn/*``. Input [b, h, w, c], output [b, ceil(h / stride), ceil(w / stride), channels].
 
-    Args:
-        filters: Filters of the 3x3 convolutions.
-        stride: 2 in the first block of a stage that halves the map, else 1.
-        shortcut: ``"A"``, ``"B"``, ``"C"`` or ``"none"``; see `resnet_keras.build`.
-        stride_in: Which convolution of a bottleneck strides, ``"1x1"`` or ``"3x3"``.
-        batch_norm: BN after each convolution; without it there are no ``bn1`` and so on.
-        **kwargs: `name` and `dtype`, as for any Keras layer.
+    `filters` are those of the 3x3 convolutions; `stride` is 2 in the first block of a stage that halves the map; for
+    `shortcut`, `stride_in` and `batch_norm` see `resnet_keras.build`.
     """
 
     kind = "basic"

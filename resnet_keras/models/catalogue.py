@@ -34,15 +34,14 @@ class Family(NamedTuple):
     classes: int  # default
     smallest: int  # side of an image in pixels; with fewer, a last map would have no pixel of its own
     filters: tuple[int, ...]  # of the 3x3 convolutions of each stage
+    stem: tuple[int, int, int] | None = None  # filters, kernel size and stride of conv1
 
 
 FAMILIES = {
-    "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64)),
-    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512)),
+    "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64), (16, 3, 1)),
+    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512), (64, 7, 2)),
     "vgg": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512, 512)),
 }
-# Filters, kernel size and stride of conv1; whether the next stage begins with a 3x3 max pool of stride 2.
-STEMS = {"cifar": (16, 3, 1, False), "imagenet": (64, 7, 2, True)}
 VGG_WIDTH = 4096  # of the two fully-connected layers before the logits
 
 
@@ -108,8 +107,7 @@ def names() -> list[str]:
 def architecture(name: str) -> Architecture:
     """Look a network up by name: any of `names()`, or ``plain`` or ``resnet`` with any other depth 6n+2.
 
-    Raises:
-        UserError: The name is unknown (with near matches) or its depth does not exist (with the nearest that do).
+    Raises a UserError with near names, or the nearest depths that exist.
     """
     match = re.fullmatch(r"(plain|resnet|vgg)([0-9]{1,5})", str(name))
     if not match:
@@ -156,38 +154,28 @@ def build(
         shortcut: ``"A"`` (identity, zero-padded), ``"B"`` (projection where dimensions grow), ``"C"`` (projection
             everywhere) or ``"none"`` (Sec. 4.1). Default: the paper's choice for this network.
         classes: Length of the logits. Default: 10 on CIFAR networks, 1000 on the others.
-        input_shape: Height, width, channels in pixels. Default (32, 32, 3) or (224, 224, 3). An ImageNet network
-            takes images of any other size too, and so does VGG without its top; (None, None, 3) says so.
-        seed: Seed of the initial weights. They depend on it and on a variable's path alone: not on the backend, and
-            a plain network starts from the weights of its residual twin.
+        input_shape: Height, width, channels in pixels. Default (32, 32, 3) or (224, 224, 3). (None, None, 3) takes
+            images of any size, on ImageNet networks and VGG without its top.
+        seed: Of the initial weights, which are the same on every backend, and in a plain network and its residual twin.
         dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``. Default: Keras' global policy.
         weights: False leaves the variables out: enough to draw the network.
-        **options: Further choices.
-            ``include_top=False`` leaves the classifier out and gives the last stage's maps; ``pooling="avg"`` or
-            ``"max"`` makes vectors of them.
-            ``features=["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``) gives a dictionary of these stages'
-            maps, for a head of one's own; the network ends with the deepest of them.
-            ``stride_in="3x3"`` strides in the middle of a bottleneck, not in its first convolution as the paper does.
-            ``pool_padding="both"`` pads the pool after conv1 as torchvision and keras.applications do; the authors pad
-            its ``"end"``.
+        **options: ``include_top=False`` gives the last stage's maps; ``pooling="avg"`` or ``"max"`` makes vectors of
+            them. ``features=["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``) gives a dictionary of these
+            stages' maps, for a head of one's own; the network ends with the deepest. ``stride_in="3x3"`` strides in the
+            middle of a bottleneck, not in its first convolution as the paper does. ``pool_padding="both"`` pads the
+            pool after conv1 as torchvision and keras.applications do, not at its ``"end"`` as the authors do.
             ``batch_norm``: BN after each convolution; by default there is, but in VGG.
 
-    Returns:
-        A built `keras.Model` from images [batch, height, width, channels], uint8 or float in 0..255, to float32
-        logits [batch, classes], unless `include_top` or `features` say otherwise.
-
-    Raises:
-        UserError: A name, option, class number or shape that does not exist, with what is allowed.
+    Returns a built `keras.Model` from images [batch, height, width, channels], uint8 or float in 0..255, to float32
+    logits [batch, classes]. Raises a UserError for what does not exist, with what is allowed.
     """
     net = architecture(name)
     options |= {"shortcut": shortcut, "classes": classes, "input_shape": input_shape, "seed": seed}
     arguments = checked(name, **options)
     load_keras()
-    if net.family == "vgg":
-        from resnet_keras.models.vgg import VGG as Network
-    else:
-        from resnet_keras.models.resnet import ResNet as Network
-    network = Network(name=net.name, dtype=dtype, **arguments)
+    from resnet_keras.models import resnet, vgg
+
+    network = (vgg.VGG if net.family == "vgg" else resnet.ResNet)(name=net.name, dtype=dtype, **arguments)
     if weights:
         network.build()
     return network
@@ -219,8 +207,7 @@ def _checked_options(net: Architecture, options: dict) -> dict:
         if key != "features" and (type(value), value) not in [(type(choice), choice) for choice in allowed[key]]:
             raise UserError(f"{key}={value!r}: use one of {', '.join(map(repr, allowed[key]))}.")
     options = {key: values[0] for key, values in allowed.items()} | options
-    features = options["features"]
-    if features is not None:
+    if (features := options["features"]) is not None:
         if not (features and isinstance(features, (list, tuple)) and set(features) <= set(net.stages)):
             raise UserError(f"features={features!r}: give a list of stages out of {', '.join(net.stages)}.")
         options |= {"features": list(features), "include_top": False}
@@ -234,9 +221,8 @@ def _checked_shape(net: Architecture, input_shape, include_top: bool) -> tuple[i
     shape = family.input_shape if input_shape is None else tuple(input_shape)
     # A mean image has a size, and fc6 of VGG takes maps of a single size.
     any_size = net.family == "imagenet" or (net.family == "vgg" and not include_top)
-    limits = [(side, family.smallest) for side in shape[:2] if side is not None or not any_size]
-    limits += [(channels, 1) for channels in shape[2:]]
-    if len(shape) != 3 or any(type(side) is not int or side < least for side, least in limits):
+    allowed = [(side is None and any_size) or (type(side) is int and side >= family.smallest) for side in shape[:2]]
+    if len(shape) != 3 or not all(allowed) or type(shape[2]) is not int or shape[2] < 1:
         hint = ", or None for any" if any_size else " (None for any takes include_top=False)" * (net.family == "vgg")
         raise UserError(
             f"input_shape={input_shape!r}: give {net.name} (height, width, channels) in whole pixels, such as "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from resnet_keras.errors import UserError
-from resnet_keras.models.catalogue import STEMS, VGG_WIDTH, architecture, checked, convolutions, projects
+from resnet_keras.models.catalogue import FAMILIES, VGG_WIDTH, architecture, checked, convolutions, projects
 
 LAYER_COLUMNS = ("stage", "layer", "kind", "kernel", "stride", "filters", "output", "parameters", "multiply_adds")
 
@@ -17,14 +17,12 @@ LAYER_COLUMNS = ("stage", "layer", "kind", "kernel", "stride", "filters", "outpu
 def complexity(network, by: str = "layer", **options):
     """Count the trainable parameters and multiply-adds of a network, or of a name with options of `resnet_keras.build`.
 
-    Returns:
-        A pandas DataFrame whose sums over a column are those of the network. By layer, a row for every layer with
-        weights: stage, layer (its place below the network's name), kind ("conv", "bn" or "fc"), kernel and stride in
-        pixels, filters, output (height, width, channels), parameters and multiply_adds of one image. By stage: stage,
-        output, layers (in the paper's words, as in Table 1), parameters and multiply_adds.
+    Returns a pandas DataFrame whose sums over a column are those of the network. By layer, a row for every layer with
+    weights: stage, layer (its place below the network's name), kind ("conv", "bn" or "fc"), kernel and stride in
+    pixels, filters, output (height, width, channels), parameters and multiply_adds of one image. By stage: stage,
+    output, layers (in the paper's words, as in Table 1), parameters and multiply_adds.
 
-    Raises:
-        UserError: No such network or option; or an open image size, which leaves nothing to count.
+    Raises a UserError for no such network or option, and for an open image size, which leaves nothing to count.
     """
     import pandas as pd
 
@@ -60,11 +58,10 @@ def _layers(net, arguments):
         bn = (stage, place.replace("conv", "bn"), "bn", None, None, filters, output, 2 * filters, 0)
         return rows + [bn] * arguments["batch_norm"], size, filters
 
-    if net.family in STEMS:
-        filters, kernel, stride, _ = STEMS[net.family]
-        rows, size, channels = convolution("conv1", "conv1", filters, kernel, stride, size, channels)
+    if stem := FAMILIES[net.family].stem:
+        rows, size, channels = convolution("conv1", "conv1", *stem, size, channels)
         yield from rows
-    for number, stage in enumerate(net.stages_up_to(arguments["features"])[net.family in STEMS :]):
+    for number, stage in enumerate(net.stages_up_to(arguments["features"])[bool(stem) :]):
         if net.family == "imagenet" and not number:
             border = {"end": 1, "both": 2}[arguments["pool_padding"]]
             size = [(side + border - 3) // 2 + 1 for side in size]
@@ -96,8 +93,8 @@ def _words(net, arguments: dict, stage: str) -> str:
     if stage == "top":
         fc = f"{arguments['classes']}-d fc"
         return f"{halving}\n[{VGG_WIDTH}-d fc] × 2\n{fc}" if net.family == "vgg" else f"average pool, {fc}"
-    if stage == "conv1" and net.family in STEMS:
-        filters, kernel, stride, _ = STEMS[net.family]
+    if stage == "conv1" and net.family != "vgg":
+        filters, kernel, stride = FAMILIES[net.family].stem
         return f"{kernel}×{kernel}, {filters}" + f", stride {stride}" * (stride > 1)
     blocks = net.layout()[stage]
     plan = "; ".join(f"{kernel}×{kernel}, {filters}" for filters, kernel, _ in convolutions(net.block, blocks[0][1], 1))
@@ -106,10 +103,7 @@ def _words(net, arguments: dict, stage: str) -> str:
 
 
 def table1(network, **options):
-    """A network stage by stage, as the paper's Table 1 has it, as a `rich` table of at most 80 columns.
-
-    Takes and raises what `complexity` does.
-    """
+    """A `rich` table of a network's stages, as in the paper's Table 1; takes and raises what `complexity` does."""
     import rich.box
     from rich.table import Table
     from rich.text import Text

@@ -13,10 +13,8 @@ import numpy as np
 def he_normal(shape: tuple[int, ...], seed: int, place: str) -> np.ndarray:
     """A He-initialised kernel, float32: a plain Gaussian of variance 2 / fan-in ([13] of the paper, Sec. 3.4).
 
-    Args:
-        shape: [height, width, in, out] of a convolution or [in, out] of a dense layer.
-        seed: The network's seed.
-        place: The variable's path below the network's name, such as ``stage1_block1/conv1/kernel``.
+    Of shape [height, width, in, out] or [in, out]; `place` is the variable's path below the network's name, such as
+    ``stage1_block1/conv1/kernel``.
     """
     key = np.array([seed, zlib.crc32(place.encode())], np.uint64)
     draws = np.random.Generator(np.random.Philox(key=key)).standard_normal(shape)

@@ -53,11 +53,10 @@ def load(path, name: str | None = None, **options):
             torchvision (a state dict in ``.safetensors``), or of a network of this package that `save_weights` wrote
             (``.weights.h5``). Or a dictionary of arrays by the names that these have.
         name: The network of the catalogue that the weights are of; a ``.keras`` file of this package says so itself.
-        **options: Of `resnet_keras.build`, such as `input_shape`, `dtype`, `features` or ``include_top=False``; the
-            stride, padding, preprocessing and number of classes of a library's network are known.
+        **options: Of `resnet_keras.build`, such as `input_shape`, `dtype`, `features` or ``include_top=False``; a
+            library's stride, padding, preprocessing and number of classes are known.
 
-    Raises:
-        UserError: The file cannot be read, is a pickle or of another network; one line says what does not fit.
+    Raises a UserError where the file cannot be read, is a pickle, or does not fit.
     """
     net = name and architecture(name)
     file = "the dictionary" if isinstance(path, dict) else Path(path).name

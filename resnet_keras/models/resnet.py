@@ -10,7 +10,7 @@ import numpy as np
 from resnet_keras.errors import UserError
 from resnet_keras.models import scan
 from resnet_keras.models.blocks import BLOCKS, Block
-from resnet_keras.models.catalogue import STEMS, architecture
+from resnet_keras.models.catalogue import FAMILIES, architecture
 from resnet_keras.models.initialization import initialize
 from resnet_keras.models.layers import Conv2D, MaxPooling2D, MeanSubtraction, normalization
 
@@ -22,16 +22,12 @@ class Network(keras.Model):
     Variables are named ``<network>/stage2_block1/conv1/kernel`` and so on, whatever the options. A subclass makes the
     layers, without weights yet: ``make_stages(net, policy)`` and ``make_top(net)``.
 
-    Attributes:
-        mean: The first layer; `mean.mean` is the stored mean. See `set_mean`.
-        stages: Stage's name in the paper -> its layers in order.
-        top: What follows the last stage: the classifier, a pooling, or nothing.
-        arguments: The constructor's arguments but name and dtype.
-        scan_from: Equal blocks in a row from which a compiled step runs them as a loop; see `models.scan`. None for
-            never, for graphs that go to other software.
+    Attributes: `mean`, the first layer, with the stored mean `mean.mean`; `stages`, the layers of each of the paper's
+    stages by name; `top`, what follows the last stage, the classifier, a pooling, or nothing; `arguments`, the
+    constructor's, but name and dtype.
     """
 
-    scan_from: int | None = scan.MANY
+    scan_from: int | None = scan.MANY  # equal blocks in a row that a compiled step runs as a loop; None: never
 
     def __init__(self, *, name, dtype=None, **arguments):
         super().__init__(name=name, dtype=dtype, autocast=False)
@@ -122,21 +118,19 @@ class ResNet(Network):
     def make_stages(self, net, policy):
         """conv1, then a stage for each size of the map."""
         arguments = self.arguments
-        filters, size, stride, pools = STEMS[net.family]
-        stages = {
-            "conv1": [
-                Conv2D(filters, size, stride, name="conv1", dtype=policy),
-                normalization(arguments["batch_norm"], name="bn1", dtype=policy),
-                keras.layers.ReLU(name="relu1", dtype=policy),
-            ]
-        }
         options = {option: arguments[option] for option in ("shortcut", "stride_in", "batch_norm")}
-        pool = [MaxPooling2D(arguments["pool_padding"], name="pool1", dtype=policy)] if pools else []
-        for stage, blocks in net.layout().items():
-            stages[stage], pool = pool, []
-            for name, width, step in blocks:
-                stages[stage].append(BLOCKS[net.block](width, step, **options, name=name, dtype=policy))
-        return stages
+        stages = {
+            stage: [BLOCKS[net.block](width, step, **options, name=name, dtype=policy) for name, width, step in blocks]
+            for stage, blocks in net.layout().items()
+        }
+        if net.family == "imagenet":
+            stages["conv2"].insert(0, MaxPooling2D(arguments["pool_padding"], name="pool1", dtype=policy))
+        stem = [
+            Conv2D(*FAMILIES[net.family].stem, name="conv1", dtype=policy),
+            normalization(arguments["batch_norm"], name="bn1", dtype=policy),
+            keras.layers.ReLU(name="relu1", dtype=policy),
+        ]
+        return {"conv1": stem, **stages}
 
     def make_top(self, net):
         """Global average pooling and one fully-connected layer: they cost nothing, and the loss needs exact logits."""

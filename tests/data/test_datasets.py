@@ -70,15 +70,6 @@ def test_a_folder_gives_its_images_in_an_order_of_their_content(pets, arrays, tm
     assert same(data.load(write(tmp_path / "other", renamed)), dataset)
 
 
-def test_folders_of_the_same_name_and_other_images_are_two_sets(tmp_path, arrays):
-    a, b = (write(tmp_path / place / "pets", arrays) for place in "ab")
-    assert data.identify(a) == data.identify(b)
-    write(b, {"train/cat/0.png": 255 - arrays["train/cat/0.png"]})
-    identities = data.identify(a), data.identify(b)
-    assert [each.name for each in identities] == ["pets", "pets"] and len({each.version for each in identities}) == 2
-    assert not same(data.load(a), data.load(b))
-
-
 def test_an_image_changed_in_place_is_read_and_what_is_left_out_is_said_once(pets, caplog):
     data.load(pets)
     write(pets, {"train/cat/0.png": noise(77)})
@@ -182,13 +173,6 @@ def must_not_be_made():
 def entry(home):
     datasets._cached(WHO, contents)
     return home / "cache" / "toys-1.2.3.npz"
-
-
-def test_what_was_cached_comes_back(entry):
-    assert equal(datasets._cached(WHO, must_not_be_made), contents())
-    assert list(entry.parent.iterdir()) == [entry]
-    other = data.Identity("toys", "1.2.4", "Toys")
-    assert equal(datasets._cached(other, lambda: contents(5)), contents(5))
 
 
 class Attack:

@@ -182,12 +182,6 @@ def test_links_count_but_not_those_that_lead_nowhere_or_round(pets, tmp_path):
     assert "train/emu/1.png" in survey.train and any("train/cat/gone.png" in note for note in survey.notes)
 
 
-@pytest.mark.parametrize("name", ["val", "validation"])
-def test_other_names_for_the_split_to_test_on(pets, name):
-    (pets / "test").rename(pets / name)
-    assert len(images.survey(pets).test) == 6
-
-
 def test_the_version_is_that_of_the_content(pets, tmp_path):
     version = images.survey(pets).version
     moved = pets.rename(tmp_path / "moved")

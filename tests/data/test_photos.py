@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from resnet_keras.data import load, photos, views
 from resnet_keras.errors import UserError
 
-from .conftest import encoded, photograph, write
+from .conftest import photograph, write
 
 
 @pytest.fixture
@@ -50,11 +49,6 @@ def test_sides_crops_and_flips_are_uniform_and_the_noise_is_normal():
     assert all(stats.kstest(column[:25_600] / 0.1, "norm").pvalue > 1e-3 for column in draws.noise.T)
     smaller = drawn(50, crop=56).side
     assert (smaller.min(), smaller.max()) == (64, 120)
-
-
-def test_every_photograph_comes_once_an_epoch():
-    index = np.concatenate([photos.draw_crops(0, iteration, 24, 100).index for iteration in range(25)])
-    assert all(sorted(index[start : start + 100]) == list(range(100)) for start in range(0, 600, 100))
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -114,16 +108,4 @@ def test_a_photograph_that_breaks_while_a_network_trains_is_named(dataset, scene
     with pytest.raises(UserError, match=r"train/dog/3\.JPEG is a broken image"):
         for iteration in range(3):
             feed.take(iteration, 1)
-    feed.close()
-
-
-def test_an_epoch_takes_every_kind(scenes):
-    kinds = {
-        "cmyk": encoded(Image.new("CMYK", (90, 90), (10, 200, 30, 0)), "JPEG"),
-        "grey": encoded(Image.new("L", (9, 300), 77)), "16 bits": encoded(Image.new("I;16", (9, 300), 777)),
-        "tiny": photograph(1, 1, 1), "strip": photograph(1, 900, 2),
-    }  # fmt: skip
-    write(scenes, {f"train/dog/{name}.JPEG": content for name, content in kinds.items()})
-    feed = load(scenes, crop=32).feed(0, 17, True)
-    assert feed.take(0, 1).images.shape == (1, 17, 32, 32, 3)
     feed.close()

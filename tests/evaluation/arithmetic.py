@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from resnet_keras import build
-from tests.models.reference import array, batch_norm, conv, randomize, relu, subsample
+from tests.models.reference import NORM, array, batch_norm, conv, randomize, relu, subsample
 
 SHAPE = (8, 8, 3)
 
@@ -22,11 +22,6 @@ def pictures(count, seed=0):
     return draw.integers(0, 256, (count, *SHAPE)).astype(np.uint8), draw.integers(0, 4, count).astype(np.int32)
 
 
-def values(network):
-    """Path below the network -> float64."""
-    return {variable.path.split("/", 1)[1]: array(variable).astype(float) for variable in network.variables}
-
-
 def forward(name, weights, images, training=False):
     """Logits, and place of each convolution -> (its output, the same after BN), in the order of the data."""
     seen = {}
@@ -35,8 +30,7 @@ def forward(name, weights, images, training=False):
         before = after = conv(x, weights[f"{place}/kernel"], stride)
         bn = place.replace("conv", "bn")
         if f"{bn}/gamma" in weights:
-            kinds = ("gamma", "beta", "moving_mean", "moving_variance")
-            after = batch_norm(before, *(weights[f"{bn}/{kind}"] for kind in kinds), training)
+            after = batch_norm(before, *(weights[f"{bn}/{kind}"] for kind in NORM), training)
         seen[place] = before, after
         return after
 

@@ -7,7 +7,8 @@ from resnet_keras import build
 from resnet_keras.evaluation import inside
 from resnet_keras.training.steps import gradients
 from tests.evaluation import arithmetic
-from tests.evaluation.arithmetic import SHAPE, array, cross_entropy, forward, pictures, trained_like, unchanged, values
+from tests.evaluation.arithmetic import SHAPE, array, cross_entropy, forward, pictures, trained_like, unchanged
+from tests.models.reference import weights_of
 
 
 @pytest.mark.parametrize(("name", "batch_norm"), [("plain14", True), ("resnet14", True), ("resnet8", False)])
@@ -15,18 +16,18 @@ def test_responses_are_those_of_plain_arithmetic(name, batch_norm, monkeypatch):
     monkeypatch.setattr(inside, "BATCH", 16)
     network = trained_like(name, batch_norm=batch_norm)
     images, _ = pictures(16 + 7)  # an unequal last batch
-    _, seen = forward(name, values(network), images)
+    _, seen = forward(name, weights_of(network), images)
     rows = inside.responses(network, images)
     assert [row["place"] for row in rows] == list(seen)
     assert [row["layer"] for row in rows] == list(range(1, len(seen) + 1))
-    np.testing.assert_allclose([row["std"] for row in rows], [after.std() for _, after in seen.values()], rtol=1e-4)
+    np.testing.assert_allclose([row["std"] for row in rows], [after.std() for _, after in seen.weights_of()], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["plain8", "resnet8"])
 def test_gradients_are_slopes_of_plain_arithmetic(name):
     network, (images, labels) = trained_like(name), pictures(6)
     loss, slopes = gradients(network)(images, labels)
-    weights = values(network)
+    weights = weights_of(network)
 
     def exact():
         return cross_entropy(forward(name, weights, images, training=True)[0], labels)
@@ -80,7 +81,7 @@ def test_a_plain_block_that_keeps_the_shape_is_cut_out():
     chain = network.chain()
     for number in (5, 3, 1):
         chain = inside.without(chain, network.chain().index(network.blocks[number]))
-    exact, _ = forward("plain8", values(network), images)
+    exact, _ = forward("plain8", weights_of(network), images)
     np.testing.assert_allclose(inside.logits(network, chain, images), exact, rtol=1e-3, atol=1e-3)
 
 

@@ -6,18 +6,19 @@ import pytest
 from resnet_keras import build
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation import precise_bn
-from tests.evaluation.arithmetic import array, forward, pictures, trained_like, values
+from tests.evaluation.arithmetic import array, forward, pictures, trained_like
+from tests.models.reference import weights_of
 
 
 @pytest.mark.parametrize(("name", "loop"), [("plain8", False), ("resnet14", False), ("resnet20", True)])
 def test_statistics_are_plain_averages_over_the_batches(name, loop):
-    network, before = trained_like(name), values(trained_like(name))
+    network, before = trained_like(name), weights_of(trained_like(name))
     network.scan_from = 2 if loop else None
     momenta = [layer.momentum for _, layer in network.parts() if hasattr(layer, "momentum")]
     batches = [pictures(16, seed)[0] // (1 + seed) for seed in range(3)]  # of very unlike statistics
     precise_bn.recompute(network, iter(batches))
     seen = [forward(name, before, batch, training=True)[1] for batch in batches]
-    after = values(network)
+    after = weights_of(network)
     for place in seen[0]:
         bn = place.replace("conv", "bn")
         for kind, statistic in (("moving_mean", np.mean), ("moving_variance", np.var)):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from resnet_keras.evaluation import surface as module
-from tests.evaluation.arithmetic import array, cross_entropy, forward, pictures, trained_like, unchanged, values
+from tests.evaluation.arithmetic import array, cross_entropy, forward, pictures, trained_like, unchanged
+from tests.models.reference import weights_of
 
 
 def test_every_filter_of_a_direction_has_the_norm_of_the_networks():
@@ -27,7 +28,7 @@ def test_every_filter_of_a_direction_has_the_norm_of_the_networks():
 def test_the_loss_is_that_of_the_moved_weights(name, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 8)  # the last batch is not full
     network, (images, labels) = trained_like(name), pictures(20)
-    before, weights = [array(variable).copy() for variable in network.variables], values(network)
+    before, weights = [array(variable).copy() for variable in network.variables], weights_of(network)
     rows = module.surface(network, images, labels, points=3, seed=5)
     assert unchanged(network, before)
     assert [(row["x"], row["y"]) for row in rows] == [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)]

@@ -1,4 +1,4 @@
-"""The layers', networks' and initial weights' tests once more, with Keras on JAX."""
+"""The tests of layers, networks, initial weights and augmented images once more, with Keras on JAX."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = ("test_blocks.py", "test_layers.py", "test_scan.py", "test_initialization.py")
-FILES += ("test_resnet.py::test_a_cifar_network_against_numpy",)
+FILES += ("test_resnet.py::test_a_cifar_network_against_numpy", "../data/test_augment.py")
 # These say nothing new there, and XLA compiles for long.
 LEFT_OUT = "1202 or C- or float32-False or bfloat16-True or basic- or bottleneck- or v1.5"
 LEFT_OUT += " or groups or stay_out or op_by_op"

@@ -1,7 +1,6 @@
 """VGG: the published layers, ReLU everywhere, dropout in training alone."""
 
 import numpy as np
-import pytest
 
 from resnet_keras import build
 from tests.models.reference import array, randomize
@@ -26,14 +25,6 @@ def test_dropout_acts_in_training_alone_and_by_the_seed(thin):
     drawn = [array(network(IMAGES, training=True)) for network in networks]
     np.testing.assert_array_equal(*drawn)
     assert not np.allclose(drawn[0], still) and not np.allclose(drawn[0], array(networks[0](IMAGES, training=True)))
-
-
-@pytest.mark.parametrize("options", [{}, {"batch_norm": True}])
-def test_convolutions_have_a_bias_or_a_normalization(options, thin):
-    network = build("vgg19", **options, include_top=False)
-    kinds = {v.path.rsplit("/", 2)[-2][:2] + "/" + v.path.rsplit("/", 1)[-1] for v in network.weights}
-    normalized = {"bn/gamma", "bn/beta", "bn/moving_mean", "bn/moving_variance"}
-    assert kinds == {"co/kernel", "me/mean", *(normalized if options else ["co/bias"])}
 
 
 def test_a_map_is_the_last_before_its_pooling(thin):
