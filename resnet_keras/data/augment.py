@@ -27,15 +27,12 @@ class Plan(NamedTuple):
 
 
 class Feed:
-    """Batches of a split in memory: its arrays stay on the device, and a plan says what to take of them.
+    """Batches of a split in memory: its `arrays`, images and labels, stay on the device.
 
-    Attributes:
-        arrays: to be put on the device: images and labels.
-        apply: `apply(*arrays, plan)` makes `(images, labels)` of the plan of one batch there.
-        most_steps: iterations that can be planned at once, or None where there is no limit.
+    `apply(*arrays, plan)` makes `(images, labels)` of the plan of one batch there.
     """
 
-    most_steps = None
+    most_steps = None  # no limit to the iterations that are planned at once
 
     def __init__(self, split, seed: int, batch_size: int, augment: bool):
         self.arrays, self.apply, self.seed = (split.images, split.labels), apply, seed
@@ -68,9 +65,8 @@ def draw(
     if not augment:
         middle = np.full(shape, pad, np.int32)
         return Plan(index, middle, middle.copy(), np.zeros(shape, bool))
-    bits = np.empty(shape, np.uint64)
-    for row in range(iterations):
-        bits[row] = words(seed, first_iteration + row, _CROP, batch_size)
+    rows = [words(seed, first_iteration + row, _CROP, batch_size) for row in range(iterations)]
+    bits = np.array(rows, np.uint64).reshape(shape)
     top, left = ((part * np.uint64(2 * pad + 1)) >> np.uint64(24) for part in (bits >> 40, (bits >> 16) & 0xFFFFFF))
     return Plan(index, top.astype(np.int32), left.astype(np.int32), (bits & 1).astype(bool))
 

@@ -2,8 +2,7 @@
 
 For training: the shorter side uniform in 256..480, a random crop of 224 or its mirror image, AlexNet's colour noise.
 For the error while training: the central 224 at shorter side 256. All is a function of (seed, iteration, place in the
-batch) as in `augment`, so that there is no generator state to save. Pillow decodes on several threads; no backend is
-needed. The network subtracts the mean colour itself.
+batch) as in `augment`. Pillow decodes on several threads. The network subtracts the mean colour itself.
 """
 
 from __future__ import annotations

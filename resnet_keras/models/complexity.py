@@ -111,15 +111,18 @@ def table1(network, **options):
     net, arguments = _described(network, options)
     stages = complexity(network, by="stage", **options)
     unit, power = (10**6, "10⁶") if net.family == "cifar" else (10**9, "10⁹")
-    cost = [(f"{row.parameters:,}", f"{row.multiply_adds / unit:,.3f}") for row in stages.itertuples()]
-    sums = f"{stages['parameters'].sum():,}", f"{stages['multiply_adds'].sum() / unit:,.3f}"
     option = f", option {arguments['shortcut']}" if arguments.get("shortcut", "none") != "none" else ""
+    columns = {  # heading -> footer
+        "stage": "total", "output": "", f"{net.name} ({net.depth} layers{option})": "",
+        "parameters": f"{stages['parameters'].sum():,}",
+        f"mult-adds\n({power})": f"{stages['multiply_adds'].sum() / unit:,.3f}",
+    }  # fmt: skip
     table = Table(box=rich.box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), show_footer=True)
-    for heading, footer in {"stage": "total", "output": "", f"{net.name} ({net.depth} layers{option})": ""}.items():
-        table.add_column(heading, footer, no_wrap=True)
-    for heading, footer in zip(("parameters", f"mult-adds\n({power})"), sums, strict=True):
-        table.add_column(heading, footer, no_wrap=True, justify="right")
-    for stage, output, layers, costs in zip(stages["stage"], stages["output"], stages["layers"], cost, strict=True):
-        place = f"{stage}_x" if stage.startswith("conv") and stage != "conv1" else stage
-        table.add_row(place, "×".join(map(str, output[:2] if len(output) == 3 else (1, 1))), Text(layers), *costs)
+    for number, (heading, footer) in enumerate(columns.items()):
+        table.add_column(heading, footer, no_wrap=True, justify="right" if number > 2 else "left")
+    for row in stages.itertuples():
+        place = f"{row.stage}_x" if row.stage.startswith("conv") and row.stage != "conv1" else row.stage
+        output = "×".join(map(str, row.output[:2] if len(row.output) == 3 else (1, 1)))
+        cost = f"{row.parameters:,}", f"{row.multiply_adds / unit:,.3f}"
+        table.add_row(place, output, Text(row.layers), *cost)
     return table

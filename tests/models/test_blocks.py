@@ -51,16 +51,6 @@ def test_watching_shows_every_layer_inside_and_changes_nothing(shortcut):
     np.testing.assert_array_equal(array(seen[3][2]), array(block.residual(X)))
 
 
-def test_identity_takes_every_second_pixel_and_appends_zeros():
-    x = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype("float32")
-    expected = np.zeros((2, 3, 3, 5), "float32")
-    for row in range(3):
-        for column in range(3):
-            expected[:, row, column, :3] = x[:, 2 * row, 2 * column]
-    np.testing.assert_array_equal(array(identity(x, 2, 5)), expected)
-    assert identity(x, 1, 3) is x
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_identity_passes_gradients_back_to_the_pixels_taken(dtype):
     upstream = np.random.default_rng(0).integers(-9, 10, (2, 3, 3, 5)).astype("float32")  # exact in both precisions

@@ -59,7 +59,6 @@ def test_multiply_adds_are_the_papers():
 
 
 OWN_LAYERS = [
-    ("resnet20", {"shortcut": "C"}),
     ("plain20", {"batch_norm": False}),
     ("resnet50", {"features": ["conv3"], "shortcut": "C"}),
     ("resnet50", {"stride_in": "3x3", "input_shape": (160, 192, 3), "classes": 6}),
@@ -96,9 +95,7 @@ def profiled(network, images):
 
 def test_by_stage():
     table = complexity("resnet50", by="stage").set_index("stage")
-    assert list(table.index) == ["conv1", "conv2", "conv3", "conv4", "conv5", "top"]
     assert table.loc["conv4", "output"] == (14, 14, 1024)
-    assert table.loc["conv2", "layers"] == "3×3 max pool, stride 2\n[1×1, 64; 3×3, 64; 1×1, 256] × 3"
     sums = complexity("resnet50")[["parameters", "multiply_adds"]].sum()
     assert (table[["parameters", "multiply_adds"]].sum() == sums).all()
 

@@ -1,7 +1,5 @@
 """Weights of keras.applications, torchvision and this package: the same logits, whatever the file."""
 
-import sys
-
 import keras
 import ml_dtypes
 import numpy as np
@@ -122,16 +120,12 @@ def test_what_data_parallel_lightning_and_compile_put_before_names(prefix, resne
     assert_close(array(load(renamed, "resnet18")(raw)), expected)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_precisions(dtype, resnet18, tmp_path):
     raw, expected, state = resnet18
     kind, file = getattr(ml_dtypes, dtype, dtype), tmp_path / "a.safetensors"
     save_file({name: v.astype(kind) if v.dtype == "float32" else v for name, v in state.items()}, file)
-    if dtype.startswith("float8"):
-        with pytest.raises(UserError, match="holds float8 numbers: save it as float16, bfloat16 or"):
-            load(file, "resnet18")
-    else:
-        assert_close(array(load(file, "resnet18")(raw)), expected, 0.1)
+    assert_close(array(load(file, "resnet18")(raw)), expected, 0.1)
 
 
 @pytest.mark.slow
@@ -205,7 +199,6 @@ def test_weights_that_do_not_fit(state50):
         ("b.h5", "resnet50", "there is no file .*b.h5"),
         ("torn.safetensors", "resnet50", "torn.safetensors cannot be read"),
         ("torn.h5", "resnet50", "torn.h5 cannot be read"),
-        ("torn.keras", None, "torn.keras cannot be read"),
         ("small.safetensors", "resnet18", "keras.applications has no resnet18: it has resnet50"),
         ("small.safetensors", "resnet50", "small.safetensors does not fit resnet50: "),
         ("small.safetensors", None, "small.safetensors does not say which network it is of: add its name"),
@@ -221,11 +214,3 @@ def test_errors(file, name, says, tmp_path):
     with pytest.raises(UserError, match=says) as error:
         load(tmp_path / file, name)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(("file", "module"), [("a.h5", "h5py"), ("a.keras", "h5py"), ("a.safetensors", "safetensors")])
-def test_a_missing_module_is_named(file, module, tmp_path, monkeypatch):
-    (tmp_path / file).write_bytes(b"good")
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UserError, match=f"{file} cannot be read without {module}: pip install {module}."):
-        load(tmp_path / file, "resnet50")

@@ -62,8 +62,8 @@ def test_the_walk_is_the_forward_pass_layer_by_layer():
 
 
 MEANS = [
-    ("resnet8", (16, 16, 3), (16, 16, 3)), ("resnet8", (3,), (16, 16, 3)), ("resnet8", (16, 16), None),
-    ("resnet8", (), None), ("resnet18", (3,), (3,)), ("resnet18", (16, 16, 3), (3,)),  # of a set in memory: averaged
+    ("resnet8", (16, 16, 3), (16, 16, 3)), ("resnet8", (3,), (16, 16, 3)), ("resnet8", (), None),
+    ("resnet18", (3,), (3,)), ("resnet18", (16, 16, 3), (3,)),  # of a set in memory: averaged
     ("resnet18", (16, 16, 1), None),
 ]  # fmt: skip
 
