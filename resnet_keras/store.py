@@ -81,7 +81,8 @@ class RunFolder:
     def load_network(self):
         """The trained network; raises UserError if there is none here, it cannot be read or would run code."""
         if not self.network_file.is_file():
-            raise UserError(f"{self.name} has no network.keras here: train it again with --force, or copy the file in.")
+            instead = "train it again with --force, copy the file in, or take a bundled network (resnet-keras list)"
+            raise UserError(f"{self.name} has no network.keras here: {instead}.")
         from resnet_keras.models.pretrained import load
 
         try:

@@ -53,7 +53,7 @@ def crossing(store, runs, shape: str = "wide"):
     if own["network"].nunique() < 4:
         raise Unanswered("20 and 56 layers of both kinds are needed")
     first, last = (f"{round(n, -2):,}" for n in paper.crossings())
-    title = "Too early to tell: in public logs, too, ResNet-56 starts behind; it passes after "
+    title = "Too early to tell: in public logs, too, ResNet-56 starts behind; it first passes after "
     title += f"{first} to {last} iterations"
     if any(gap.mean < 0 for (kind, _), (gap, _) in ends.items() if kind == "residual"):
         title = "ResNet-56 is behind ResNet-20 in short schedules and ahead in long ones"

@@ -38,7 +38,7 @@ def responses(store, runs, shape: str = "wide"):
     medians = table.groupby("kind")["std"].median()
     title = "Median response: " + text.listing([f"{kind} {text.number(value)}" for kind, value in medians.items()])
     if (medians - 1).abs().max() < 0.15:
-        title = "Responses hardly differ in the median: BN's scale is still where it started"
+        title = "Responses hardly differ in the median: most layers are still where BN starts them"
     small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition."
     parts = {f"{kind.capitalize()} networks": rows for kind, rows in table.groupby("kind")}
     figure, panels = style.panels(parts, shape, title, small, 2.8, sharey=True)
