@@ -108,10 +108,7 @@ def overview(store: Store) -> Table:
     line = {"no_wrap": True, "overflow": "ellipsis"}
     return two_columns(
         [
-            (
-                "networks",
-                f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {imagenet}",
-            ),
+            ("networks", f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {imagenet}"),
             ("bundled", ", ".join(plain(folder.name) for folder in store.models()) or "none"),
             *((f"  {each.name}", Text(each.title.removeprefix("ImageNet: "), **line)) for each in EXPERIMENTS.values()),
             ("scales", ", ".join(f"{name} {recipe.iterations:,}" for name, recipe in PRESETS.items()) + " iterations"),
@@ -212,7 +209,7 @@ def show_results(store: Store, name: str, scale: str, data_title: str, names: li
         results.add_row(*row)
     show("", sparklines(runs.histories(store, frame[frame["run"].isin(names)])), "")
     show(results, "", report.finding(entry, own), "")
-    figure = report.figure_file(store, name, scale)
+    figure = store.root / "figures" / f"{'smoke' if scale == 'smoke' else report.FIGURES.get(name)}.png"
     show(*[f"Figure: {path(figure)}"] * figure.is_file(), f"Page:   {path(store.root / 'README.md')}")
     longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]
     show_next("make lab (the notebooks)", *(f"resnet-keras run {name} --scale {other}" for other in longer[:1]))

@@ -74,11 +74,6 @@ def finding(experiment, runs) -> str:
     return " ".join(each.sentence for each in own if each.gap) or claims.reading(runs) or "No run has finished."
 
 
-def figure_file(store: Store, name: str, scale: str) -> Path:
-    """Where the figure that shows an experiment at a scale is drawn."""
-    return store.root / "figures" / f"{'smoke' if scale == 'smoke' else FIGURES.get(name)}.png"
-
-
 def _written(path: Path, content: bytes | str) -> Path:
     from resnet_keras.report.text import plain
 

@@ -94,14 +94,11 @@ class Finding:
         claim, gap = self.claim, self.gap
         if self.verdict == UNDECIDED:
             more = seeds_needed(gap.std, claim.reach, equivalence=claim.relation == "within") - gap.n
-            margin = (
-                f"a factor of {claim.margin:g}"
-                if claim.ratios
-                else f"{claim.margin:g} point{'s' * (claim.margin != 1)}"
-            )
-            likely = text.number(max(gap.probability_above, 1 - gap.probability_above))
+            points = f"{claim.margin:g} point" + "s" * (claim.margin != 1)
+            margin = f"a factor of {claim.margin:g}" if claim.ratios else points
+            likely, side = max((gap.probability_above, "above"), (1 - gap.probability_above, "below"))
             words = f"; {more} more seeds a side could show {margin}" if more > 0 else ""
-            return f"undecided (P({'above' if gap.mean > 0 else 'below'}) = {likely}{words})"
+            return f"undecided (P({side}) = {text.number(likely)}{words})"
         length = f" at {self.iterations:,} iterations" if self.iterations else " before training"
         start = f" (from {claim.from_iterations:,} iterations on)"
         more = {SUPPORTED: length, CONTRADICTED: length, BEHIND: start, TOO_SHORT: start}

@@ -62,7 +62,7 @@ def crossing(store, runs, shape: str = "wide"):
         f"{WINDOW} iterations, a line a seed; grey: public logs, on CIFAR-10 itself. Right: test error, a dot a seed, "
         "open below three seeds; bar: 95 % interval of the difference of the means; cross: the paper, on CIFAR-10."
     )
-    headings = {"While the learning rate is 0.1": "left", "At the end of a schedule of this length": "right"}
+    headings = dict.fromkeys(["While the learning rate is 0.1", "At the end of a schedule of this length"])
     figure, ((left, _), (right, _)) = panels(headings, shape, title, small, 3.3, sharey=True)
     for (source, kind), log in paper.others().query("metric == 'train_error'").groupby(["source", "kind"]):
         left.plot(log["iteration"], log["gap"], color=GREY, linewidth=1, zorder=2)

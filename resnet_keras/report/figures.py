@@ -37,14 +37,10 @@ def varied(runs, column: str, by: str = "network", least: int = 2) -> list:
     return list(counts.index[counts >= least])
 
 
-def rises(runs) -> dict[str, float]:
-    """Kind of network -> test error of the deepest less that of the shallowest, points."""
+def repaired(runs) -> bool:
+    """Whether depth harms plain networks, and residual ones by less than half as much, by their test errors."""
     means = runs.groupby(["kind", "depth"])["test_error"].mean()
-    return {kind: rows.iloc[-1] - rows.iloc[0] for kind, rows in means.groupby("kind")}
-
-
-def repaired(rise: dict[str, float]) -> bool:
-    """Whether depth harms plain networks, and residual ones by less than half as much."""
+    rise = {kind: rows.iloc[-1] - rows.iloc[0] for kind, rows in means.groupby("kind")}
     return len(rise) > 1 and rise["plain"] > 3 and rise["residual"] < rise["plain"] / 2
 
 
@@ -67,7 +63,7 @@ def depth(store, runs, shape: str = "wide"):
     lengths = lengths[:1] + lengths[1:][-2:]
     own = own[own["iterations"].isin(lengths)]
     title = "Test error over depth"
-    if repaired(rises(own[own["iterations"] == lengths[-1]])):
+    if repaired(own[own["iterations"] == lengths[-1]]):
         title = "Depth breaks a plain network. Shortcuts repair most of it."
     small = f"{style.setting(own)}. Test error after the last iteration; points are means, dashes single seeds."
     parts = {f"{n:,} iterations, {_seeds(rows)}": rows for n, rows in own.groupby("iterations")}
@@ -129,7 +125,7 @@ def curves(store, runs, shape: str = "wide"):
     keep = ["run", "kind", "depth", "network", "iteration"]
     table = tables.melt(keep, ["train_error", "test_error"], "which", "error").dropna(subset="error")
     title = "Training and test error over iterations"
-    if repaired(rises(own)):
+    if repaired(own):
         title = "More layers harm a plain network far more than a residual one"
     small = f"{style.setting(own)}. Dashed: training error; solid: test error; dotted: the rate falls to a tenth."
     parts = {f"{kind.capitalize()} networks": (kind, rows) for kind, rows in table.groupby("kind")}

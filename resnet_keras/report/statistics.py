@@ -56,8 +56,9 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean of independent, finite values, of which there is at least one."""
-    n = len(values)
+    """Mean of independent, finite values; NaN of none."""
+    if not (n := len(values)):
+        return Estimate(math.nan, 0)
     std = float(np.std(values, ddof=1)) if n > 1 else math.nan
     return Estimate(float(np.mean(values)), n, std, std / math.sqrt(n), n - 1)
 

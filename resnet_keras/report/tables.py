@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from resnet_keras.report import paper, text
 from resnet_keras.report.runs import CELL, MEASURED, NUMBERS, finished
-from resnet_keras.report.statistics import Estimate, estimate
+from resnet_keras.report.statistics import estimate
 
 ERRORS = ("train_error", "test_error")
-NOTHING = Estimate(math.nan, 0)
 # What tables/runs.csv says of each run.
 RUNS = [
     "run", "network", "shortcut", "recipe", "scale", "iterations", "data", "precision", "seed", "status", "train_error",
@@ -43,8 +40,7 @@ def cells(runs):
         done = finished(group)
         row = {**group[shared].iloc[0], "seeds": len(done), "diverged": int((group["status"] == "diverged").sum())}
         for metric in ERRORS:
-            values = done[metric].dropna()
-            mean = estimate(values) if len(values) else NOTHING
+            mean = estimate(done[metric].dropna())
             numbers = zip(("mean", "std", "low", "high"), (mean.mean, mean.std, *mean.interval()), strict=True)
             row |= {f"{metric}_{name}": value for name, value in numbers}
         rows.append({**row, **group[MEASURED].mean()})

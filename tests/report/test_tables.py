@@ -69,7 +69,3 @@ def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
     assert len(runs.of_experiment(all_runs, entry, "short", "CIFAR-10 (JPEG)")) == 1
     assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 3
     assert len(runs.of_experiment(all_runs, entry, "smoke")) == 0
-
-
-def test_markdown_cells_mean_nothing_but_themselves():
-    assert tables.markdown_table(["a|b"], [["<b>"]]) == "| a\\|b |\n| --- |\n| \\<b\\> |\n"
