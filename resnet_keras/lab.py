@@ -92,9 +92,8 @@ def reproductions(*networks: str):
     """The paper's CIFAR-10 test errors of these networks, in percent, and those of others who repeated it, folded."""
     from resnet_keras.report import paper
 
-    rows = [list(row.values()) for row in paper.reproductions(networks)]
-    titles = [*map(text.network_title, networks)]
-    return _folded(f"Test errors of {titles[0]} to {titles[-1]}", ["who", "how reported", *titles], rows)
+    headers, rows = paper.reproductions(networks)
+    return _folded(f"Test errors of {headers[2]} to {headers[-1]}", headers, rows)
 
 
 def imagenet_table(place: str, store: Store | None = None):
@@ -103,10 +102,10 @@ def imagenet_table(place: str, store: Store | None = None):
 
     own, rows = runs.frame(store or Store()), []
     own = own[own["data"] == "imagenet2012"]
-    for row in paper.imagenet(place):
-        mine = own[(own["network"] == row["network"]) & (own["shortcut"] == row["shortcut"])]
-        ours = [text.number(mine[f"top{k}_{row['views']}"].mean()) or "not run" for k in (1, 5)]
-        rows.append([text.title(row["network"], row["shortcut"]), row["top-1"], ours[0], row["top-5"], ours[1]])
+    for (network, shortcut, views), printed in paper.imagenet(place).items():
+        mine = own[(own["network"] == network) & (own["shortcut"] == shortcut)]
+        top1, top5 = (text.number(mine[f"{k}_{views}"].mean()) or "not run" for k in ("top1", "top5"))
+        rows.append([text.title(network, shortcut), printed.get("top1", ""), top1, printed.get("top5", ""), top5])
     headers = ["network", "paper, top-1", "ours, top-1", "paper, top-5", "ours, top-5"]
     return _folded(f"{place}: errors in percent", headers, rows)
 

@@ -75,7 +75,7 @@ def paper_title(name: str) -> str:
 
 
 @styled
-def side_by_side(networks: list, captions: list[str] | None = None):
+def side_by_side(networks: list, captions: list[str]):
     """Networks beside each other, maps of one size in one band, as in Fig. 3; returns a matplotlib `Figure`.
 
     Solid arcs are identity shortcuts, dotted ones pass where the dimensions grow. A caption stands under a name.
@@ -91,10 +91,10 @@ def side_by_side(networks: list, captions: list[str] | None = None):
         _words(axis, -1.55, (row + end - BAND) / 2, f"{side}×{side}", 8.5)
         if row:
             axis.plot([-2.9, right - 0.6], [row - BAND / 2] * 2, color=FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
-    for number, (network, (boxes, arcs)) in enumerate(zip(networks, plans, strict=True)):
+    for number, (network, caption, (boxes, arcs)) in enumerate(zip(networks, captions, plans, strict=True)):
         centre = COLUMN * number + 0.3 + BOX_WIDTH / 2
         _words(axis, centre, -3.75, paper_title(network.name), 10, fontweight="bold")
-        _words(axis, centre, -2.35, captions[number] if captions else "", 7.5)
+        _words(axis, centre, -2.35, caption, 7.5)
         _draw_column(axis, centre, dict(starts), boxes, arcs, fills)
     return figure
 
@@ -163,54 +163,54 @@ def _plus(axis, x: float, y: float, area: float, size: float) -> None:
     _words(axis, x, y, "+", size, fontweight="bold", zorder=4)
 
 
-# What each option's shortcut does where the dimensions grow, and elsewhere; None: it carries its input as it is.
+# What each option's shortcut does where 16 channels become 32, and elsewhere.
 OPTIONS = {
-    "A": ("identity:\nevery 2nd\npixel, zeros\nfor new\nchannels", None),
-    "B": ("1×1 conv, {new}, /2", None),
-    "C": ("1×1 conv, {new}, /2", "1×1 conv, {new}"),
+    "A": ("identity:\nevery 2nd\npixel, zeros\nfor new\nchannels", "identity"),
+    "B": ("1×1 conv, 32, /2", "identity"),
+    "C": ("1×1 conv, 32, /2", "1×1 conv, 32"),
 }
 
 
 @styled
-def options(costs: dict[str, str], old: int = 16, new: int = 32):
+def options(costs: dict[str, str]):
     """Two blocks with the shortcuts of options A, B and C (Sec. 4.1), as a matplotlib `Figure`.
 
-    In the first one the channels grow from `old` to `new`. What an option adds to the plain network is blue; what it
-    costs, a line or two of text, stands under its drawing.
+    In the first one the channels grow from 16 to 32. What an option adds to the plain network is blue; what it costs, a
+    line or two of text, stands under its drawing.
     """
     column = 13.2
     figure, axis = _canvas((0, column * len(OPTIONS)), (11.8, -1.6))
     for number, (option, shortcuts) in enumerate(OPTIONS.items()):
         centre = column * number + 3.4
         _words(axis, centre, -0.75, f"option {option}", 11, fontweight="bold")
-        _words(axis, centre, 11.0, costs.get(option, ""), 8)
-        _draw_option(axis, centre, old, new, shortcuts)
+        _words(axis, centre, 11.0, costs[option], 8)
+        _draw_option(axis, centre, shortcuts)
     return figure
 
 
-def _draw_option(axis, centre: float, old: int, new: int, shortcuts: tuple) -> None:
+def _draw_option(axis, centre: float, shortcuts: tuple[str, str]) -> None:
     top = 0.35
-    _words(axis, centre, top - 0.28, f"{old} channels", 7.5)
+    _words(axis, centre, top - 0.28, "16 channels", 7.5)
     for block, shortcut in enumerate(shortcuts):
         _arrow(axis, (centre, top), (centre, top + 1.0))
-        _box(axis, centre, top + 1.32, _convolution(3, new, 1 if block else 2), FILLS[2])
+        _box(axis, centre, top + 1.32, _convolution(3, 32, 1 if block else 2), FILLS[2])
         _arrow(axis, (centre, top + 1.64), (centre, top + 2.3))
-        _box(axis, centre, top + 2.62, _convolution(3, new, 1), FILLS[2])
+        _box(axis, centre, top + 2.62, _convolution(3, 32, 1), FILLS[2])
         _arrow(axis, (centre, top + 2.94), (centre, top + 3.62))
         _plus(axis, centre, top + 3.85, 95, 12)
-        _branch(axis, centre, top + 0.45, top + 3.85, shortcut and shortcut.format(new=new), grows=not block)
+        _branch(axis, centre, top + 0.45, top + 3.85, shortcut, grows=not block)
         top += 4.15
     _arrow(axis, (centre, top), (centre, top + 0.85))
-    _words(axis, centre, top + 1.15, f"{new} channels", 7.5)
+    _words(axis, centre, top + 1.15, "32 channels", 7.5)
 
 
-def _branch(axis, centre: float, start: float, end: float, words: str | None, grows: bool) -> None:
+def _branch(axis, centre: float, start: float, end: float, words: str, grows: bool) -> None:
     """A shortcut with corners, around a block and through what stands on it."""
     side, middle = centre + 5.9, (start + end) / 2
     style = {"color": RESIDUAL, "linewidth": 1.3, "linestyle": DOTTED if grows else "solid", "zorder": 1}
     axis.plot([centre, side, side, centre + 0.75], [start, start, end, end], **style)
     _arrow(axis, (centre + 0.8, end), (centre + 0.32, end), RESIDUAL)
-    if words and "conv" in words:
+    if "conv" in words:
         _box(axis, side, middle, words, "#DCEBF5", edge=RESIDUAL)
     else:
-        _words(axis, side + 0.2, middle, words or "identity", 7.5, ha="left", color=RESIDUAL)
+        _words(axis, side + 0.2, middle, words, 7.5, ha="left", color=RESIDUAL)

@@ -8,6 +8,7 @@ import importlib.resources
 import re
 
 from resnet_keras.paths import checkout
+from resnet_keras.report.text import network_title
 
 FAMILY = re.compile(r"(cifar10|imagenet)(2012)?(_\w+)?")  # cifar10_jpeg and imagenet2012, but not cifar100
 BOUNDS = {"above this": "> ", "below this": "< "}
@@ -76,20 +77,17 @@ def idle_hours() -> tuple[str, dict[int, float]]:
     return own["device"].iloc[0], dict(zip(own["network"].str[6:].astype(int), hours, strict=True))
 
 
-def reproductions(networks: tuple[str, ...]) -> list[dict[str, str]]:
-    """The paper and those who repeated it, a row each: their CIFAR-10 test errors of these networks, as text.
-
-    Each row has the keys "who", "how reported" and the networks; empty where somebody has no number.
-    """
+def reproductions(networks: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
+    """The paper and those who repeated it, a row each: CIFAR-10 test errors of these networks; (headers, rows)."""
     lines: dict[str, dict[str, str]] = {}
     for row in rows_of("paper.csv"):
         if row["data"] == "cifar10" and row["network"] in networks and row["metric"].startswith("test_error"):
-            start = {"who": row["source"], "how reported": "", **dict.fromkeys(networks, "")}
-            line = lines.setdefault(row["source"], start)
+            line = lines.setdefault(row["source"], dict.fromkeys(["how reported", *networks], ""))
             repeats = f" (n = {row['n']})" if row["std"] and row["n"] else ""
             line["how reported"] = line["how reported"] or row["reported"]
             line[row["network"]] = "; ".join(filter(None, [line[row["network"]], _printed(row) + repeats]))
-    return list(lines.values())
+    headers = ["who", "how reported", *map(network_title, networks)]
+    return headers, [[who, *line.values()] for who, line in lines.items()]
 
 
 def shown(data: str, network: str, shortcut: str, metric: str = "test_error") -> str:
@@ -109,16 +107,11 @@ def _printed(row: dict[str, str]) -> str:
     return sign + row["value"] + (f" ± {row['std']}" if row["std"] else "")
 
 
-def imagenet(place: str) -> list[dict[str, str]]:
-    """A table of the paper, such as "Table 3": a row a network, with its printed errors in percent as text.
-
-    Each row has the keys "network", "shortcut", "views", "top-1" and "top-5"; empty where none is printed there.
-    """
-    lines: dict[tuple, dict[str, str]] = {}
+def imagenet(place: str) -> dict[tuple[str, str, str], dict[str, str]]:
+    """(Network, shortcut, views) -> {"top1": "24.52", ...}: the errors in percent of a table such as "Table 3"."""
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows_of("paper.csv"):
-        match = re.fullmatch(r"top([15])_error_(\w+)", row["metric"])
+        match = re.fullmatch(r"(top[15])_error_(\w+)", row["metric"])
         if row["source"] == "paper" and row["place"] == place and match:
-            key = {"network": row["network"], "shortcut": row["shortcut"], "views": WAYS[match[2]]}
-            line = lines.setdefault(tuple(key.values()), {**key, "top-1": "", "top-5": ""})
-            line[f"top-{match[1]}"] = row["value"]
-    return list(lines.values())
+            lines.setdefault((row["network"], row["shortcut"], WAYS[match[2]]), {})[match[1]] = row["value"]
+    return lines

@@ -39,8 +39,5 @@ def test_pictures_are_small_and_the_same_every_time(drawing):
     first, second = (drawings.png(figure()) for _ in range(2))
     assert first == second and len(first) < 150_000
     assert Image.open(io.BytesIO(first)).convert("L").getextrema() == pytest.approx((0, 255), abs=60)
-
-
-def test_titles_are_the_papers():
-    titles = [drawings.paper_title(name) for name in ("vgg19", "plain34", "resnet34")]
-    assert titles == ["VGG-19", "34-layer plain", "34-layer residual"]
+    words = {text.get_text() for text in figure().axes[0].texts}
+    assert words >= ({"option A", "16 channels"} if drawing == "options" else {"VGG-19", "34-layer plain"})

@@ -106,14 +106,6 @@ def test_the_gap_while_training_is_a_running_mean_of_one_seed(full):
     assert gap[1000] == pytest.approx(expected)
 
 
-def test_plain_and_residual_have_one_hue_each_and_depth_a_shade():
-    for kind, (dark, light) in {"plain": (2, 0), "residual": (0, 2)}.items():
-        levels = [style.shade(kind, depth) for depth in (20, 32, 44, 56, 110)]
-        assert all(level[light] > level[dark] for level in levels), "orange is red above blue, blue the other way"
-        sums = [sum(level) for level in levels]
-        assert sums == sorted(set(sums), reverse=True)
-
-
 def test_a_readers_own_style_changes_nothing(full):
     plain = style.png(report.draw(*full, "depth"))
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):

@@ -137,16 +137,11 @@ def test_numbers_of_measurements(tmp_path):
     assert len(runs.measurements(Store(tmp_path), table, "lesion")) == 6
 
 
-def test_a_run_that_was_not_measured_at_its_end_has_no_number_of_the_end(tmp_path):
-    name = write_run(tmp_path, "plain20", status="diverged")
-    content = MEASURED["gradients"].replace("2000,", "64,")
-    (tmp_path / "runs" / name / "gradients.csv").write_text(content)
-    row = runs.frame(Store(tmp_path)).iloc[0]
-    assert row["gradients_start"] == 4.0 and math.isnan(row["gradients_end_scaled"])
-
-
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "std\nhigh\n", "std\n", "std\ninf\n"])
-def test_a_measurement_of_another_making_gives_nan(tmp_path, content):
-    name = write_run(tmp_path, "plain20")
+def test_a_measurement_of_another_making_or_time_gives_nan(tmp_path, content):
+    name = write_run(tmp_path, "plain20", status="diverged")
     (tmp_path / "runs" / name / "responses.csv").write_text(content)
-    assert math.isnan(runs.frame(Store(tmp_path)).iloc[0]["responses_median"])
+    (tmp_path / "runs" / name / "gradients.csv").write_text(MEASURED["gradients"].replace("2000,", "64,"))
+    row = runs.frame(Store(tmp_path)).iloc[0]
+    assert math.isnan(row["responses_median"])
+    assert row["gradients_start"] == 4.0 and math.isnan(row["gradients_end_scaled"]), "measured before the end alone"
