@@ -34,13 +34,16 @@ class Family(NamedTuple):
     classes: int  # default
     smallest: int  # side of an image in pixels; with fewer, a last map would have no pixel of its own
     filters: tuple[int, ...]  # of the 3x3 convolutions of each stage
-    stem: tuple[int, int, int] | None = None  # filters, kernel size and stride of conv1
+    first: int  # number of the first of these stages
+    stage: str  # its name, by its number
+    block: str  # a block's name, by its stage's number and its own; of VGG a place such as ``3_1``
+    stem: tuple[int, int, int] | None  # filters, kernel size and stride of conv1
 
 
 FAMILIES = {
-    "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64), (16, 3, 1)),
-    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512), (64, 7, 2)),
-    "vgg": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512, 512)),
+    "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64), 1, "stage{}", "stage{}_block{}", (16, 3, 1)),
+    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512), 2, "conv{}", "stage{}_block{}", (64, 7, 2)),
+    "vgg": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512, 512), 1, "conv{}", "{}_{}", None),
 }
 VGG_WIDTH = 4096  # of the two fully-connected layers before the logits
 
@@ -62,24 +65,22 @@ class Architecture:
 
         Sec. 4.2 names no stages: on CIFAR they are conv1, then stage1, stage2 and stage3 of 32, 16 and 8 pixels.
         """
-        return tuple(self.layout()) if self.family == "vgg" else ("conv1", *self.layout())
+        return (*(["conv1"] if FAMILIES[self.family].stem else []), *self.layout())
 
     def stages_up_to(self, features) -> tuple[str, ...]:
         """All stages or, for maps of some of them, those up to the deepest."""
         return self.stages[: 1 + max(map(self.stages.index, features))] if features else self.stages
 
     def layout(self) -> dict[str, list[tuple[str, int, int]]]:
-        """Stage -> (name, filters, stride) of each block; in VGG the name is a place such as ``3_1``.
+        """Stage -> (name, filters, stride) of each block.
 
         The first block of every stage but the first halves the map (Sec. 3.3); in VGG a pooling does.
         """
-        vgg, first = self.family == "vgg", 2 if self.family == "imagenet" else 1
-        stage, block = "stage{}" if self.family == "cifar" else "conv{}", "{}_{}" if vgg else "stage{}_block{}"
-        layout = {}
-        for number, (count, filters) in enumerate(zip(self.blocks, FAMILIES[self.family].filters, strict=True), first):
-            halves = 1 if vgg or number == first else 2
-            layout[stage.format(number)] = [
-                (block.format(number, place), filters, halves if place == 1 else 1) for place in range(1, count + 1)
+        family, layout = FAMILIES[self.family], {}
+        for number, (count, filters) in enumerate(zip(self.blocks, family.filters, strict=True), family.first):
+            strides = [2 if number > family.first and family.stem else 1] + (count - 1) * [1]
+            layout[family.stage.format(number)] = [
+                (family.block.format(number, place), filters, stride) for place, stride in enumerate(strides, start=1)
             ]
         return layout
 

@@ -155,11 +155,3 @@ def test_a_backbone_takes_a_head_of_ones_own():
     assert [tuple(x.shape) for x in detector(LARGE)] == [(2, 16, 24, 4), (2, 8, 12, 4)]
     assert len(detector.trainable_variables) == len(backbone.trainable_variables) + 4
     assert max(v.path for v in backbone.weights if "stage" in v.path).startswith("resnet18/stage3_block2")
-
-
-def test_stages_are_named_after_the_paper(resnet18):
-    assert list(resnet18.stages) == ["conv1", "conv2", "conv3", "conv4", "conv5"]
-    assert [block.name for block in resnet18.blocks[:3]] == ["stage2_block1", "stage2_block2", "stage3_block1"]
-    assert resnet18.stages["conv2"][0].name == "pool1"
-    bare = build("plain8", weights=False)
-    assert list(bare.stages) == ["conv1", "stage1", "stage2", "stage3"] and bare.variables == []
