@@ -20,7 +20,7 @@ def test_responses_are_those_of_plain_arithmetic(name, batch_norm, monkeypatch):
     rows = inside.responses(network, images)
     assert [row["place"] for row in rows] == list(seen)
     assert [row["layer"] for row in rows] == list(range(1, len(seen) + 1))
-    np.testing.assert_allclose([row["std"] for row in rows], [after.std() for _, after in seen.weights_of()], rtol=1e-4)
+    np.testing.assert_allclose([row["std"] for row in rows], [after.std() for _, after in seen.values()], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["plain8", "resnet8"])
