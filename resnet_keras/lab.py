@@ -165,10 +165,11 @@ def photograph() -> str:
 
 def without_block(name: str, store: Store | None = None) -> None:
     """Show what a trained network makes of six drawings, with a slider for the block that is left out."""
-    from resnet_keras.evaluation import inside
     from resnet_keras.evaluation.predict import find
 
-    trained = find(name, store=store)
+    trained = find(name, store=store)  # loads Keras without its chatter: before what imports it
+    from resnet_keras.evaluation import inside
+
     chain = trained.network.chain()
     places = [chain.index(block) for block in trained.network.blocks]
 
