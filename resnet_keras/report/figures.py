@@ -96,22 +96,25 @@ def rate(store, runs, shape: str = "wide"):
     own = own[own["recipe"].str.fullmatch(r"(learning_rate=[\d.]+)?") & own["shortcut"].isin(["A", "none"])]
     own = longest(own, lambda group: varied(group, "learning_rate"))
     own = own[own["network"].isin(varied(own, "learning_rate"))]
-    means = own.groupby(["learning_rate", "network"])["train_error"].mean().unstack()
-    title = "Errors by learning rate"
-    if {"resnet20", "resnet56"} <= set(means):
-        gaps = (means["resnet56"] - means["resnet20"]).dropna()
-        rates = dict.fromkeys((gaps.index[-1], gaps.idxmin()))
-        words = [f"{text.number(gaps[rate], 1, '+')} points at rate {rate:g}" for rate in rates]
-        title = f"ResNet-56 less ResNet-20, training error: {text.listing(words)}"
+    title, rates = "Errors by learning rate", sorted(set(own["learning_rate"]))
+    if {"resnet20", "resnet56"} <= set(own["network"]):
+        errors = own.pivot_table("train_error", ["learning_rate", "seed"], "network")
+        gaps = (errors["resnet56"] - errors["resnet20"]).unstack("seed").dropna(axis=1)  # seeds with every rate
+        if count := gaps.shape[1]:
+            mean = gaps.mean(axis=1)
+            words = [
+                f"{text.number(mean[rate], 1, '+')} points at rate {rate:g}" for rate in (rates[-1], mean.idxmin())
+            ]
+            title = f"ResNet-56 less ResNet-20, training error: {text.listing(words)} ({count} seed{'s' * (count > 1)})"
     small = f"{style.setting(own)}. Points are means, dashes single seeds."
     parts = {"Training error": "train_error", "Test error": "test_error"}
     figure, panels = style.panels(parts, shape, title, small, 2.9, sharey=True)
     networks = own.drop_duplicates("network").set_index("network")
     palette = {name: style.shade(row["kind"], row["depth"]) for name, row in networks.iterrows()}
     for axis, metric in panels:
-        over(axis, own, "learning_rate", list(means.index), "network", palette, metric)
-        last = own[own["learning_rate"] == means.index[-1]].groupby("network")[metric].mean()
-        style.label_ends(axis, [(last[n], text.network_title(n), palette[n]) for n in last.index], len(means) - 0.85)
+        over(axis, own, "learning_rate", rates, "network", palette, metric)
+        last = own[own["learning_rate"] == rates[-1]].groupby("network")[metric].mean()
+        style.label_ends(axis, [(last[n], text.network_title(n), palette[n]) for n in last.index], len(rates) - 0.85)
         axis.set(xlabel="learning rate", ylabel="error, %")
     return figure
 
