@@ -7,16 +7,37 @@ import nbformat
 import papermill
 import pytest
 
+from tests.faults.conftest import length
+
 pytest.importorskip("keras")
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "train_missing": True}
 
 
+# Runs in each kernel before the notebook: the smoke scale at a tenth of its length (RESNET_KERAS_TORTURE=1: in full).
+SHORTER = """
+from dataclasses import replace
+from resnet_keras.training.recipe import PRESETS
+often = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 50)
+PRESETS["smoke"] = replace(PRESETS["smoke"], iterations=100, drops=(80, 90), **often)
+"""
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """One results folder for all, so that a run that two notebooks show is trained once."""
     return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shorter(tmp_path_factory):
+    startup = tmp_path_factory.mktemp("ipython") / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "shorter.py").write_text(length(SHORTER, ""), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(startup.parents[1]))
+        yield
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -14,6 +14,7 @@ pytest.importorskip("tensorflow")
 from benchmarks import __main__ as command
 from benchmarks.contenders import Contender, make
 from benchmarks.worker import Skipped, Worker
+from tests.faults.conftest import TORTURE
 
 PARAMETERS = 269_722  # of ResNet-20, trainable; option A has none
 GPU = Path(command.__file__).with_name("gpu.sh")
@@ -61,7 +62,8 @@ def test_each_benchmark_runs_at_its_smallest_and_writes_nothing(capsys, tmp_path
     assert all(name in out for name in names) and not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.skipif(not TORTURE, reason="a minute of compiling; `make torture` runs it")
 def test_the_gpu_script_runs_at_its_smallest_on_this_machine(tmp_path):
     pytest.importorskip("jax", reason="the extra `jax` is not installed")
     variables = {**os.environ, "PYTHON": sys.executable, "WORK": str(tmp_path)}

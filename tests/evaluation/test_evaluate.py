@@ -146,8 +146,8 @@ def test_the_command_tests_weights_from_elsewhere_in_every_way(views, pets, tmp_
     from resnet_keras.data import views as geometry
     from resnet_keras.evaluation import views as ways
 
-    shrunk = ways.MODES["multiscale"]._replace(prepare=lambda image: geometry.scales(image, (224, 256)))
-    monkeypatch.setitem(ways.MODES, "multiscale", shrunk)
+    _, scorer = ways.MODES["multiscale"]
+    monkeypatch.setitem(ways.MODES, "multiscale", (lambda image: geometry.scales(image, (224, 256)), scorer))
     build("resnet18", classes=2).save(tmp_path / "weights.keras")
     command = ["evaluate", "resnet18", "--weights", str(tmp_path / "weights.keras"), "--data", str(pets)]
     code, _, err = call(capsys, *command)

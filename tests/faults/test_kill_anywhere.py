@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.faults import work
-from tests.faults.conftest import length
+from tests.faults.conftest import TORTURE, length
 from tests.faults.results import assert_same, assert_tidy, only_run
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -72,6 +72,7 @@ def test_killed_at_random_moments(forks, unbroken, tmp_path):
     survives(forks, kills(seconds, calls), length(5, 50), expected, tmp_path)
 
 
+@pytest.mark.skipif(not TORTURE, reason="a minute of compiling; `make torture` runs it")
 def test_killed_on_jax(forks, unbroken, tmp_path):
     pytest.importorskip("jax", reason="the extra `jax` is not installed")
     root, draw = tmp_path / "unbroken", random.Random(1)
