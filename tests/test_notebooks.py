@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "train_missing": True}
 
 
-# Runs in each kernel before the notebook: the smoke scale at a tenth of its length (RESNET_KERAS_TORTURE=1: in full).
+# Runs in each kernel before the notebook: the smoke scale at a tenth of its length, in full in `make torture`.
 SHORTER = """
 from dataclasses import replace
 from resnet_keras.training.recipe import PRESETS
@@ -40,6 +40,7 @@ def shorter(tmp_path_factory):
         yield
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_at_smoke_scale_from_another_folder(path, results, tmp_path, monkeypatch):
     monkeypatch.setenv("RESNET_KERAS_RESULTS", str(results))

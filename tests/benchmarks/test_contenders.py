@@ -55,6 +55,7 @@ def test_a_contender_that_cannot_run_says_why():
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_each_benchmark_runs_at_its_smallest_and_writes_nothing(capsys, tmp_path):
     names = length(["evaluation", "imagenet_data"], [])  # the others start a dozen processes
     command.main([*names, "--smoke", "--output", str(tmp_path / "out")])

@@ -100,3 +100,8 @@ def test_pictures_are_those_of_the_plain_way_bit_for_bit(shape):
         crops, classes = map(np.asarray, way(put(images), put(labels), augment.Plan(*map(put, plan))))
         assert np.array_equal(crops, plainly(images, plan, pad)) and crops.dtype == np.uint8
         assert np.array_equal(classes, labels[plan.index])
+
+
+@pytest.mark.parametrize(("side", "pad"), [(32, 4), (16, 2)])
+def test_images_are_padded_as_cifars_are_in_proportion(side, pad):
+    assert augment.padding(side, side) == pad
