@@ -1,7 +1,5 @@
 """`python -m benchmarks`: measure, print, and write one CSV each; see README.md beside this file."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 from pathlib import Path

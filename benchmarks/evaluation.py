@@ -1,7 +1,5 @@
 """Testing on 10,000 images: this package beside stock Keras' `evaluate` and `predict`."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How fast photographs become training crops, a core, beside `tf.data` with `tf.image`."""
 
-from __future__ import annotations
-
 import functools
 import io
 import time

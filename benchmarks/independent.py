@@ -6,8 +6,6 @@ choices: the mean is subtracted before the image is padded; option A puts half o
     python benchmarks/independent.py IMAGES --checkpoints FOLDER    # IMAGES/{train,test}/CLASS/*.jpg
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import itertools

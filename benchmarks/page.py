@@ -1,7 +1,5 @@
 """`results/README.md`: every CSV beside it as tables, one a class of CPU, with the machine and the date."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What every benchmark does with its rows: spreads, turns, the machine beside the numbers, one CSV each."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import statistics

@@ -4,8 +4,6 @@ Not a measurement of speed but of the demonstration: each call adds rows to `ben
 threads (`TF_NUM_INTRAOP_THREADS`) and oneDNN (`TF_ENABLE_ONEDNN_OPTS`) that the environment asks for.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import tempfile

@@ -4,8 +4,6 @@ For each network and seed the norm of the gradient in the first convolution's ke
 they vanish or explode at the start (Sec. 4.1 says that with BN they do neither) needs no training.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How long until something happens, and at what memory: commands, a training, first steps beside stock Keras'."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shlex

@@ -1,7 +1,5 @@
 """Whole training steps of this package, of stock Keras, of bare TensorFlow and of PyTorch, in images a second."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import functools

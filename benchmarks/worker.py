@@ -4,8 +4,6 @@ It reads {"module": ..., "arguments": ..., "options": ...} and answers how long 
 it answers each [method, argument], such as ["take", 10] for the seconds of ten steps, until its input ends.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The command line, `resnet-keras VERB`: one short function a verb. `options` and `screens` say how it looks."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import sys

@@ -1,7 +1,5 @@
 """Files that appear complete or not at all, and a lock for who works on them."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -7,8 +7,6 @@
 Nothing is written into the results folder, and nothing is trained unless `train=True`.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from pathlib import Path

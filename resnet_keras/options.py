@@ -1,7 +1,5 @@
 """The application of the command line, the kinds of options that its commands share, and how its help looks."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import typing

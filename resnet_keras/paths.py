@@ -1,7 +1,5 @@
 """Where results and data lie unless the user says otherwise."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

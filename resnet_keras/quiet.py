@@ -1,7 +1,5 @@
 """Import Keras as this project wants it: without TensorFlow's chatter, and with oneDNN where that is faster."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib.util

@@ -1,7 +1,5 @@
 """What the command line shows of its own: lists, tables, marks, and what to do next. All of it fits 80 columns."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import itertools

@@ -8,8 +8,6 @@ results/runs/.<run>.lock    while a process is at work on the run (not in git)
 results/models/<name>/  a bundled network: its network.keras and the small files of the run that trained it
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -7,8 +7,6 @@ own (`benchmarks/worker.py`), so that no library's threads or memory get in anot
     Steps.take(count)                                    seconds that `count` steps take; the first call compiles
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import NamedTuple
 

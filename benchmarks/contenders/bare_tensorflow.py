@@ -1,7 +1,5 @@
 """The same step in TensorFlow alone: one `tf.function`, its fused BN kernel, convolutions in bfloat16 or float32."""
 
-from __future__ import annotations
-
 import itertools
 import time
 

@@ -1,7 +1,5 @@
 """This package's engine on Keras' current backend, called as the trainer calls it."""
 
-from __future__ import annotations
-
 import statistics
 import time
 

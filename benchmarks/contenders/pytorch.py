@@ -1,7 +1,5 @@
 """The same step in PyTorch: channels last, eager or compiled, autocast for bfloat16, images on the device."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 

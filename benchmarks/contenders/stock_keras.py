@@ -1,7 +1,5 @@
 """Keras as people write it: stock layers, L2 regularizer, accuracy metric, `fit` on a `tf.data` pipeline."""
 
-from __future__ import annotations
-
 import queue
 import threading
 import time

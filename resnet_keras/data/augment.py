@@ -5,8 +5,6 @@ carries that out on the device, inside the training step. A resumed run draws th
 generator state to save, and every backend sees the same images.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any, NamedTuple
 

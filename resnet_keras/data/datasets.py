@@ -4,8 +4,6 @@ The decoded images of a set in memory are kept in `data/cache/<name>-<version>.n
 second.
 """
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import functools
@@ -56,7 +54,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: slice) -> Split:
+    def __getitem__(self, rows: slice) -> "Split":
         return Split(self.images[rows], self.labels[rows])
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

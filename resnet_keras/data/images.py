@@ -3,8 +3,6 @@
 What a file holds decides its kind, never its name: ImageNet has a PNG that is called .JPEG.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

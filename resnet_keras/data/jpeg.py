@@ -4,8 +4,6 @@ Every image is compressed by Pillow at quality 75 with 4:2:0 chroma and the set 
 `data/tfds/cifar10_jpeg/1.0.0`, so that `--data cifar10_jpeg` names it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ For the error while training: the central 224 at shorter side 256. All is a func
 batch) as in `augment`. Pillow decodes on several threads. The network subtracts the mean colour itself.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +58,7 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, rows: slice) -> Photographs:
+    def __getitem__(self, rows: slice) -> "Photographs":
         return Photographs(self.source, self.numbers[rows], self.crop)
 
     def read(self, place: int) -> Photograph:

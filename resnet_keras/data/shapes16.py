@@ -8,8 +8,6 @@ Only + - * / and square roots touch floating point, element by element: IEEE 754
 come from a table rounded to ten-thousandths, and no sum is taken over an axis: libraries and processors differ there.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

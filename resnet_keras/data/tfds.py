@@ -4,8 +4,6 @@ Only opening a set and downloading need TFDS, and TensorFlow where the records h
 then, and not before.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

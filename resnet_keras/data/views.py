@@ -5,8 +5,6 @@ that a new pixel covers (antialiased), by Pillow, so that every backend sees the
 numbers of the resized image.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageOps
 

@@ -1,7 +1,5 @@
 """The error of a trained network on the test images of a data set, counted batch by batch."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Input: ``pictures``, uint8 [batch, height, width, 3], raw RGB, any batch. Output
 FILE.json beside it says what the network is, its classes, and the digests by which a later export knows its own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import json

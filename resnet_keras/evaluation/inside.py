@@ -3,8 +3,6 @@
 Images are uint8 [n, h, w, c], without augmentation, labels int32 [n]; no network is changed.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 

@@ -3,8 +3,6 @@
 The authors did so after training. A moving average knows the last ten batches or so, of weights that still changed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """A trained network by name, and what it says of a user's own images."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import itertools

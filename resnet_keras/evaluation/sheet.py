@@ -3,8 +3,6 @@
 The drawings are toys: flat colours and few corners, unlike any photograph that a network has learnt from.
 """
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -4,8 +4,6 @@ After Li, Xu, Taylor, Studer and Goldstein, "Visualizing the Loss Landscape of N
 direction is scaled to the norm of the network's own filter, so that networks with weights of other sizes compare.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -4,8 +4,6 @@ Each averages the *softmax scores* of an image's views. Photographs come as a st
 however many there are. A CIFAR image has one view, itself (Sec. 4.2).
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """Each experiment of the paper as a list of runs, at several scales."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 

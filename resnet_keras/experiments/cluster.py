@@ -3,8 +3,6 @@
 Ray finds a node with room, and starts a task again when its worker dies: the run goes on from its checkpoint.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """How long runs take on this device: by its speed in multiply-adds a second in earlier runs, or in a short timing."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

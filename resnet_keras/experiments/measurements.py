@@ -3,8 +3,6 @@
 Measurements stay when the network's weights do not: those are not in git.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator

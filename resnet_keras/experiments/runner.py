@@ -1,7 +1,5 @@
 """Trains and measures what is missing of an experiment; several processes may do so in one results folder."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import re

@@ -1,7 +1,5 @@
 """The basic block and the bottleneck (Fig. 5), plain or residual, with the shortcut options A, B and C (Sec. 4.1)."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

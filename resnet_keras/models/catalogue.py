@@ -1,7 +1,5 @@
 """Every named network of the paper, in one table, and `build`, the one door to all of them."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import re

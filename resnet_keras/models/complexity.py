@@ -4,8 +4,6 @@ A multiply-add is one multiplication and one addition, the paper's "FLOP" (Table
 layers count, and nothing else does, as in the paper.
 """
 
-from __future__ import annotations
-
 import math
 
 from resnet_keras.errors import UserError

@@ -3,8 +3,6 @@
 A plain network and its residual twin have the same paths below their own names, so a shared seed pairs them.
 """
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The layers that every network is made of: convolution and pooling padded as the authors pad, mean subtraction, BN."""
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 

@@ -4,8 +4,6 @@
 dict; the network takes raw RGB pixels all the same.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

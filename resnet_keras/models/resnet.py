@@ -1,7 +1,5 @@
 """Plain and residual networks (Sec. 4.2 and Table 1): a forward pass from raw pixels to logits, layer by layer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import keras

@@ -5,8 +5,6 @@ traced once a stage. The weights stay variables of their own blocks, stacked ins
 memory: in training it keeps each block's input alone, and computes the inside of a block again on the way back.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import keras

@@ -1,7 +1,5 @@
 """VGG-16 and VGG-19, the paper's reference networks (Fig. 3, left; [41] of the paper, configurations D and E)."""
 
-from __future__ import annotations
-
 import keras
 
 from resnet_keras.models.catalogue import VGG_WIDTH

@@ -7,8 +7,6 @@ results/
     README.md, index.html                      the page, for a code host and for a browser
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 They take what `resnet_keras.build` or `resnet_keras.models.catalogue.assemble` make; weights are not needed.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -8,8 +8,6 @@ scale; `from_iterations` the length from which the effect can show, as `source` 
 before it; `data` the one data set that counts; `needs` what this project has not got.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

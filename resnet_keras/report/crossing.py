@@ -3,8 +3,6 @@
 Functions as in `figures`.
 """
 
-from __future__ import annotations
-
 import io
 
 from resnet_keras.report import paper, text

@@ -4,8 +4,6 @@ Each function takes the store, a frame of runs (`runs.frame`) and a shape, "wide
 can answer its question, and returns a matplotlib `Figure`. Where none can, it raises `Unanswered`.
 """
 
-from __future__ import annotations
-
 from resnet_keras.errors import UserError
 from resnet_keras.report import style, text
 from resnet_keras.report.runs import commonest, finished, histories

@@ -3,8 +3,6 @@
 Every value that the template prints is escaped as Markdown unless it is `Safe`: names in run folders may be anybody's.
 """
 
-from __future__ import annotations
-
 import html
 import re
 

@@ -1,7 +1,5 @@
 """The numbers that ours stand beside: the paper's and other people's (`paper.csv`, `others.csv`), and benchmarks."""
 
-from __future__ import annotations
-
 import csv
 import functools
 import importlib.resources

@@ -3,8 +3,6 @@
 Functions as in `figures`.
 """
 
-from __future__ import annotations
-
 from resnet_keras.report import style, text
 from resnet_keras.report.figures import longest
 from resnet_keras.report.runs import measurements

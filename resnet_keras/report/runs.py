@@ -14,8 +14,6 @@ Only this module reads the results folder. Columns, beside those of a run's conf
 Runs that agree in all of `CELL` differ in the seed alone.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

@@ -5,8 +5,6 @@ in two precisions correlate by 0.02 over eight seeds), so that pairing would cos
 A percentile bootstrap over five seeds covers 83 %, not 95 %, so there is none here.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How figures look: plain networks orange, residual ones blue, deeper ones darker, seeds thin; titles are findings."""
 
-from __future__ import annotations
-
 import functools
 import io
 import math

@@ -1,7 +1,5 @@
 """Tables made of the frame of runs: one of all results, one of runs, and those of the terminal and the pages."""
 
-from __future__ import annotations
-
 from resnet_keras.report import paper, text
 from resnet_keras.report.runs import CELL, MEASURED, NUMBERS, finished
 from resnet_keras.report.statistics import estimate

@@ -1,7 +1,5 @@
 """Words and numbers for readers, safe where they are shown: run folders are copied between people."""
 
-from __future__ import annotations
-
 import decimal
 import math
 import re

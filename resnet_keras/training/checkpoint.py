@@ -1,7 +1,5 @@
 """Atomic checkpoints: all variables and the history so far, in safetensors (which runs no code when it is read)."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What training runs on: one table of the settings that were measured as best, and how a machine is described."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib.metadata

@@ -6,8 +6,6 @@ device but for the order of sums. Several processes, on one machine or many, are
 program on the same numbers, and what all but the first write goes into a folder that is thrown away.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import tempfile

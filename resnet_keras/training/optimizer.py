@@ -1,7 +1,5 @@
 """SGD exactly as the paper's: momentum with the learning rate inside the velocity, and coupled weight decay."""
 
-from __future__ import annotations
-
 import keras
 
 

@@ -1,7 +1,5 @@
 """What a person sees of a run while it trains: one live line in a terminal, a line per log interval elsewhere."""
 
-from __future__ import annotations
-
 import io
 import sys
 import time

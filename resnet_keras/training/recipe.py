@@ -1,7 +1,5 @@
 """Every hyper-parameter of a run in one frozen dataclass, with the paper's values as defaults (Sec. 3.4 and 4.2)."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import typing
@@ -78,7 +76,7 @@ class Recipe:
                 f"bn_batch={self.bn_batch}: give a divisor of batch_size={self.batch_size} for a network with BN, or 0."
             )
 
-    def shortened(self, iterations: int) -> Recipe:
+    def shortened(self, iterations: int) -> "Recipe":
         """The same schedule over another number of iterations: the drops move in proportion."""
         ratio = iterations / self.iterations
         drops = tuple(max(1, round(drop * ratio)) for drop in self.drops)

@@ -1,7 +1,5 @@
 """What a run records as it trains: the error of every iteration, the rows of its history, its times, its summary."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

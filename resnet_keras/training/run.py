@@ -1,7 +1,5 @@
 """A run: everything that decides a training's result, and the name made of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The learning rate as a pure function of the iteration and of the warm-up's end: a resume needs no scheduler state."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from resnet_keras.training.recipe import Recipe

@@ -4,8 +4,6 @@ An engine takes many steps a call. What happens in each of them is data, drawn o
 flips, and learning rates. So Python is never the limit, and every backend sees the same images.
 """
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 from keras import ops

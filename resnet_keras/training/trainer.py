@@ -1,7 +1,5 @@
 """`train`: one run, from its directory to its summary, resumed exactly where it was."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import signal
