@@ -29,18 +29,14 @@ def far(pixels, other):
     return np.abs(pixels - np.asarray(other).astype(int)).mean()
 
 
-@pytest.mark.parametrize("kind", images.KINDS)
-def test_each_kind_gives_its_pixels_whatever_the_name(kind, tmp_path):
-    path = write(tmp_path, {"n02105855_2933.JPEG": encoded(PICTURE, kind)}) / "n02105855_2933.JPEG"
-    assert far(decoded(path), PICTURE) < (12 if kind == "GIF" else 2)
+MODES = [*((kind, "RGB") for kind in images.KINDS), *(("PNG", mode) for mode in ("L", "RGBA", "LA", "P", "1"))]
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "1", "CMYK", "YCbCr"])
-def test_other_modes_become_rgb(mode):
-    converted = PICTURE.convert(mode)
-    with_loss = mode in ("CMYK", "YCbCr")
-    pixels = decoded(encoded(converted, "JPEG", quality=95) if with_loss else encoded(converted))
-    assert far(pixels, PICTURE if with_loss else converted.convert("RGB")) < (3 if with_loss else 1e-9)
+@pytest.mark.parametrize(("kind", "mode"), [*MODES, ("JPEG", "CMYK"), ("JPEG", "YCbCr")])
+def test_each_kind_and_mode_gives_its_pixels_whatever_the_name(kind, mode, tmp_path):
+    image = PICTURE.convert(mode)
+    path = write(tmp_path, {"n02105855_2933.JPEG": encoded(image, kind)}) / "n02105855_2933.JPEG"
+    assert far(decoded(path), image.convert("RGB")) < {"GIF": 12, "JPEG": 2, "WEBP": 2}.get(kind, 1e-9)
 
 
 def test_sixteen_bits_are_scaled_and_32_are_refused():
@@ -61,18 +57,15 @@ def test_the_camera_was_turned():
             assert pixels.shape == turned.shape and far(pixels, turned) < 2
 
 
-def malformed_exif(orientation_type=3, orientation=6):
-    """A JPEG whose EXIF has a rational with a zero, one that lies outside, and an orientation of any type."""
-    entries = [(0x0112, orientation_type, 1, orientation), (0x011A, 5, 1, 2000), (0x829A, 5, 9, 4)]
+@pytest.mark.parametrize(("kind", "value"), [(3, 6), (2, 6), (5, 4), (12, 1), (7, 0), (99, 6)])
+def test_a_readable_image_with_malformed_exif_is_read(kind, value):
+    """A rational with a zero, one that lies outside, and an orientation of any type."""
+    entries = [(0x0112, kind, 1, value), (0x011A, 5, 1, 2000), (0x829A, 5, 9, 4)]
     block = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries))
     block += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
     good = encoded(PICTURE, "JPEG")
-    return good[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + good[2:]
-
-
-@pytest.mark.parametrize(("kind", "value"), [(3, 6), (2, 6), (5, 4), (12, 1), (7, 0), (99, 6)])
-def test_a_readable_image_with_malformed_exif_is_read(kind, value):
-    assert far(np.sort(decoded(malformed_exif(kind, value)).ravel()), np.sort(np.asarray(PICTURE).ravel())) < 2
+    malformed = good[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + good[2:]
+    assert far(np.sort(decoded(malformed).ravel()), np.sort(np.asarray(PICTURE).ravel())) < 2
 
 
 @pytest.mark.parametrize("kind", images.KINDS)
@@ -140,67 +133,54 @@ def test_pillow_warns_of_nothing(tmp_path):
 # Folders
 
 
-def test_a_folder_is_listed_by_what_its_files_hold(pets, arrays):
+def test_a_folder_is_listed_by_what_its_files_hold_and_hidden_ones_never_count(pets, arrays):
     kinds = {"webp": "WEBP", "gif": "GIF", "bmp": "BMP", "tif": "TIFF", "jfif": "JPEG", "dat": "PNG"}
     write(pets, {f"train/fox/1.{ending}": encoded(Image.fromarray(noise(9)), kind) for ending, kind in kinds.items()})
     survey = images.survey(pets)
-    fox = [f"train/fox/1.{ending}" for ending in kinds]
-    assert sorted(survey.train) == sorted([path for path in arrays if path.startswith("train")] + fox)
-    assert sorted(survey.test) == sorted(path for path in arrays if path.startswith("test"))
+    assert sorted(survey.train + survey.test) == sorted([*arrays, *(f"train/fox/1.{ending}" for ending in kinds)])
+    assert all(path.startswith("test/") for path in survey.test)
     assert not survey.streamed and survey.notes == ["classes without test images: 1 (fox)"]
+    large = noise(60, 300, 200)
+    write(pets, {f"train/{place}/1.png": large for place in (".ipynb_checkpoints", "cat/.ipynb_checkpoints")})
+    write(pets, {"train/cat/.DS_Store": b"x", "test/.hidden": b"x", "train/cat/._1.png": b"x"})
+    assert images.survey(pets) == survey
 
 
-def test_what_is_left_out_is_said(pets):
+def test_what_is_left_out_is_said(pets, tmp_path):
     files = {
         "train/cat/notes.txt": b"no image", "train/cat/more/1.png": noise(50), "train/0.png": noise(51),
         "test/readme": b"no image", "val/cat/1.png": noise(52), "train/cat/phone.heic": b"\0\0\0\x18ftypheic",
     }  # fmt: skip
     (write(pets, files) / "train" / "cow").mkdir()
-    assert sorted(images.survey(pets).notes) == [
+    write(tmp_path / "elsewhere", {"1.png": noise(70)})
+    (pets / "train" / "emu").symlink_to(tmp_path / "elsewhere")  # links count, but not those that lead nowhere or round
+    (pets / "train" / "dog" / "gone.png").symlink_to(tmp_path / "gone")
+    (pets / "train" / "cat" / "round").symlink_to(pets)
+    survey = images.survey(pets)
+    assert "train/emu/1.png" in survey.train
+    assert sorted(survey.notes) == [
         "classes left out, as they have no images: 1 (cow)",
+        "classes without test images: 1 (emu)",
         "files left out, as they are no images: 2 (train/cat/notes.txt, train/cat/phone.heic)",
-        "files left out, as they do not lie in the folder of a class: 3 "
-        "(test/readme, train/0.png, train/cat/more/1.png)",
+        "files left out, as they do not lie in the folder of a class: 4 "
+        "(test/readme, train/0.png, train/cat/more/1.png, ...)",
         "folders left out, as test is tested on: 1 (val)",
     ]
 
 
-def test_hidden_files_and_folders_never_count(pets):
-    before = images.survey(pets)
-    large = noise(60, 300, 200)
-    write(pets, {f"train/{place}/1.png": large for place in (".ipynb_checkpoints", "cat/.ipynb_checkpoints")})
-    write(pets, {"train/cat/.DS_Store": b"x", "test/.hidden": b"x", "train/cat/._1.png": b"x"})
-    assert images.survey(pets) == before and not before.notes
-
-
-def test_links_count_but_not_those_that_lead_nowhere_or_round(pets, tmp_path):
-    write(tmp_path / "elsewhere", {"1.png": noise(70)})
-    (pets / "train" / "emu").symlink_to(tmp_path / "elsewhere")
-    (pets / "train" / "cat" / "gone.png").symlink_to(tmp_path / "gone")
-    (pets / "train" / "cat" / "round").symlink_to(pets)
-    survey = images.survey(pets)
-    assert "train/emu/1.png" in survey.train and any("train/cat/gone.png" in note for note in survey.notes)
-
-
-def test_the_version_is_that_of_the_content(pets, tmp_path):
+def test_the_version_is_that_of_the_content_not_of_names_sizes_and_times(pets, tmp_path):
     version = images.survey(pets).version
     moved = pets.rename(tmp_path / "moved")
-    (moved / "train" / "cat" / "0.png").rename(moved / "train" / "cat" / "renamed.png")
-    assert images.survey(moved).version == version, "images in memory are ordered by what they hold"
-    for split in ("train", "test"):
-        (moved / split / "dog").rename(moved / split / "cow")
-    assert images.survey(moved).version != version
-
-
-def test_an_image_changed_in_place_makes_another_version(pets):
-    """As long as the old one and with the old time, which is put back."""
-    path = pets / "train" / "cat" / "0.png"
-    versions, times = [], os.stat(path)
-    for content in (noise(1), 255 - noise(1)):
+    path = (moved / "train" / "cat" / "0.png").rename(moved / "train" / "cat" / "renamed.png")
+    assert images.survey(moved).version == version
+    times, versions = os.stat(path), {version}
+    for content in (noise(1), 255 - noise(1)):  # as long as one another, and with the old time
         path.write_bytes(encoded(content, compress_level=0))
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-        versions.append((path.stat().st_size, images.survey(pets).version))
-    assert versions[0][0] == versions[1][0] and versions[0][1] != versions[1][1]
+        versions.add(images.survey(moved).version)
+    for split in ("train", "test"):
+        (moved / split / "dog").rename(moved / split / "cow")
+    assert len(versions | {images.survey(moved).version}) == 4
 
 
 def test_the_second_time_no_file_is_opened(pets, monkeypatch):
@@ -212,14 +192,11 @@ def test_the_second_time_no_file_is_opened(pets, monkeypatch):
     assert images.survey(pets) == before
 
 
-def test_an_image_of_another_size_is_refused(pets):
+def test_images_of_one_small_size_are_kept_in_memory_and_photographs_streamed(scenes, pets):
+    assert images.survey(scenes).streamed
     write(pets, {"train/ant/0.png": noise(80, 5, 7)})
     with pytest.raises(UserError, match=r"ant/0.png has 7x5 pixels, but 17 of 18 images have 6x5: resize or remove it"):
         images.survey(pets)
-
-
-def test_photographs_are_streamed(scenes, pets):
-    assert images.survey(scenes).streamed
     for path in pets.rglob("*.png"):
         path.write_bytes(encoded(noise(1, 129, 20)))
     assert images.survey(pets).streamed
@@ -230,14 +207,9 @@ def test_a_broken_image_is_noticed_before_training(scenes, content):
     write(scenes, {"val/cat/0.JPEG": content})
     with pytest.raises(UserError, match=r"val/cat/0.JPEG is [^\n]*; mend or remove it$"):
         images.survey(scenes)
-    write(scenes, {"train/cat/5.JPEG": b""})
-    with pytest.raises(UserError, match=r"train/cat/5.JPEG is .*\(2 of 16 files are like that\)$"):
-        images.survey(scenes)
 
 
 def test_folders_that_hold_no_set_are_refused(tmp_path, pets):
-    with pytest.raises(UserError, match=r"there is no folder .*nowhere; a folder of images must hold train/CLASS/"):
-        images.survey(tmp_path / "nowhere")
     for file, missing in (("0.png", "training"), ("train/cat/0.png", "test")):
         write(tmp_path / "few", {file: noise(0)})
         with pytest.raises(UserError, match=f"holds no {missing} images; it must hold"):

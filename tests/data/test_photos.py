@@ -51,17 +51,17 @@ def test_sides_crops_and_flips_are_uniform_and_the_noise_is_normal():
     assert (smaller.min(), smaller.max()) == (64, 120)
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_a_training_crop_is_cut_from_the_resized_image(dataset, flip):
+def test_a_training_crop_is_cut_from_the_resized_image(dataset):
     item = dataset.train.read(0)
     resized = views.shorter_side(item.image(), 50).astype(int)
     height, width = resized.shape[:2]
-    crop = photos.training_crop(item, 50, 2**24 - 1, 0, flip, 32)  # the lowest row, the leftmost column
-    expected = resized[height - 32 :, :32]
-    assert np.abs(crop - (expected[:, ::-1] if flip else expected)).max() <= 1
-    middle = photos.training_crop(item, 50, 2**23, 2**23, False, 32)
-    top, left = (height - 31) // 2, (width - 31) // 2
-    assert np.abs(middle - resized[top : top + 32, left : left + 32]).max() <= 1
+    for places, flip, rows, columns in (
+        ((2**24 - 1, 0), False, slice(height - 32, None), slice(32)),  # the lowest row, the leftmost column
+        ((0, 2**24 - 1), True, slice(32), slice(width - 32, None)),
+        ((2**23, 2**23), False, *(slice((side - 31) // 2, (side - 31) // 2 + 32) for side in (height, width))),
+    ):
+        crop = photos.training_crop(item, 50, *places, flip, 32)
+        assert np.abs(crop - resized[rows, columns][:, :: -1 if flip else 1]).max() <= 1
 
 
 def test_batches_are_a_function_of_seed_and_iteration(dataset):
@@ -70,9 +70,9 @@ def test_batches_are_a_function_of_seed_and_iteration(dataset):
     row = [feed.take(iteration, 1) for iteration in range(4)]
     later = [late.take(2, 1), late.take(3, 1)]
     both = dataset.feed(5, 8, True).take(2, 2)
-    for number in range(3):
-        assert np.array_equal(np.concatenate([batch[number] for batch in later]), both[number])
-        assert np.array_equal(np.concatenate([batch[number] for batch in row[2:]]), both[number])
+    for fields in zip(both, *later, *row[2:], strict=True):
+        assert np.array_equal(np.concatenate(fields[1:3]), fields[0])
+        assert np.array_equal(np.concatenate(fields[3:]), fields[0])
     assert not np.array_equal(dataset.feed(6, 8, True).take(2, 2).images, both.images)
 
 
@@ -86,17 +86,15 @@ def test_a_batch_has_its_labels_and_its_noise(dataset):
     assert np.abs(noise).max() > 1 and labels.shape == (12,)
 
 
-def central(item):
-    return views.test_view(item.image(), (32, 32, 3), cropped=True)
+def test_the_test_views_are_complete_in_order_and_what_a_batch_without_augmentation_consists_of(dataset):
+    def central(item):
+        return views.test_view(item.image(), (32, 32, 3), cropped=True)
 
-
-def test_the_test_views(dataset):
-    """Complete and in order; and what a batch consists of without augmentation."""
-    batches = list(dataset.test.batches(3))
-    assert [len(labels) for _, labels in batches] == [3, 1]
+    images, labels = zip(*dataset.test.batches(3), strict=True)
     items = [dataset.test.read(place) for place in range(4)]
-    assert np.array_equal(np.concatenate([images for images, _ in batches]), list(map(central, items)))
-    assert np.concatenate([labels for _, labels in batches]).tolist() == [item.label for item in items]
+    assert list(map(len, labels)) == [3, 1]
+    assert np.array_equal(np.concatenate(images), list(map(central, items)))
+    assert np.concatenate(labels).tolist() == [item.label for item in items]
     batch = dataset.feed(0, 12, False).take(0, 1)
     first = dataset.train.read(photos.draw_crops(0, 0, 12, 12, 32).index[0])
     assert np.array_equal(batch.images[0, 0], central(first)) and (batch.shift == 0).all()

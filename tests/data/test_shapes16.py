@@ -1,7 +1,6 @@
 """The built-in images: always the same bits, balanced, and told apart by shape alone."""
 
 import hashlib
-import math
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ def test_the_images_never_change(splits):
 
 
 def error_of_nearest(train, test, features):
-    """Test error in percent of the nearest class mean, each feature scaled by its deviation."""
+    """In percent, of the nearest class mean, each feature scaled by its deviation."""
     known, asked = features(train.images), features(test.images)
     spread = known.std(axis=0)
     means = np.stack([known[train.labels == label].mean(axis=0) for label in range(10)]) / spread
@@ -50,9 +49,3 @@ def test_colours_and_mean_images_do_not_tell_the_classes(splits):
     """Guessing errs in 90 of 100; colour statistics and the average image of a class hardly do better."""
     for features in (colours, lambda images: images.reshape(len(images), -1).astype(np.float32)):
         assert error_of_nearest(splits["train"], splits["test"], features) > 80
-
-
-def test_no_cosine_lies_where_libraries_could_round_it_differently():
-    exact = [10_000 * math.cos(math.radians(degree)) for degree in range(360)]
-    assert min(abs(value % 1.0 - 0.5) for value in exact) > 1e-6
-    assert np.abs(shapes16.COSINES * 10_000 - exact).max() <= 0.5

@@ -1,8 +1,7 @@
-"""Resizing, crops and colour noise, against arithmetic done another way."""
+"""Resizing, crops and colour noise, against arithmetic done another way; ten crops: evaluation/test_views.py."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from resnet_keras.data import views
 from resnet_keras.errors import UserError
@@ -42,27 +41,15 @@ def test_a_crop_alone_is_the_crop_of_the_full_view(picture, side, top, left):
     assert alone.shape == (224, 224, 3) and np.abs(alone.astype(int) - full).max() <= 1
 
 
-def test_the_test_view_of_a_network_of_photographs_is_the_central_crop(picture):
+def test_the_test_view_is_the_central_crop_of_photographs_and_as_much_as_fits_of_images_in_memory(picture):
     centre = views.test_view(picture, (224, 224, 3), cropped=True)
     full = views.shorter_side(picture, 256)  # 384 wide
     assert np.abs(centre.astype(int) - full[16:240, 80:304]).max() <= 1
     assert np.array_equal(views.test_view(picture, (32, 32, 3), cropped=True), views.centre_crop(picture, 37, 32))
-
-
-def test_the_test_view_of_a_network_of_images_in_memory_is_as_much_as_fits(picture):
     same = picture[:32, :48]
     assert np.array_equal(views.test_view(same, (32, 48, 3), cropped=False), same)
     view = views.test_view(picture[:, :450], (100, 100, 3), cropped=False)
     assert np.abs(view - bilinear(picture[:, :450], 100, 150)[:, 25:125]).max() <= 1.01
-
-
-def test_the_ten_crops(picture):
-    full = views.shorter_side(picture, 256).astype(int)
-    ten = views.ten_crop(Image.fromarray(picture)).astype(int)
-    corners = [full[:224, :224], full[:224, -224:], full[-224:, :224], full[-224:, -224:], full[16:240, 80:304]]
-    assert ten.shape == (10, 224, 224, 3)
-    assert np.abs(ten[:5] - corners).max() <= 1
-    assert np.array_equal(ten[5:], ten[:5, :, ::-1])
 
 
 def test_tiny_pictures_become_large_and_a_strip_does_not_fill_the_memory():
@@ -81,6 +68,4 @@ def test_colour_noise_has_the_deviations_and_directions_of_the_components():
     # Eigenvalues of colours in 0..1, times 255, times the deviation of the draws: 5.5, 0.48 and 0.11 of 255.
     assert np.sqrt(values[::-1]) == pytest.approx(25.5 * np.array([0.2175, 0.0188, 0.0045]), rel=0.01)
     assert np.abs(vectors[:, ::-1].T @ np.array([[0.5675, 0.5808, 0.5836]]).T)[0] == pytest.approx(1, abs=1e-3)
-    # The strongest component is brightness: all three colours move together.
-    assert np.corrcoef(shift.T).min() > 0.97
     assert np.allclose(views.EIGENVECTORS @ views.EIGENVECTORS.T, np.eye(3), atol=1e-3)
