@@ -148,14 +148,12 @@ def machine(monkeypatch):
         ("jax", 3, 128, "multiple of 3"),
         ("jax", 5, 100, "from 1 to 4"),
         ("jax", 0, 128, "devices=0"),
-        ("jax", "both", 128, "devices='both'"),
     ],
 )
 def test_what_cannot_be_spread_is_refused_beforehand(machine, backend, wanted, batch, message):
     machine(backend, *["GPU X"] * 4)
-    with pytest.raises(UserError, match=message) as refusal:
+    with pytest.raises(UserError, match=message):
         devices.check_devices(wanted, batch)
-    assert "\n" not in str(refusal.value)
     machine("jax", *["GPU X"] * 4)
     assert [devices.check_devices(each, 128) for each in (1, 2, "all")] == [1, 2, 4]
 
@@ -163,14 +161,12 @@ def test_what_cannot_be_spread_is_refused_beforehand(machine, backend, wanted, b
 def test_idle_gpus_are_never_passed_over_in_silence(machine, tiny, tmp_path, capsys):
     from resnet_keras.training.trainer import Trainer
 
-    trainer = Trainer(RUN, RunFolder(tmp_path / "a"), tiny, "plain8")
-    said = []
+    trainer, said = Trainer(RUN, RunFolder(tmp_path / "a"), tiny, "plain8"), []
     for names in (("GPU X",), (device.CPU,) * 4, ("GPU X",) * 4):
         machine(keras.config.backend(), *names)
         trainer.announce()
         said.append(capsys.readouterr().out)
-    assert said[:2] == ["", ""] and said[2].count("\n") == 1
-    assert "1 of 4 devices (GPU X)" in said[2] and "--devices all" in said[2]
+    assert said[:2] == ["", ""] and "1 of 4 devices (GPU X)" in said[2] and "--devices all" in said[2]
 
 
 def test_several_processes_need_jax_and_all_variables(machine, monkeypatch):

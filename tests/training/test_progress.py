@@ -33,38 +33,31 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """The time that the lines are made at: [seconds]."""
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+def trained(monkeypatch):
+    """A function that reports calls (seconds, iteration): by default two, the first of which compiled."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
-    return now
+
+    def report_calls(report, *calls):
+        for seconds, iteration in calls or ((5, 10), (25, 20)):
+            monkeypatch.setattr(progress.time, "perf_counter", lambda now=seconds: float(now))
+            report.update(iteration, 61.0)
+
+    return report_calls
 
 
-def trained(report, clock):
-    """Two calls, at 5 and at 25 seconds, the first of which compiled."""
-    for seconds, iteration in ((5, 10), (25, 20)):
-        clock[0] = seconds
-        report.update(iteration, 61.0)
+def test_durations():
+    assert [duration(t) for t in (-1, 45.4, 89, 720, 12_000)] == ["0 s", "45 s", "89 s", "12 min", "3 h 20 min"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(-1, "0 s"), (45.4, "45 s"), (89, "89 s"), (720, "12 min"), (12_000, "3 h 20 min")]
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text
-
-
-def test_a_terminal_shows_one_line_below_those_that_stay(clock):
+def test_a_terminal_shows_one_line_below_those_that_stay(trained):
     report = Progress("plain20", 100, stream=Terminal())
-    trained(report, clock)
+    trained(report)
     assert report.stream.screen == ["plain20  20/100  train 61.0 %  3 min left"]
     report.row(ROW)
     report.note("warm-up over")
-    clock[0] = 45
-    report.update(30, 40.0)
-    assert report.stream.screen == ["warm-up over", "plain20  30/100  train 40.0 %, test 44.4 %  2 min left"]
+    trained(report, (45, 30))
+    assert report.stream.screen == ["warm-up over", "plain20  30/100  train 61.0 %, test 44.4 %  2 min left"]
     report.close()
     assert report.stream.screen == ["warm-up over"]
 
@@ -77,44 +70,36 @@ def test_a_terminal_shows_one_line_below_those_that_stay(clock):
         ("[12/20] resnet56 without BN seed 1", 64_000, "[12/20] resnet56 without…  350/64000  train 61.0 %, test"),
     ],
 )
-def test_the_line_fits_80_columns_and_keeps_errors_and_time(clock, label, total, shown):
+def test_the_line_fits_80_columns_and_keeps_errors_and_time(trained, label, total, shown):
     report = Progress(label, total, later=2, stream=Terminal())
-    report.update(10, 90.0)
+    trained(report, (0, 10))
     report.row(ROW)
-    clock[0] = 30.0
-    report.update(350, 61.0)
+    trained(report, (30, 350))
     (line,) = report.stream.screen
     assert len(line) <= 80 and line.startswith(shown) and "left" in line
 
 
 @pytest.mark.parametrize(("stream", "term"), [(io.StringIO, "xterm"), (Terminal, "dumb")], ids=["log", "dumb"])
-def test_a_log_or_a_dumb_terminal_gets_a_line_an_interval_without_codes(clock, monkeypatch, stream, term):
+def test_a_log_or_a_dumb_terminal_gets_a_line_an_interval_without_codes(trained, monkeypatch, stream, term):
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("FORCE_COLOR", "1")  # as kernels of notebooks do
-    report = Progress("plain20", 100, stream=stream())
-    trained(report, clock)
+    report = Progress("plain20", 100, later=3.0, stream=stream())
+    trained(report)
     report.row(ROW)
+    trained(report, (70, 35), (90, 45))  # after a minute the time of all runs is said again, once
     report.close()
-    assert report.stream.getvalue() == "plain20  20/100  train 50.0 %, test 44.4 %  3 min left  300 images/s\n"
+    assert report.stream.getvalue().splitlines() == [
+        "plain20  20/100  train 50.0 %, test 44.4 %  3 min left, 13 min for all  300 images/s",
+        f"about {duration(65 / 25 * (65 + 300))} for all by the speed so far",
+    ]
 
 
-def test_the_time_of_all_runs_is_told_again_after_a_minute(clock):
-    report = Progress("plain20", 100, later=3.0, stream=io.StringIO())
-    trained(report, clock)
-    for seconds in (70, 90):
-        clock[0] = seconds
-        report.update(seconds // 2, 50.0)
-    (line,) = report.stream.getvalue().splitlines()
-    assert line == f"about {duration(65 / 25 * (65 + 300))} for all by the speed so far"
-
-
-def test_output_that_nobody_takes_stops_nothing(clock):
+def test_output_that_nobody_takes_stops_nothing(trained):
     class Gone(Terminal):
         def write(self, text):
             raise OSError(5, "Input/output error")
 
     report = Progress("plain20", 100, stream=Gone())
-    trained(report, clock)
-    report.note("warm-up over")
+    trained(report)
     report.row(ROW)
     report.close()

@@ -60,24 +60,17 @@ def test_the_loss_holds_no_penalty_and_falls(tiny):
     assert error == pytest.approx(100 * (logits.argmax(axis=1) != tiny.test.labels).mean())
 
 
-def test_state_survives_and_foreign_state_is_refused(tiny):
-    machine, _ = train(tiny, [3])
+def test_state_of_float32_survives_and_foreign_state_is_refused(tiny):
+    machine, trace = train(tiny, [3], dtype="mixed_bfloat16")
     state = machine.state()
+    assert {str(value.dtype) for value in state.values()} <= {"float32", "int64", "int32"} and np.isfinite(trace).all()
     assert any(np.abs(value).max() > 0 for name, value in state.items() if name.startswith("velocity/"))
-    again = make_engine(tiny)
+    again = make_engine(tiny, "mixed_bfloat16")
     again.restore(state)
-    assert all(np.array_equal(value, again.state()[name]) for name, value in state.items())
-    before = again.state()
-    broken = {**state, "resnet8/fc/kernel": np.zeros((2, 2), np.float32)}
+    foreign = {name: np.zeros_like(value) for name, value in state.items()}
     with pytest.raises(UserError, match="resnet8/fc/kernel"):
-        again.restore(broken)
-    assert all(np.array_equal(value, again.state()[name]) for name, value in before.items())
-
-
-def test_bfloat16_keeps_master_weights_and_statistics_in_float32(tiny):
-    machine, trace = train(tiny, [8], dtype="mixed_bfloat16")
-    assert {str(value.dtype) for value in machine.state().values()} <= {"float32", "int64", "int32"}
-    assert np.isfinite(trace).all()
+        again.restore({**foreign, "resnet8/fc/kernel": np.zeros((2, 2), np.float32)})
+    assert all(np.array_equal(value, again.state()[name]) for name, value in state.items()), "nothing has changed"
 
 
 OTHER_BACKEND = """
@@ -88,9 +81,8 @@ from resnet_keras.data import Dataset, Identity, Split
 arrays = np.load(sys.argv[1])
 split = Split(arrays["x"], arrays["y"])
 tiny = Dataset(Identity("tiny", "1", "tiny"), tuple("abcd"), split, split[:90])
-machine, trace = train(tiny, [1] * 8)
-looped, again = train(tiny, [1, 4, 3])
-print(json.dumps([trace.tolist(), machine.evaluate(tiny.test), again.tolist(), looped.steps._cache_size()]))
+machine, trace = train(tiny, [1, 4, 3])  # by itself, and in the loop
+print(json.dumps([trace.tolist(), machine.evaluate(tiny.test), machine.steps._cache_size()]))
 """
 
 
@@ -103,8 +95,7 @@ def test_jax_takes_the_same_steps(tiny, tmp_path):
         env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert asked.returncode == 0, asked.stderr[-2000:]
-    other, (error, entropy), looped, compiled = json.loads(asked.stdout.splitlines()[-1])
-    np.testing.assert_allclose(looped[:4], other[:4], rtol=2e-3, atol=1e-3)  # many steps a call take the same ones
+    other, (error, entropy), compiled = json.loads(asked.stdout.splitlines()[-1])
     assert compiled == 1, "a shorter call was compiled anew"
     machine, trace = train(tiny, [1] * 8)
     np.testing.assert_allclose(trace[:4], np.array(other)[:4], rtol=2e-3, atol=1e-3)
