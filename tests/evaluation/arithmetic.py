@@ -48,9 +48,5 @@ def cross_entropy(logits, labels):
     return np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels])
 
 
-def logits(network, images):
-    return array(network(images, training=False))
-
-
 def unchanged(network, before):
     return all(np.array_equal(old, array(new)) for old, new in zip(before, network.variables, strict=True))

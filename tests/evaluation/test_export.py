@@ -84,24 +84,20 @@ def test_what_fails_or_computes_something_else_is_one_line_and_no_file(trained, 
         destination("net", "onnx")
 
 
-def contents(folder):
-    return {str(each.relative_to(folder)): each.is_file() and each.read_bytes() for each in sorted(folder.rglob("*"))}
-
-
 def test_nothing_is_replaced_but_an_earlier_export(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "other.txt").write_text("somebody's")
-    (tmp_path / "ours").mkdir()
-    (tmp_path / "ours" / "saved_model.pb").write_text("ours")
+    for path, content in {
+        "models/other.txt": "somebody's", "mine.keras": "mine", "package.json": '{"name": "mine"}',
+        "ours/saved_model.pb": "ours",
+    }.items():  # fmt: skip
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
     (tmp_path / "ours.json").write_text(json.dumps({"sha256": module._digests(tmp_path / "ours")}))
-    assert destination("net", "savedmodel", "ours", replace=True)
-    (tmp_path / "ours" / "notes.txt").write_text("somebody's")
-    (tmp_path / "mine.keras").write_text("mine")
-    (tmp_path / "package.json").write_text('{"name": "mine"}')
     (tmp_path / "link").symlink_to(tmp_path / "models")
     (tmp_path / "link.keras").symlink_to(tmp_path / "gone")
-    before = contents(tmp_path)
+    assert destination("net", "savedmodel", "ours", replace=True)
+    (tmp_path / "ours" / "notes.txt").write_text("somebody's")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
     for form, target in (
         ("savedmodel", "models"), ("savedmodel", "link"), ("savedmodel", "."), ("savedmodel", "models/.."),
         ("savedmodel", "package"), ("savedmodel", "ours"), ("keras", "mine.keras"), ("keras", "link.keras"),
@@ -110,11 +106,8 @@ def test_nothing_is_replaced_but_an_earlier_export(trained, tmp_path, monkeypatc
         with pytest.raises(UserError) as refused:
             destination("net", form, target, replace=True)
         assert "\n" not in str(refused.value)
-    assert contents(tmp_path) == before
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
     path = export(trained, "keras", "net.keras")
-    with pytest.raises(UserError, match="--force"):
-        export(trained, "keras", path)
-    assert export(trained, "keras", path, replace=True) == path
     path.write_bytes(path.read_bytes() + b"changed")
     with pytest.raises(UserError, match="no export made it"):
         export(trained, "keras", path, replace=True)

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from resnet_keras import build
-from resnet_keras.errors import UserError
 from resnet_keras.evaluation import precise_bn
 from tests.evaluation.arithmetic import array, forward, pictures, trained_like
 from tests.models.reference import weights_of
@@ -37,8 +35,3 @@ def test_the_batches_are_the_runs_own(tiny):
     plan = draw(3, 1, 1, 32, len(tiny.train), pad=1)  # an eighth of the side
     exact, _ = apply(tiny.train.images, tiny.train.labels, Plan(*(field[0] for field in plan)))
     assert first.shape == (32, 8, 8, 3) and np.array_equal(second, array(exact))
-
-
-def test_a_network_without_bn_is_refused():
-    with pytest.raises(UserError, match="no batch normalization"):
-        precise_bn.recompute(build("plain8", classes=4, batch_norm=False), [pictures(4)[0]])

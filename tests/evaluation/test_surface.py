@@ -21,7 +21,7 @@ def test_every_filter_of_a_direction_has_the_norm_of_the_networks():
             assert np.linalg.norm(filter) == pytest.approx(np.linalg.norm(own), rel=1e-5)
             assert abs(np.corrcoef(filter.ravel(), own.ravel())[0, 1]) < 0.9  # no copy of it
     again = module.direction(network, np.random.default_rng(0))
-    assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
+    assert all(np.array_equal(part, other) for part, other in zip(parts, again, strict=True))
 
 
 @pytest.mark.parametrize("name", ["plain8", "resnet8"])
@@ -36,8 +36,8 @@ def test_the_loss_is_that_of_the_moved_weights(name, monkeypatch):
     first, second = module.direction(network, draw), module.direction(network, draw)
     for row in rows:
         moved = dict(weights)
-        for variable, one, two in zip(network.trainable_variables, first, second, strict=True):
-            moved[variable.path.split("/", 1)[1]] = array(variable).astype(float) + row["x"] * one + row["y"] * two
+        for variable, across, up in zip(network.trainable_variables, first, second, strict=True):
+            moved[variable.path.split("/", 1)[1]] = array(variable).astype(float) + row["x"] * across + row["y"] * up
         logits, _ = forward(name, moved, images)
         assert row["cross_entropy"] == pytest.approx(cross_entropy(logits, labels), rel=1e-3)
         assert row["error"] == pytest.approx(100 * np.mean(logits.argmax(1) != labels))
