@@ -1,6 +1,7 @@
 """What several tests share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -34,17 +35,6 @@ def tiny():
     return Dataset(identity, ("a", "b", "c", "d"), split(300, 0), split(90, 1))
 
 
-@pytest.fixture
-def tiny_recipe():
-    """Forty-five iterations with two drops, looked at often."""
-    from resnet_keras.training.recipe import Recipe
-
-    return Recipe(
-        iterations=45, batch_size=32, drops=(20, 32), log_interval=10, test_interval=20, checkpoint_interval=10,
-        steps_per_call=4,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="session")
 def trained_store(tiny, tmp_path_factory):
     """A results folder with one finished run on the `tiny` set."""
@@ -63,3 +53,14 @@ def trained_store(tiny, tmp_path_factory):
 def run_name(trained_store):
     (folder,) = trained_store.runs()
     return folder.name
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, without its sandbox, which a container's root does not get; `make test-browser` brings it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium on the path: apt install chromium")
+    with playwright.sync_playwright() as running:
+        yield running.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -7,27 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path: apt install chromium"),
-]
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 NAME = "02_degradation.ipynb"
 TOKEN = "a-token-of-this-test"
 PATIENCE = 180  # seconds, for a machine that is busy with other things
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(browser, tmp_path):
     """Address of a JupyterLab that serves the notebook without its outputs, beside a copy of the results."""
     notebook = nbformat.read(ROOT / "notebooks" / NAME, 4)
     for cell in notebook.cells:
@@ -42,44 +36,31 @@ def lab(tmp_path):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
     command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.root_dir=notebooks"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **{key: str(path) for key, path in folders.items()}}
-    with (tmp_path / "lab.txt").open("w+", encoding="utf-8") as said:
-        streams = {"stdout": said, "stderr": said, "start_new_session": True}
+    said, deadline = tmp_path / "lab.txt", time.monotonic() + PATIENCE
+    with said.open("w", encoding="utf-8") as file:
+        streams = {"stdout": file, "stderr": file, "start_new_session": True}
         server = subprocess.Popen(command, cwd=tmp_path, env=environment, **streams)
-        try:
-            yield address(tmp_path / "lab.txt", server)
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+    try:
+        while not (address := re.search(r"http://127\.0\.0\.1:[1-9]\d*/", said.read_text(encoding="utf-8"))):
+            assert time.monotonic() < deadline and server.poll() is None, said.read_text(encoding="utf-8")[-2000:]
+            time.sleep(0.2)
+        yield address[0]
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
-def address(said: Path, server) -> str:
-    """The address that the server says it is at."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and server.poll() is None:
-        match = re.search(r"http://127\.0\.0\.1:[1-9]\d*/", said.read_text(encoding="utf-8"))
-        if match:
-            return match[0]
-        time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not start:\n{said.read_text(encoding='utf-8')[-2000:]}")
-
-
-def test_all_cells_run_and_the_figure_is_seen(lab, tmp_path):
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 2400})
-        page.set_default_timeout(PATIENCE * 1000)
-        page.goto(f"{lab}lab/tree/{NAME}?token={TOKEN}")
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-        page.get_by_text(re.compile(r"\| Idle")).first.wait_for()  # what is run before the kernel is there is lost
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        figure = page.locator(".jp-RenderedImage img").first
-        try:
-            figure.wait_for()
-        finally:
-            page.screenshot(path=tmp_path / "lab.png")
-        figure.scroll_into_view_if_needed()
-        assert figure.evaluate("picture => picture.complete && picture.naturalWidth") > 500
-        assert "plain-56" in page.locator(".jp-OutputArea-output table").first.text_content()
-        assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0
-        browser.close()
+def test_all_cells_run_and_the_figure_is_seen(browser, lab):
+    page = browser.new_page(viewport={"width": 1280, "height": 2400})
+    page.set_default_timeout(PATIENCE * 1000)
+    page.goto(f"{lab}lab/tree/{NAME}?token={TOKEN}")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.get_by_text(re.compile(r"\| Idle")).first.wait_for()  # what is run before the kernel is ready is lost
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    figure = page.locator(".jp-RenderedImage img").first
+    figure.wait_for()
+    figure.scroll_into_view_if_needed()
+    assert figure.evaluate("picture => picture.complete && picture.naturalWidth") > 500
+    assert "plain-56" in page.locator(".jp-OutputArea-output table").first.text_content()
+    assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0

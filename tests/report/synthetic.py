@@ -15,21 +15,9 @@ HEADER += "images_per_second,elapsed_seconds"
 
 
 def write_run(
-    root,
-    network="plain20",
-    *,
-    data="cifar10",
-    version="3.0.2",
-    title=None,
-    scale="short",
-    seed=0,
-    precision="float32",
-    shortcut=None,
-    end=(1.6, 9.5),
-    status="finished",
-    summary=(),
-    **recipe,
-):
+    root, network="plain20", *, data="cifar10", version="3.0.2", title=None, scale="short", seed=0,
+    precision="float32", shortcut=None, end=(1.6, 9.5), status="finished", summary=(), **recipe,
+):  # fmt: skip
     """Write one run into `root`/runs and return its name; `end` is (training error, test error)."""
     recipe = dataclasses.replace(preset(scale), precision=precision, **recipe)
     run = Run(network, data, recipe, seed, shortcut)

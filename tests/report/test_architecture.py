@@ -29,15 +29,16 @@ def test_vgg_19_and_bottlenecks():
     assert sum(arc.grows for arc in arcs) == 4  # conv2_1 widens its map from 64 to 256 channels
 
 
-@pytest.mark.parametrize("drawing", ["networks", "options"])
-def test_pictures_are_small_and_the_same_every_time(drawing):
-    def figure():
-        if drawing == "options":
-            return drawings.options({"A": "nothing", "B": "a little", "C": "more"})
-        return drawings.side_by_side([build(n, weights=False) for n in ("vgg19", "plain34")], ["a", "b"])
+DRAWINGS = {
+    "VGG-19": lambda: drawings.side_by_side([build(n, weights=False) for n in ("vgg19", "plain34")], ["a", "b"]),
+    "option A": lambda: drawings.options({"A": "nothing", "B": "a little", "C": "more"}),
+}
 
-    first, second = (drawings.png(figure()) for _ in range(2))
+
+@pytest.mark.parametrize("title", DRAWINGS)
+def test_pictures_are_small_and_the_same_every_time(title):
+    figures = [DRAWINGS[title]() for _ in range(2)]
+    first, second = map(drawings.png, figures)
     assert first == second and len(first) < 150_000
     assert Image.open(io.BytesIO(first)).convert("L").getextrema() == pytest.approx((0, 255), abs=60)
-    words = {text.get_text() for text in figure().axes[0].texts}
-    assert words >= ({"option A", "16 channels"} if drawing == "options" else {"VGG-19", "34-layer plain"})
+    assert title in {text.get_text() for text in figures[0].axes[0].texts}

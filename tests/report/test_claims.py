@@ -38,49 +38,50 @@ def test_at_most_one_in_twenty_verdicts_is_false(claim, effect, n):
         assert np.mean([word in true for word in verdicts]) > 0.95
 
 
-def first(root, name, scale="short", data="cifar10_jpeg", **ends):
-    """The finding that decides a claim when these networks end with these errors, one a seed."""
-    for network, values in ends.items():
+def first(root, name, left, right=(), scale="short", data="cifar10_jpeg"):
+    """The finding that decides a claim when its two networks end with these errors, one a seed."""
+    claim = BY_NAME[name]
+    for label, values in ((claim.left, left), (str(claim.right), right)):
         for seed, error in enumerate(values):
-            write_run(root, network, scale=scale, seed=seed, data=data, end=(error, error))
-    return claims.findings(BY_NAME[name], runs.frame(Store(root)))[0]
+            write_run(root, claims.split_label(label)[0], scale=scale, seed=seed, data=data, end=(error, error))
+    return claims.findings(claim, runs.frame(Store(root)))[0]
+
+
+LOW, HIGH = [30, 31, 32], [40, 41, 42]
 
 
 @pytest.mark.parametrize(
     ("name", "scale", "data", "left", "right", "expected"),
     [
-        ("degradation-test", "short", "cifar10_jpeg", [40, 41, 42], [30, 31, 32], "supported at 2,000 iterations"),
-        ("degradation-test", "short", "cifar10_jpeg", [30, 31, 32], [40, 41, 42], "contradicted at 2,000 iterations"),
+        ("degradation-test", "short", "cifar10_jpeg", HIGH, LOW, "supported at 2,000 iterations"),
+        ("degradation-test", "short", "cifar10_jpeg", LOW, HIGH, "contradicted at 2,000 iterations"),
         ("degradation-test", "short", "cifar10_jpeg", [40, 31, 36], [30, 38, 33], r"undecided \(P\(above\) = 0\.\d\d"),
-        ("degradation-test", "short", "cifar10_jpeg", [40, 41], [30, 31, 32], "too few seeds"),
-        ("degradation-test", "short", "cifar10_jpeg", [], [30, 31, 32], "too few seeds"),
-        ("degradation-test", "paper", "cifar10", [40, 41, 42], [30, 31, 32], "reproduced"),
-        ("degradation-test", "paper", "cifar10", [30, 31, 32], [40, 41, 42], "not reproduced"),
-        ("degradation-test", "paper", "cifar10_jpeg", [40, 41, 42], [30, 31, 32], "supported at 64,000"),
-        ("degradation-training", "short", "cifar10", [40, 41, 42], [30, 31, 32], "supported at 2,000 iterations"),
-        ("residual-test", "short", "cifar10", [40, 41, 42], [30, 31, 32], "behind so far, as expected"),
-        ("residual-test", "short", "cifar10", [20, 21, 22], [30, 31, 32], "supported at 2,000 iterations"),
-        ("residual-test", "short", "cifar10", [40], [30], "too few seeds"),
-        ("residual-test", "paper", "cifar10_jpeg", [40, 41, 42], [30, 31, 32], "contradicted at 64,000"),
-        ("residual-110", "short", "cifar10", [20, 21, 22], [30, 31, 32], "too short to tell"),
-        ("resnet20-error", "paper", "cifar10", [8.7, 8.8, 8.75], None, "reproduced"),
-        ("resnet20-error", "paper", "cifar10", [9.7, 9.8, 9.75], None, "not reproduced"),
-        ("resnet20-error", "paper", "cifar10_jpeg", [8.7, 8.8, 8.75], None, "cannot be run here"),
-        ("imagenet-101", "short", "cifar10", [], None, r"cannot be run here \(needs ImageNet\)"),
+        ("degradation-test", "short", "cifar10_jpeg", [40, 41], LOW, "too few seeds"),
+        ("degradation-test", "short", "cifar10_jpeg", [], LOW, "too few seeds"),
+        ("degradation-test", "paper", "cifar10", HIGH, LOW, "reproduced"),
+        ("degradation-test", "paper", "cifar10", LOW, HIGH, "not reproduced"),
+        ("degradation-test", "paper", "cifar10_jpeg", HIGH, LOW, "supported at 64,000"),
+        ("degradation-training", "short", "cifar10", HIGH, LOW, "supported at 2,000 iterations"),
+        ("residual-test", "short", "cifar10", HIGH, LOW, "behind so far, as expected"),
+        ("residual-test", "short", "cifar10", [20, 21, 22], LOW, "supported at 2,000 iterations"),
+        ("residual-test", "paper", "cifar10_jpeg", HIGH, LOW, "contradicted at 64,000"),
+        ("residual-110", "short", "cifar10", [20, 21, 22], LOW, "too short to tell"),
+        ("resnet20-error", "paper", "cifar10", [8.7, 8.8, 8.75], [], "reproduced"),
+        ("resnet20-error", "paper", "cifar10", [9.7, 9.8, 9.75], [], "not reproduced"),
+        ("resnet20-error", "paper", "cifar10_jpeg", [8.7, 8.8, 8.75], [], "cannot be run here"),
+        ("imagenet-101", "short", "cifar10", [], [], r"cannot be run here \(needs ImageNet\)"),
     ],
-)  # fmt: skip
+)
 def test_words(tmp_path, name, scale, data, left, right, expected):
-    sides = (claims.split_label(BY_NAME[name].left)[0], claims.split_label(str(BY_NAME[name].right))[0])
-    ends = {network: values for network, values in zip(sides, (left, right), strict=True) if values is not None}
-    assert re.match(expected, first(tmp_path, name, scale, data, **ends).verdict_text)
+    assert re.match(expected, first(tmp_path, name, left, right, scale, data).verdict_text)
 
 
 def test_the_longest_runs_with_enough_seeds_decide(tmp_path):
-    first(tmp_path, "degradation-test", "medium", plain56=[20], plain20=[30])
-    deciding = first(tmp_path, "degradation-test", plain56=[40, 41, 42], plain20=[30, 31, 32])
+    first(tmp_path, "degradation-test", [20], [30], "medium")
+    deciding = first(tmp_path, "degradation-test", HIGH, LOW)
     assert (deciding.iterations, deciding.verdict) == (2000, "supported")
     assert [f.verdict for f in claims.findings(ABOVE, runs.frame(Store(tmp_path)))] == ["supported", "too few seeds"]
-    deciding = first(tmp_path, "degradation-test", "paper", plain56=[20, 21, 22], plain20=[30, 31, 32])
+    deciding = first(tmp_path, "degradation-test", [20, 21, 22], LOW, "paper")
     assert (deciding.iterations, deciding.verdict) == (64_000, "contradicted")
 
 
@@ -92,7 +93,7 @@ def test_runs_of_another_recipe_data_or_length_are_never_compared(tmp_path):
 
 
 def test_all_seeds_of_both_sides_count_and_are_not_paired(tmp_path):
-    finding = first(tmp_path, "degradation-test", plain56=[40, 41, 42], plain20=[30, 31, 32, 33, 34])
+    finding = first(tmp_path, "degradation-test", HIGH, [30, 31, 32, 33, 34])
     assert (finding.seeds, finding.gap.mean) == ("3 and 5", pytest.approx(9.0))
     assert finding.effect.startswith("41.0 against 32.0: +9.0 [+")
     assert finding.sentence.startswith("Plain-56 has a higher test error than plain-20 (41.0 against 32.0 %, 3 and 5")
@@ -100,27 +101,23 @@ def test_all_seeds_of_both_sides_count_and_are_not_paired(tmp_path):
 
 def test_training_errors_are_compared_as_ratios(tmp_path):
     """One bad start of three is no longer too much to decide."""
-    finding = first(tmp_path, "degradation-training", plain56=[20, 21, 45], plain20=[5, 5.2, 5.4])
+    finding = first(tmp_path, "degradation-training", [20, 21, 45], [5, 5.2, 5.4])
     low, high = difference([20, 21, 45], [5, 5.2, 5.4]).interval()
     assert finding.verdict == "supported" and low < 0 < high and finding.effect.startswith("28.7 against 5.2: × 5.1")
 
 
-def test_a_measurement_can_be_claimed_on_runs_that_diverged_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(paper, "checkout", lambda: None)
+def test_gradients_are_judged_on_diverged_runs_too_and_before_training_on_all_seeds_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(paper, "checkout", lambda: tmp_path)
     name = write_run(tmp_path, "plain56", data="cifar10_jpeg", status="diverged")
     table = "iteration,layer,gradient_norm,weight_norm\n0,1,344,5\n0,2,0.72,5\n0,3,9,1\n"
     (tmp_path / "runs" / name / "gradients.csv").write_text(table)
-    by_name = {f.claim.name: f for f, *_ in [claims.findings(c, runs.frame(Store(tmp_path))) for c in claims.claims()]}
-    assert by_name["gradients-vanish"].effect == "478" and by_name["gradients-healthy"].verdict == "too few seeds"
-
-
-def test_gradients_before_training_are_judged_on_all_seeds_measured(tmp_path, monkeypatch):
+    vanish, healthy = (first(tmp_path, f"gradients-{name}", []) for name in ("vanish", "healthy"))
+    assert vanish.effect == "478" and healthy.verdict == "too few seeds"
     folder = tmp_path / "benchmarks" / "results"
     folder.mkdir(parents=True)
     rows = [f"plain56,{seed},{300 + 20 * seed},0.75" for seed in range(5)]
     (folder / "start.csv").write_text("\n".join(["network,seed,first,last", *rows]))
-    monkeypatch.setattr(paper, "checkout", lambda: tmp_path)
-    healthy = claims.findings(BY_NAME["gradients-healthy"], runs.frame(Store(tmp_path)))[0]
+    healthy = first(tmp_path, "gradients-healthy", [])
     assert (healthy.seeds, healthy.verdict_text) == ("5", "contradicted before training")
     assert 400 < healthy.left.mean < 500
 
@@ -129,7 +126,7 @@ def test_precisions_are_compared_within_a_margin(tmp_path):
     for precision, errors in (("bfloat16", [26.3, 26.4, 26.5]), ("float32", [26.0, 26.1, 26.2])):
         for seed, error in enumerate(errors):
             write_run(tmp_path, "resnet20", data="cifar10", precision=precision, seed=seed, end=(error, error))
-    assert claims.findings(WITHIN, runs.frame(Store(tmp_path)))[0].verdict_text == "equivalent within 1"
+    assert first(tmp_path, "precision-resnet20", []).verdict_text == "equivalent within 1"
 
 
 def test_what_more_layers_do_is_said_in_a_sentence(tmp_path):

@@ -53,7 +53,7 @@ TITLES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", sorted({*report.FIGURES.values(), "crossing"}))
 def test_every_figure_says_what_it_shows_and_nothing_is_cut_off(full, name, tmp_path):
     for shape, (width, *_) in style.SHAPES.items():
         figure = report.draw(*full, name, shape=shape)
@@ -66,12 +66,8 @@ def test_every_figure_says_what_it_shows_and_nothing_is_cut_off(full, name, tmp_
         assert len(content) < 150_000 and pixels.shape[1] == round(160 * width)
         assert min(edge.min() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])) > 250
     write_run(tmp_path, "plain20")
-    assert report.draw(Store(tmp_path), runs.frame(Store(tmp_path)), name) is None, "one run answers nothing"
-    assert report.draw(Store(tmp_path / "none"), runs.frame(Store(tmp_path / "none")), name) is None
-
-
-def test_every_experiment_on_cifar_has_a_figure():
-    assert {*report.FIGURES.values(), "crossing"} == set(TITLES)
+    for store in (Store(tmp_path), Store(tmp_path / "none")):
+        assert report.draw(store, runs.frame(store), name) is None, "one run answers nothing"
 
 
 def test_titles_follow_the_numbers(tmp_path):
@@ -83,7 +79,7 @@ def test_titles_follow_the_numbers(tmp_path):
     assert titles[1:] == ["Training and test error over iterations", "Test error over depth"]
 
 
-def test_curves_and_bars_are_the_numbers(full):
+def test_curves_bars_and_gaps_are_the_numbers(full):
     store, frame = full
     history = runs.histories(store, frame[(frame["network"] == "plain56") & (frame["recipe"] == "")])
     mean = history.groupby("iteration")["train_error"].mean()
@@ -93,17 +89,11 @@ def test_curves_and_bars_are_the_numbers(full):
     plain, residual = report.draw(*full, "lesion").axes
     assert [(bar.get_y(), bar.get_height()) for bar in plain.patches] == [(70, 20), (70, 20)]
     assert [bar.get_height() for bar in residual.patches] == [2, 2]
-
-
-def test_the_gap_while_training_is_a_running_mean_of_one_seed(full):
-    store, frame = full
     own = figures.usual(frame)
     own = own[(own["kind"] == "residual") & (own["seed"] == 1)]
-    gap, errors = crossing.gap_while_training(store, own), {}
-    for depth, group in own.groupby("depth"):
-        errors[depth] = runs.histories(store, group).set_index("iteration")["train_error"]
+    errors = runs.histories(store, own).pivot(index="iteration", columns="depth", values="train_error")
     expected = (errors[56] - errors[20]).loc[650:1000].mean()  # eight intervals of 50 make some 391 iterations
-    assert gap[1000] == pytest.approx(expected)
+    assert crossing.gap_while_training(store, own)[1000] == pytest.approx(expected)
 
 
 def test_a_readers_own_style_changes_nothing(full):

@@ -1,7 +1,6 @@
 """The page of results in a real browser: `make test-browser` brings what this needs."""
 
 import re
-import shutil
 
 import pytest
 
@@ -9,19 +8,13 @@ from resnet_keras import report
 from resnet_keras.store import Store
 from tests.report.synthetic import write_run
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path: apt install chromium"),
-]
+pytestmark = pytest.mark.browser
 
 EVIL = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
-WIDTHS = (320, 390, 768, 1280)
 
 
 @pytest.fixture(scope="module")
-def page_file(tmp_path_factory):
+def page_file(browser, tmp_path_factory):
     """A report with figures, tables and names that would break a careless page."""
     root = tmp_path_factory.mktemp("results")
     for network, end in {"plain20": 30, "plain56": 70, "resnet20": 26, "resnet56": 35}.items():
@@ -30,15 +23,6 @@ def page_file(tmp_path_factory):
         write_run(root, network, data="a_very_long_name_" * 5, title=EVIL, summary={"device": EVIL})
     report.build(Store(root))
     return root / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, without its sandbox, which a container's root does not get."""
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -57,7 +41,7 @@ def opened(browser, page_file):
 def test_it_is_silent_and_figures_load_in_the_form_for_the_screen(opened):
     page, heard = opened
     assert page.locator("script").count() == 0 and EVIL in page.locator("main").inner_text()
-    for width in WIDTHS:
+    for width in (320, 390, 768, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         page.reload(wait_until="networkidle")
         sizes = page.evaluate("[...document.images].map(p => [p.naturalWidth, p.clientWidth])")

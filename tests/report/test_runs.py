@@ -1,14 +1,14 @@
 """The frame of runs: what is in it, what is left out, and which runs agree in all but the seed."""
 
-import json
 import math
 import re
 
 import pytest
 
+from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.report import runs
 from resnet_keras.store import MEASUREMENTS, Store
-from tests.report.synthetic import write_json, write_run
+from tests.report.synthetic import write_run
 
 
 def test_a_row_says_what_its_files_say(tmp_path):
@@ -44,27 +44,36 @@ def test_what_differs_from_a_scales_recipe_is_said(tmp_path, recipe, scale, word
     assert (row["scale"], row["recipe"]) == (scale, words)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
+def test_runs_that_differ_in_more_than_the_seed_never_share_a_cell(tmp_path):
+    others = [
         {"scale": "medium"}, {"data": "cifar10_jpeg"}, {"version": "9.9.9"}, {"precision": "bfloat16"},
         {"network": "resnet20"}, {"network": "resnet20", "shortcut": "B"}, {"learning_rate": 0.05},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_runs_that_differ_in_more_than_the_seed_never_share_a_cell(tmp_path, other):
-    write_run(tmp_path, "plain20", seed=0)
-    write_run(tmp_path, "plain20", seed=1)
-    write_run(tmp_path, **{"network": "plain20", "seed": 2, **other})
-    assert sorted(runs.frame(Store(tmp_path)).groupby(runs.CELL).size()) == [1, 2]
+    ]  # fmt: skip
+    for seed, other in enumerate([{}, {}, *others]):
+        write_run(tmp_path, **{"network": "plain20", "seed": seed, **other})
+    assert sorted(runs.frame(Store(tmp_path)).groupby(runs.CELL).size()) == [1] * len(others) + [2]
 
 
-def test_a_run_under_way_and_a_diverged_one_are_told_apart(tmp_path):
+def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
+    for network in ("plain20", "plain56", "resnet20"):
+        write_run(tmp_path, network, precision="bfloat16")
+    write_run(tmp_path, "plain20", precision="float32")
+    write_run(tmp_path, "plain20", data="cifar10_jpeg", learning_rate=0.05)
+    write_run(tmp_path, "plain20", data="cifar10_jpeg")
+    all_runs, entry = runs.frame(Store(tmp_path)), EXPERIMENTS["degradation"]
+    assert set(runs.of_experiment(all_runs, entry, "short")["precision"]) == {"bfloat16"}
+    assert len(runs.of_experiment(all_runs, entry, "short", "CIFAR-10 (JPEG)")) == 1
+    assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 3
+    assert len(runs.of_experiment(all_runs, entry, "smoke")) == 0
+
+
+def test_a_run_under_way_and_a_diverged_one_are_told_apart_and_numbers_that_are_none_are_nan(tmp_path):
     write_run(tmp_path, "plain20", status="running")
-    write_run(tmp_path, "plain20", seed=1, status="diverged", summary={"train_error": None, "test_error": None})
+    write_run(tmp_path, "plain20", seed=1, status="diverged", summary={"test_error": None, "parameters": "many"})
     table = runs.frame(Store(tmp_path))
     assert list(table["status"]) == ["interrupted", "diverged"]
     assert len(runs.finished(table)) == 0 == len(runs.histories(Store(tmp_path), table))
+    assert list(table[["train_error", "test_error", "parameters"]].iloc[1].isna()) == [False, True, True]
 
 
 @pytest.mark.faults
@@ -85,20 +94,6 @@ def test_a_damaged_run_is_left_out_with_a_line(tmp_path, file, content, problem)
     (line,) = table.attrs["problems"]
     assert list(table["network"]) == ["plain56"]
     assert re.search(problem, line) and name in line and line.isprintable()
-
-
-def test_a_folder_that_bears_another_runs_name_is_left_out(tmp_path):
-    name = write_run(tmp_path, "plain20")
-    config = tmp_path / "runs" / name / "config.json"
-    write_json(config, {**json.loads(config.read_text()), "seed": 7})
-    table = runs.frame(Store(tmp_path))
-    assert len(table) == 0 and name in table.attrs["problems"][0]
-
-
-def test_numbers_that_are_none_are_nan(tmp_path):
-    write_run(tmp_path, "plain20", summary={"test_error": float("nan"), "parameters": "many", "hours": None})
-    (row,) = runs.frame(Store(tmp_path)).to_dict("records")
-    assert all(math.isnan(row[name]) for name in ("test_error", "parameters", "hours")) and row["train_error"] == 1.6
 
 
 def test_histories_stand_below_each_other(tmp_path):

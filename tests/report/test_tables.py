@@ -1,7 +1,6 @@
 """Tables: means over seeds, and how they are shown."""
 
 import csv
-import io
 
 import pytest
 
@@ -11,15 +10,11 @@ from resnet_keras.store import Store
 from tests.report.synthetic import write_run
 
 
-def frame(root):
-    return runs.frame(Store(root))
-
-
 def test_a_mean_and_its_interval(tmp_path):
     for seed, error in enumerate([10.0, 12.0, 14.0]):
         write_run(tmp_path, "plain20", seed=seed, end=(1.5, error), scale="paper")
     write_run(tmp_path, "plain20", seed=3, scale="paper", status="diverged")
-    (row,) = csv.DictReader(io.StringIO(tables.csv_text(tables.cells(frame(tmp_path)))))
+    (row,) = csv.DictReader(tables.csv_text(tables.cells(runs.frame(Store(tmp_path)))).splitlines())
     assert (row["seeds"], row["diverged"], row["iterations"]) == ("3", "1", "64000")
     assert (row["test_error_mean"], row["test_error_std"]) == ("12.0000", "2.0000")
     # t(2) = 4.303, and the standard error is 2 / sqrt(3)
@@ -33,7 +28,7 @@ def test_the_master_table_is_network_by_length(tmp_path):
     write_run(tmp_path, "plain20", precision="bfloat16", end=(40, 41))
     write_run(tmp_path, "resnet20", learning_rate=0.05, end=(26, 27))
     write_run(tmp_path, "resnet20", batch_norm=False, status="diverged")
-    headers, rows = tables.networks_by_length(tables.cells(frame(tmp_path)))
+    headers, rows = tables.networks_by_length(tables.cells(runs.frame(Store(tmp_path))))
     assert headers[:4] == ["Network", "2,000", "6,400", "Paper, 64,000"]
     assert {row[0]: row[1:4] for row in rows} == {
         "plain-20": ["", "20.3 / 21.3 (1)", "≈ 9.5"],
@@ -50,22 +45,10 @@ def test_an_experiments_table_shows_what_was_measured(tmp_path):
         (tmp_path / "runs" / name / "responses.csv").write_text(f"layer,std\n1,{std}\n")
     write_run(tmp_path, "resnet56")  # on which nothing was measured
     entry = EXPERIMENTS["responses"]
-    headers, rows = tables.experiment_table(runs.of_experiment(frame(tmp_path), entry, "short"), entry.measures)
+    own = runs.of_experiment(runs.frame(Store(tmp_path)), entry, "short")
+    headers, rows = tables.experiment_table(own, entry.measures)
     assert headers == ["Network", "Seeds", "Training error, %", "Test error, %", "Paper", "Median response"]
     assert rows == [
         ["plain-20", "1", "30.13", "33.46", "≈ 9.5", "2.00"],
         ["ResNet-20", "1", "30.13", "33.46", "8.75", "1.00"],
     ]
-
-
-def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
-    for network in ("plain20", "plain56", "resnet20"):
-        write_run(tmp_path, network, precision="bfloat16")
-    write_run(tmp_path, "plain20", precision="float32")
-    write_run(tmp_path, "plain20", data="cifar10_jpeg", learning_rate=0.05)
-    write_run(tmp_path, "plain20", data="cifar10_jpeg")
-    all_runs, entry = frame(tmp_path), EXPERIMENTS["degradation"]
-    assert set(runs.of_experiment(all_runs, entry, "short")["precision"]) == {"bfloat16"}
-    assert len(runs.of_experiment(all_runs, entry, "short", "CIFAR-10 (JPEG)")) == 1
-    assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 3
-    assert len(runs.of_experiment(all_runs, entry, "smoke")) == 0

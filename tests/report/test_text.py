@@ -1,6 +1,5 @@
 """Words from run folders do no harm where they are shown, and halves are rounded up."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,28 +18,21 @@ def test_names_steer_no_terminal_and_are_no_markup():
     assert text.markdown("cifar10_jpeg _x_") == r"cifar10_jpeg \_x\_"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "shown"),
-    [
-        (("resnet56",), "ResNet-56"), (("plain20", "none"), "plain-20"), (("resnet34", "B"), "ResNet-34 B"),
-        (("<b>1",), "<b>1"), (("plain56", "none", "batch_norm=False"), "plain-56 without BN"),
-        (("resnet20", "A", "learning_rate=0.05, bn_batch=64"), "ResNet-20 rate 0.05, BN over 64"),
-    ],
-)  # fmt: skip
-def test_networks_go_by_the_papers_names(arguments, shown):
-    assert text.title(*arguments) == shown
+def test_networks_go_by_the_papers_names():
+    expected = {
+        ("resnet56",): "ResNet-56", ("plain20", "none"): "plain-20", ("resnet34", "B"): "ResNet-34 B",
+        ("<b>1",): "<b>1", ("plain56", "none", "batch_norm=False"): "plain-56 without BN",
+        ("resnet20", "A", "learning_rate=0.05, bn_batch=64"): "ResNet-20 rate 0.05, BN over 64",
+    }  # fmt: skip
+    assert {arguments: text.title(*arguments) for arguments in expected} == expected
 
 
-@pytest.mark.parametrize(
-    ("value", "digits", "shown"),
-    [(55.65, 1, "55.7"), (43.05, 1, "43.1"), (0.275, 2, "0.28"), (-1.25, 1, "-1.3"), ((30.5 + 30.6) / 2, 1, "30.6"),
-     (1234567.891, 1, "1,234,567.9"), (None, 2, ""), (float("nan"), 2, "")],
-)  # fmt: skip
-def test_halves_are_rounded_up(value, digits, shown):
-    assert text.number(value, digits) == shown
-
-
-def test_lists_and_numbers():
-    assert [text.listing(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+def test_numbers_and_lists():
+    halves = {
+        (55.65, 1): "55.7", (43.05, 1): "43.1", (0.275, 2): "0.28", (-1.25, 1): "-1.3", ((30.5 + 30.6) / 2, 1): "30.6",
+        (1234567.891, 1): "1,234,567.9", (None, 2): "", (float("nan"), 2): "",
+    }  # fmt: skip
+    assert {arguments: text.number(*arguments) for arguments in halves} == halves
     assert text.spread(6.61, 0.16) == "6.61 ± 0.16" and text.spread(6.61, None) == "6.61"
     assert [text.significant(value) for value in (478.15, 2.408, 0.13591, 4782)] == ["478", "2.41", "0.136", "4,782"]
+    assert [text.listing(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
