@@ -7,57 +7,44 @@ from resnet_keras.errors import UserError
 from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
 
 
-@pytest.mark.parametrize(
-    ("name", "scale"), [(name, scale) for name in EXPERIMENTS for scale in EXPERIMENTS[name].networks]
-)
-def test_every_run_can_be_named_and_differs(name, scale):
+def test_every_run_can_be_named_and_differs():
     identity = Identity("cifar10", "3.0.2", "CIFAR-10")
-    runs = experiment(name).runs(scale, "cifar10", seeds=2)
-    assert len({run.name(identity) for run in runs}) == len(runs)
-    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
-    assert {run.config(identity)["scale"] for run in runs} <= {scale, "custom"}
+    for name, scale in [(each.name, scale) for each in EXPERIMENTS.values() for scale in each.networks]:
+        runs = experiment(name).runs(scale, "cifar10", seeds=2)
+        assert len({run.name(identity) for run in runs}) == len(runs)
+        assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+        assert {run.config(identity)["scale"] for run in runs} <= {scale, "custom"}
+    assert {scale for each in EXPERIMENTS.values() for scale in each.networks} == set(SCALES)
+    for name, scale in (("imagenet-depth", "short"), ("degradation", "imagenet")):
+        with pytest.raises(UserError, match=f"{name} has no scale '{scale}'"):
+            experiment(name).runs(scale)
 
 
-def test_degradation_compares_twins_of_the_papers_depths():
+def test_degradation_compares_twins_of_the_papers_depths_at_the_ends_first():
     names = {run.network for run in experiment("degradation").runs("paper")}
     assert names == {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (20, 32, 44, 56)}
     first = [run.network for run in experiment("degradation").runs("short")[:4]]
     assert first == ["plain20", "resnet20", "plain56", "resnet56"]
 
 
-def test_precision_pairs_the_runs_of_both():
-    """Whatever is asked for, and the runs are those that other experiments share."""
-    runs = experiment("precision").runs("short", seeds=3, precision="float32")
+def test_precision_and_rate_share_runs_with_degradation():
+    usual = experiment("degradation").runs("short", seeds=3, precision="bfloat16")
+    runs = experiment("precision").runs("short", seeds=3, precision="float32")  # whatever is asked for
     pairs = {(run.network, run.seed): set() for run in runs}
     for run in runs:
         pairs[run.network, run.seed].add(run.recipe.precision)
     assert len(pairs) == 6 and all(pair == {"bfloat16", "float32"} for pair in pairs.values())
-    shared = experiment("degradation").runs("short", seeds=3, precision="bfloat16")
-    assert {run for run in runs if run.recipe.precision == "bfloat16"} <= set(shared)
-
-
-def test_rate_runs_the_twins_at_each_rate_and_shares_the_usual_ones():
+    assert {run for run in runs if run.recipe.precision == "bfloat16"} <= set(usual)
     runs = experiment("rate").runs("short", precision="bfloat16")
     assert {run.recipe.learning_rate for run in runs} == {0.1, 0.05, 0.02, 0.01} and len(runs) == 16
-    assert set(runs[:4]) == set(experiment("degradation").runs("short", precision="bfloat16")[:4])
+    assert set(runs[:4]) == set(usual[:4])
 
 
 def test_imagenet_experiments_hold_the_networks_of_tables_2_and_3():
     runs = {name: experiment(name).runs("imagenet") for name in EXPERIMENTS if name.startswith("imagenet-")}
-    titles = {name: {run.title for run in several} for name, several in runs.items()}
-    assert titles == {
+    assert {name: {run.title for run in several} for name, several in runs.items()} == {
         "imagenet-depth": {"plain18", "resnet18", "plain34", "resnet34"},
         "imagenet-shortcuts": {"plain34", "resnet34", "resnet34 option B", "resnet34 option C"},
         "imagenet-bottleneck": {"resnet50", "resnet101", "resnet152"},
     }
     assert {run.data for several in runs.values() for run in several} == {"imagenet2012"}
-
-
-@pytest.mark.parametrize(("name", "scale"), [("imagenet-depth", "short"), ("degradation", "imagenet")])
-def test_a_scale_that_an_experiment_does_not_have_is_refused(name, scale):
-    with pytest.raises(UserError, match=f"{name} has no scale '{scale}'"):
-        experiment(name).runs(scale)
-
-
-def test_every_scale_is_some_experiments():
-    assert {scale for each in EXPERIMENTS.values() for scale in each.networks} == set(SCALES)

@@ -34,15 +34,12 @@ def trained(tiny, tmp_path_factory):
     return store, run, train(run, store=store, dataset=tiny)
 
 
-def test_the_tables_of_names_agree():
-    assert set(measurements.MEASURES) == set(MEASUREMENTS)
-    assert {name for experiment in EXPERIMENTS.values() for name in experiment.measures} <= set(MEASUREMENTS)
-
-
 def test_measurements_come_back_and_are_not_repeated(trained, tiny, capsys, monkeypatch):
     from resnet_keras.evaluation import surface
 
     monkeypatch.setattr(surface.surface, "__defaults__", (3, 0))  # points and seed
+    assert set(measurements.MEASURES) == set(MEASUREMENTS)
+    assert {name for experiment in EXPERIMENTS.values() for name in experiment.measures} <= set(MEASUREMENTS)
     store, run, folder = trained
     names = sorted(set(MEASUREMENTS) - {"views"})  # those are of ImageNet networks alone
     assert measurements.unmeasured(names, [run], tiny.identity, store) == [(name, run) for name in names]
@@ -58,17 +55,22 @@ def test_measurements_come_back_and_are_not_repeated(trained, tiny, capsys, monk
     assert not capsys.readouterr().out
 
 
-def test_gradients_are_taken_at_the_start_on_the_way_and_at_the_end(trained, tiny):
+def test_training_the_beginning_again_takes_the_runs_own_steps_and_writes_nothing(trained, tiny):
+    store, run, folder = trained
+    before = sorted(store.root.rglob("*"))
+    *_, (iteration, network) = measurements.trained_again(run, tiny, (0, 1, 4, 6))
+    pairs = list(zip(network.variables, folder.load_network().variables, strict=True))
+    assert iteration == 6 and all(np.array_equal(array(a), array(b)) for a, b in pairs)
+    assert sorted(store.root.rglob("*")) == before
+
+
+def test_gradients_and_first_steps_are_those_of_the_run(trained, tiny):
     _, run, folder = trained
     rows = measurements.measure_gradients(run, folder, tiny)
     assert sorted({row["iteration"] for row in rows}) == [0, 1, 4, 6]
     assert [row["layer"] for row in rows if row["iteration"] == 4] == list(range(1, 9))
     start = next(row["weight_norm"] for row in rows if row["place"] == "conv1")
     assert start == pytest.approx(np.sqrt(2 / 27 * 432), rel=0.1)  # He: variance 2 / fan-in
-
-
-def test_the_first_steps_are_those_of_the_run(trained, tiny):
-    _, run, folder = trained
     rows = measurements.measure_start(run, folder, tiny)
     assert [row["iteration"] for row in rows] == list(range(7))
     kernel = array(folder.load_network().stages["conv1"][0].kernel)
@@ -77,16 +79,7 @@ def test_the_first_steps_are_those_of_the_run(trained, tiny):
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])  # the rate drops after 3 iterations
 
 
-def test_training_the_beginning_again_gives_the_same_bits_and_writes_nothing(trained, tiny):
-    store, run, folder = trained
-    before = sorted(store.root.rglob("*"))
-    *_, (iteration, network) = measurements.trained_again(run, tiny, (0, 1, 4, 6))
-    assert iteration == 6 and sorted(store.root.rglob("*")) == before
-    pairs = zip(network.variables, folder.load_network().variables, strict=True)
-    assert all(np.array_equal(array(a), array(b)) for a, b in pairs)
-
-
-def test_without_its_weights_a_run_says_so(trained, tiny, tmp_path, capsys):
+def test_without_its_weights_or_with_a_broken_measurement_a_run_says_so(trained, tiny, tmp_path, capsys):
     store, run = Store(tmp_path), trained[1]
     folder = store.run(run.name(tiny.identity))
     folder.begin(run.config(tiny.identity))
@@ -95,6 +88,11 @@ def test_without_its_weights_a_run_says_so(trained, tiny, tmp_path, capsys):
     measurements.complete(["lesion", "responses"], [run], tiny.identity, store=store)
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "no network.keras to measure responses on" in out
+    (folder.path / "lesion.csv").write_text("")
+    with pytest.raises(UserError, match=r"lesion\.csv cannot be read"):
+        folder.measurement("lesion")
+    folder.clear()
+    assert not folder.has_measurement("lesion"), "a repeat measures again"
 
 
 def test_a_run_that_diverges_is_followed_up_to_there(tiny, tmp_path):
@@ -107,16 +105,6 @@ def test_a_run_that_diverges_is_followed_up_to_there(tiny, tmp_path):
     table = folder.measurement("gradients")
     assert table["iteration"].iloc[0] == 0 and np.isfinite(table["gradient_norm"]).all()
     assert table["iteration"].max() < 6
-
-
-def test_a_broken_measurement_is_named_and_a_repeat_measures_again(tmp_path):
-    folder = Store(tmp_path).run("tiny-plain8-s0-00000000")
-    folder.begin({})
-    (folder.path / "lesion.csv").write_text("")
-    with pytest.raises(UserError, match=r"lesion\.csv cannot be read"):
-        folder.measurement("lesion")
-    folder.clear()
-    assert not folder.has_measurement("lesion")
 
 
 def test_views_are_the_errors_of_each_way_of_testing(monkeypatch):

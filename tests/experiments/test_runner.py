@@ -2,14 +2,12 @@
 
 import dataclasses
 import io
-import itertools
 
 import pytest
 import rich.console
 
 pytest.importorskip("keras")
 
-from resnet_keras.errors import UserError
 from resnet_keras.experiments import estimates, runner
 from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.files import Held
@@ -31,14 +29,22 @@ def runs(tiny, monkeypatch):
     return [Run(name, "tiny", recipe) for name in ("plain8", "resnet8")]
 
 
+def finish(store, run, tiny, **summary):
+    """A folder as of a run that is done."""
+    folder = store.run(run.name(tiny.identity))
+    folder.begin(run.config(tiny.identity))
+    folder.write_environment({"backend": backend()})
+    folder.write_summary({"status": "finished", **summary})
+    return folder
+
+
 def test_trains_the_missing_ones(runs, tiny, tmp_path, capsys):
     store = Store(tmp_path)
-    runner.execute(runs[:1], tiny.identity, store=store)
-    assert [folder.name for folder in store.runs()] == [runs[0].name(tiny.identity)]
-    capsys.readouterr()
+    finish(store, runs[0], tiny)
     runner.execute(runs, tiny.identity, store=store)
     out = capsys.readouterr().out
     assert "1 of 2 runs to train" in out and "about 8 s" in out and "resnet8" in out and "plain8" not in out
+    assert store.run(runs[1].name(tiny.identity)).network_file.is_file()
     runner.execute(runs, tiny.identity, store=store)
     assert "All 2 runs are done" in capsys.readouterr().out
 
@@ -69,30 +75,16 @@ def test_the_timetable_has_times_and_a_total_or_says_what_to_do(runs, tiny, tmp_
     assert table[1:3] == [["plain8", "not", "run", "8", "s"], ["resnet8", "not", "run", "8", "s"]]
     assert table[-1][-6:] == ["2", "to", "train", "about", "16", "s"]
     for run in runs:
-        folder = Store(tmp_path).run(run.name(tiny.identity))
-        folder.begin(run.config(tiny.identity))
-        folder.write_summary({"status": "finished"})
+        finish(Store(tmp_path), run, tiny)
     assert " ".join(shown()[0]) == "All 2 runs are done: resnet-keras report draws them."
 
 
 def test_auto_precision_follows_the_runs_that_are_done(tiny, tmp_path):
     degradation, store = experiment("degradation"), Store(tmp_path)
     for precision in ("float32", "bfloat16"):
-        folder = store.run(degradation.runs("smoke", precision=precision)[0].name(tiny.identity))
-        folder.begin({})
-        folder.write_summary({"status": "finished"})
+        folder = finish(store, degradation.runs("smoke", precision=precision)[0], tiny)
         assert runner.auto_precision(degradation, "smoke", None, 1, tiny.identity, store) == precision
         folder.clear()
-
-
-def test_shares_are_disjoint_and_complete():
-    runs = list(range(7))
-    shares = [runs[runner.share(f"{k}/3")] for k in (1, 2, 3)]
-    assert sorted(itertools.chain(*shares)) == runs
-    assert runs[runner.share(None)] == runs and runs[runner.share("9/9")] == []
-    for wrong in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
-        with pytest.raises(UserError, match="K/N"):
-            runner.share(wrong)
 
 
 RECIPE = Recipe(iterations=1000, batch_size=16, drops=(), test_interval=500)
@@ -106,10 +98,7 @@ def test_an_estimate_follows_the_speed_of_the_nearest_earlier_run(tiny, tmp_path
     testing = 2 * 10_000 / 3
     assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 50], rel=1e-3)
     for earlier, rate in ((Run("resnet20", "tiny", RECIPE), 100.0), (Run("resnet110", "tiny", RECIPE), 1.0)):
-        folder = store.run(earlier.name(tiny.identity))
-        folder.begin(earlier.config(tiny.identity))
-        folder.write_environment({"backend": backend()})
-        folder.write_summary({"status": "finished", "device": "a machine", "images_per_second": rate})
+        finish(store, earlier, tiny, device="a machine", images_per_second=rate)
     assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 100], rel=1e-3)
     path = store.run(run.name(tiny.identity)).path
     path.mkdir()
