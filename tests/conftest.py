@@ -1,7 +1,8 @@
 """What several tests share."""
 
 import os
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +19,26 @@ if cpu_class() in ONEDNN_HELPS:  # as `load_keras`, for tests that import Keras 
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictures to try the project on
+
+
+def python(*words, **variables):
+    """Run another Python on this package, with these variables and without this process's choice of backend."""
+    outer = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", ONEDNN)}
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), variables.get("PYTHONPATH", outer.get("PYTHONPATH", ""))])
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, env=outer | variables, capture_output=True, text=True, timeout=600)
+
+
+def write_images(folder):
+    """A folder of 40 noise images of 8x8 pixels in two classes; 10 of them to test on."""
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for number in range(40):
+        path = folder / ("test" if number < 10 else "train") / "ab"[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -53,14 +74,3 @@ def trained_store(tiny, tmp_path_factory):
 def run_name(trained_store):
     (folder,) = trained_store.runs()
     return folder.name
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, without its sandbox, which a container's root does not get; `make test-browser` brings it."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-browser")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium on the path: apt install chromium")
-    with playwright.sync_playwright() as running:
-        yield running.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -28,35 +27,27 @@ def test_every_verb_explains_itself(capsys, verb):
         assert all(f"--{field.name.replace('_', '-')} " in out for field in dataclasses.fields(Recipe))
 
 
-MISTAKES = {
+MISTAKES = {  # what tests/faults/test_bad_input.py refuses gets one line too
     ("trian", "resnet20"): "train",
     ("train",): "NETWORK",
     ("train", "resnet20", "--iteratons", "5"): "--iterations",
     ("train", "resnet20", "--iterations", "many"): "--iterations",
-    ("train", "resnet20", "--iterations", "0"): "iterations=0",
     ("train", "resnet21"): "20 and 26",
     ("train", "rasnet20"): "resnet20",
     ("train", "plain20", "--shortcut", "B"): "resnet20",
-    ("train", "resnet20", "--shortcut", "D"): "A",
-    ("train", "resnet20", "--seed", "-1"): "seed=-1",
     ("train", "resnet20", "--drops", "5", "3"): "ascending",
     ("train", "resnet20", "--precision", "float16"): "bfloat16",
     ("train", "resnet20", "--data", "cifra10", "--scale", "smoke"): "cifar10",
     ("run", "degredation"): "degradation",
     ("run", "degradation", "--scale", "tiny"): "smoke",
-    ("run", "degradation", "--seeds", "0"): "seeds=0",
     ("run", "precision", "--precision", "float32"): "leave --precision out",
-    ("run", "all", "--force"): "leave them out",
-    ("run", "degradation", "--on", "slurm"): "ray:HOST:PORT",
+    ("run", "all", "--force"): "leave",
     ("run", "degradation", "--on", "ray:nowhere"): "ray:HOST:PORT",
     ("run", "degradation", "--on", "ray", "--gpus-per-run", "2"): "gpus-per-run=2: give 1, a fraction",
-    ("run", "degradation", "--on", "ray", "--cpus-per-run", "0"): "a number above 0",
     ("run", "degradation", "--cpus-per-run", "2"): "give --on ray too",
-    ("evaluate", "../../etc"): "not a run's name",
     ("evaluate", "nothing"): "resnet-keras list",
     ("evaluate", "resnet50"): "--weights FILE",
     ("evaluate", "resnet50", "--views", "11"): "multiscale",
-    ("evaluate", "nothing", "--precise-bn", "-1"): "--precise-bn",
     ("predict", "nothing"): "no images given",
     ("export", "nothing", "--format", "tflite"): "litert",
     ("export", "nothing", "--format", "onnx", "--output", "a.txt"): ".onnx",
@@ -68,10 +59,8 @@ MISTAKES = {
 def test_a_mistake_gets_one_line_that_helps(capsys, tmp_path, monkeypatch, arguments):
     monkeypatch.setenv("RESNET_KERAS_RESULTS", str(tmp_path))
     code, out, err = call(capsys, *arguments)
-    assert code == 2 and out == ""
-    assert err.count("\n") == 1 and err.startswith("resnet-keras: ")
-    assert MISTAKES[arguments] in err
-    assert not list(tmp_path.iterdir())
+    assert code == 2 and out == "" and not list(tmp_path.iterdir())
+    assert err.count("\n") == 1 and err.startswith("resnet-keras: ") and MISTAKES[arguments] in err
 
 
 def test_fewer_iterations_shorten_the_schedule_in_proportion():
@@ -81,21 +70,11 @@ def test_fewer_iterations_shorten_the_schedule_in_proportion():
     assert (kept.iterations, kept.drops) == (640, (100,))
 
 
-def test_help_loads_no_backend():
-    code = (
-        "import sys\nfrom resnet_keras import cli\n"
-        "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'keras', 'tensorflow', 'jax', 'pandas'} & set(sys.modules)))"
-    )
-    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert asked.stdout.splitlines()[-1] == "[]"
-
-
 @pytest.mark.slow
 def test_train_then_evaluate_then_nothing_left_to_do(capsys, tmp_path):
     """The whole way through, as separate commands, on the built-in data."""
-    train = ["train", "resnet8", "--data", "shapes16", "--scale", "smoke", "--iterations", "12", "--batch-size", "32"]
-    train += ["--log-interval", "6", "--test-interval", "12", "--precision", "float32", "--results", str(tmp_path)]
+    train = ["train", "resnet8", "--data", "shapes16", "--scale", "smoke", "--iterations", "12", "--log-interval", "6"]
+    train += ["--test-interval", "12", "--precision", "float32", "--results", str(tmp_path)]
     code, out, err = call(capsys, *train)
     folder = tmp_path / "runs" / out.splitlines()[-1].rsplit("/", 1)[-1]
     summary = json.loads((folder / "summary.json").read_text())
@@ -105,9 +84,6 @@ def test_train_then_evaluate_then_nothing_left_to_do(capsys, tmp_path):
     assert "finished already" in call(capsys, *train)[1]
     (run,) = json.loads(call(capsys, "list", "runs", "--json", "--results", str(tmp_path))[1])
     assert (run["run"], run["seed"], run["weights"]) == (folder.name, 0, True)
-
-
-# ------------------------------------------------------------------------------------------ what the screens show
 
 
 def test_help_and_lists_fit_24_lines_of_80_columns(capsys, monkeypatch):
@@ -123,29 +99,24 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(capsys):
     runs = json.loads(call(capsys, "list", "runs", "--json", "--scale", "short", "--network", "plain20")[1])
     seeds = [r["test_error"] for r in runs if r["precision"] == "float32" and not r["recipe"]]
     out = call(capsys, "list", "runs", "--scale", "short", "--network", "plain20")[1]
-    mean = f"{sum(seeds) / len(seeds):.2f} ± {statistics.stdev(seeds):.2f}"
+    mean = f"{statistics.fmean(seeds):.2f} ± {statistics.stdev(seeds):.2f}"
     assert any(line.split()[:2] == ["plain-20", str(len(seeds))] and mean in line for line in out.splitlines())
     assert "ResNet" not in out and "medium" not in out
 
 
-# ---------------------------------------------------------------------------------- terminals, pipes and encodings
-
-
-def shell(command: str, **variables):
-    """Run a line of bash in which `resnet-keras` is this package's command."""
-    line = f'resnet-keras() {{ "{sys.executable}" -m resnet_keras "$@"; }}; set -o pipefail; {command}'
-    environment = {**os.environ, **variables}
-    return subprocess.run(["bash", "-c", line], capture_output=True, timeout=300, env=environment)
-
-
-def test_output_that_cannot_be_encoded_is_replaced():
-    shown = shell("resnet-keras list runs --scale short", PYTHONIOENCODING="ascii")
-    assert shown.returncode == 0 and shown.stderr == b"" and b"plain-20" in shown.stdout
-
-
-def test_a_closed_or_broken_output_gives_no_traceback():
-    for command in ("resnet-keras list >&-", "resnet-keras list runs --json | head -1", "resnet-keras lost 2>&-"):
-        assert b"Traceback" not in shell(command).stderr
+@pytest.mark.parametrize(
+    ("command", "code", "shown"),
+    [
+        ("PYTHONIOENCODING=ascii resnet-keras list runs --scale short", 0, b"plain-20"),  # ± is replaced
+        ("resnet-keras list >&-", None, b""),
+        ("resnet-keras list runs --json | head -1", None, b"["),
+        ("resnet-keras lost 2>&-", 2, b""),
+    ],
+)
+def test_output_that_cannot_be_encoded_or_is_closed_gives_no_traceback(command, code, shown):
+    line = f'resnet-keras() {{ "{sys.executable}" -m resnet_keras "$@"; }}; {command}'
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=300)
+    assert b"Traceback" not in ran.stderr and shown in ran.stdout and code in (None, ran.returncode)
 
 
 def test_a_file_that_looks_like_an_option_gets_a_hint(capsys, tmp_path, monkeypatch):

@@ -1,25 +1,18 @@
 """Imports run one way, and what should be light is light."""
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "resnet_keras"
+from tests.conftest import ROOT, python
 
+PACKAGE = ROOT / "resnet_keras"
 BASE = {"errors", "paths", "files", "quiet"}
 TRAINING = BASE | {"models", "data", "store", "training"}
 # What each part may import of the others: the plan of the house, as a table. A part may always import itself.
 ALLOWED = {
-    "errors": BASE,
-    "paths": BASE,
-    "files": BASE,
-    "quiet": BASE,
-    "models": BASE,
-    "data": BASE,
+    **dict.fromkeys([*BASE, "models", "data"], BASE),
     "store": BASE | {"models"},  # which a trained network is made of
     "training": TRAINING,
     "evaluation": TRAINING | {"evaluation"},
@@ -27,7 +20,6 @@ ALLOWED = {
     "report": BASE | {"store", "training.recipe", "training.run", "experiments.catalogue"},
 }
 ABOVE_ALL = {"__init__", "__main__", "cli", "lab", "options", "screens"}  # may import all, and none may import them
-
 HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "torch", "ray"}
 PLOTTING = {"pandas", "matplotlib", "seaborn", "scipy"}
 LIGHT = ["store", "data", "data.shapes16", "training.recipe", "experiments.catalogue", "experiments.cluster", "cli"]
@@ -64,16 +56,14 @@ def test_imports_run_one_way(name):
     part = name.partition(".")[0]
     assert part in ALLOWED, f"resnet_keras/{part} is new: say in ALLOWED what it may import"
     wrong = [(m, n) for m, n in sorted(imported(name)) if not within(m, ALLOWED[part] | {part})]
-    path = MODULES[name].relative_to(ROOT)
-    assert not wrong, "; ".join(f"{path}:{line} imports {module}" for module, line in wrong)
+    assert not wrong, "; ".join(f"{MODULES[name]}:{line} imports {module}" for module, line in wrong)
 
 
 @pytest.mark.parametrize("heavy", ["all", "backends"])
 def test_importing_the_package_is_light_and_reading_and_reporting_load_no_backend(heavy):
     light = ["resnet_keras", *(f"resnet_keras.{m}" for m in (*LIGHT, *(m for m in MODULES if within(m, {"report"}))))]
     modules = ", ".join(light if heavy == "backends" else light[:1])
-    code = f"import sys, {modules}; print(*{{name.partition('.')[0] for name in sys.modules}})"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
+    ran = python("-c", f"import sys, {modules}; print(*{{name.partition('.')[0] for name in sys.modules}})")
     loaded = set(ran.stdout.split())
-    assert "resnet_keras" in loaded and not loaded & (HEAVY if heavy == "backends" else HEAVY | PLOTTING)
+    assert "resnet_keras" in loaded, ran.stderr
+    assert not loaded & (HEAVY if heavy == "backends" else HEAVY | PLOTTING)

@@ -2,30 +2,25 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from resnet_keras import cli  # noqa: F401 (registers the commands)
 from resnet_keras.options import app
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("results/models/*/*.md")]
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("results/models/*/*.md"), *ROOT.glob("notebooks/*.ipynb")]
 VERBS = "doctor|predict|summary|list|run|train|report|evaluate|export"
-IDS = {"ids": lambda path: path.relative_to(ROOT).as_posix()}
 
 
-def text(path: Path) -> str:
-    if path.suffix == ".md":
-        return path.read_text(encoding="utf-8")
-    return "\n\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
-
-
-@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], **IDS)
+@pytest.mark.parametrize("path", sorted(PAGES), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_parse_and_links_lead_somewhere(path):
-    page = text(path).replace("\\\n", " ")
+    page = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = nbformat.reads(page, 4).cells
+        page = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    page = page.replace("\\\n", " ")
     for command in re.findall(rf"resnet-keras ((?:{VERBS})\b[^`\n#]*)", page):
         assert len(command) < 80, command
         app.parse_args(shlex.split(command), exit_on_error=False, print_error=False)
@@ -34,7 +29,7 @@ def test_commands_parse_and_links_lead_somewhere(path):
 
 
 def test_the_tour_names_files_that_exist():
-    page = text(ROOT / "CONTRIBUTING.md")
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     files = set(re.findall(r"`(\w+/\w+\.(?:py|csv))`", page))
     assert len(re.findall(r"^\| \d+ \| `", page, re.MULTILINE)) == 12
     assert not [name for name in files if not any((ROOT / base / name).is_file() for base in ("", "resnet_keras"))]

@@ -2,16 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize(
-    "arguments", [["check", "--output-format=concise"], ["format", "--check"]], ids=["check", "format"]
-)
+@pytest.mark.parametrize("arguments", [["check", "--output-format=concise"], ["format", "--check"]], ids=" ".join)
 def test_ruff_has_nothing_to_say(arguments):
     command = [sys.executable, "-m", "ruff", *arguments, "--quiet", "--no-cache", "."]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -23,8 +23,8 @@ def test_every_run_can_be_named_and_differs():
 def test_degradation_compares_twins_of_the_papers_depths_at_the_ends_first():
     names = {run.network for run in experiment("degradation").runs("paper")}
     assert names == {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (20, 32, 44, 56)}
-    first = [run.network for run in experiment("degradation").runs("short")[:4]]
-    assert first == ["plain20", "resnet20", "plain56", "resnet56"]
+    first = experiment("degradation").runs("short")[:4]
+    assert [run.network for run in first] == ["plain20", "resnet20", "plain56", "resnet56"]
 
 
 def test_precision_and_rate_share_runs_with_degradation():

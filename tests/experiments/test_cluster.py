@@ -10,7 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from resnet_keras.data import identify
@@ -20,26 +19,26 @@ from resnet_keras.store import Store
 from resnet_keras.training.checkpoint import checkpoints
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_images
+from tests.faults.conftest import TORTURE
 from tests.faults.results import assert_same
 
-# Ray takes half a minute to start, and each of its workers imports TensorFlow.
-torture = pytest.mark.skipif(not os.environ.get("RESNET_KERAS_TORTURE"), reason="slow: set RESNET_KERAS_TORTURE=1")
 RECIPE = Recipe(
-    iterations=120, batch_size=8, drops=(60,), log_interval=20, test_interval=40, checkpoint_interval=10,
+    iterations=400, batch_size=8, drops=(200,), log_interval=20, test_interval=40, checkpoint_interval=10,
     steps_per_call=2,
 )  # fmt: skip
 HALF = {"gpus": 0.0, "cpus": 0.5}  # so that two runs go at once on one core, each with one thread
-PATIENCE = 600  # seconds for what takes a few on an idle machine
+PATIENCE = 200  # seconds for what takes a few on an idle machine
 
 # Another process: trains the same runs alone, or on Ray where there are options for it.
 CHILD = """
-import pickle, sys
+import pickle, signal, sys
 from resnet_keras.experiments import cluster, runner
 from resnet_keras.store import Store
 from resnet_keras.errors import Interrupted
 with open(sys.argv[1], "rb") as file:
     runs, identity, options = pickle.load(file)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 try:
     if options:
         cluster.train_on("ray", runs, identity, (), store=Store(sys.argv[2]), **options)
@@ -59,29 +58,23 @@ def wait_for(condition):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs on a folder of 40 noise images of two classes."""
-    from PIL import Image
-
-    draw, top = np.random.default_rng(0), tmp_path_factory.mktemp("data") / "images"
-    for number in range(40):
-        folder = top / ("test" if number < 10 else "train") / "ab"[number % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / f"{number}.png")
+    """Two runs on a folder of images."""
+    folder = write_images(tmp_path_factory.mktemp("images"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESNET_KERAS_DATA", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-        yield [Run(network, f"{top}{os.sep}", RECIPE, os.getpid()) for network in ("resnet8", "plain8")]
+        yield [Run(network, f"{folder}{os.sep}", RECIPE, os.getpid()) for network in ("resnet8", "plain8")]
 
 
-@torture
+@pytest.mark.skipif(not TORTURE, reason="Ray takes half a minute to start; `make torture` runs it")
 def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_path, capfd, monkeypatch):
     pytest.importorskip("ray")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     identity, store, alone = identify(runs[0].data), Store(tmp_path / "shared"), Store(tmp_path / "alone")
 
-    def saved():
-        return [path for folder in store.runs() for path in checkpoints(folder.path)]
+    def saved(run):
+        return set(checkpoints(store.run(run.name(identity)).path))
 
     def start(root, options):
         (tmp_path / "jobs").write_bytes(pickle.dumps((runs, identity, options)))
@@ -89,17 +82,17 @@ def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_p
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
     driver = start(store.root, HALF)
-    wait_for(lambda: saved() or driver.poll() is not None)
+    wait_for(lambda: all(map(saved, runs)) or driver.poll() is not None)
     driver.send_signal(signal.SIGINT)
     said, _ = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 130 and "the same command goes on" in said, said
-    assert {folder.status for folder in store.runs()} == {"interrupted"} and saved()
+    assert {folder.status for folder in store.runs()} == {"interrupted"}
 
-    before, killed = len(saved()), []
+    before, killed = saved(runs[0]), []
 
     def kill():
         """Kill the worker of the first run, which Ray names after its title, once it has saved more."""
-        wait_for(lambda: len(saved()) > before)
+        wait_for(lambda: saved(runs[0]) - before)
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
                 if path.read_bytes().startswith(f"ray::{runs[0].title}".encode()):
@@ -130,13 +123,10 @@ def test_a_worker_that_sees_another_folder_or_other_data_refuses(runs, tmp_path)
         cluster.train_and_measure(runs[0], "another", (), tmp_path / ".ray-1", None)
 
 
-def test_without_ray_it_says_what_to_install(runs, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install 'resnet-keras\[cluster\]'"):
-        cluster.train_on("ray", runs, identify(runs[0].data), (), store=Store(tmp_path))
-
-
-def test_where_nobody_answers_it_says_so(runs, tmp_path):
+def test_where_nobody_answers_or_ray_is_not_installed_it_says_so(runs, tmp_path, monkeypatch):
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
         cluster.train_on("ray:127.0.0.1:1", runs, identify(runs[0].data), (), store=Store(tmp_path))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'resnet-keras\[cluster\]'"):
+        cluster.train_on("ray", runs, identify(runs[0].data), (), store=Store(tmp_path))

@@ -1,29 +1,26 @@
 """Measurements are taken once, kept with the run, and outlive the network's weights."""
 
 import dataclasses
-import types
 
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras")
-
-from resnet_keras.errors import UserError  # noqa: E402
-from resnet_keras.experiments import measurements  # noqa: E402
-from resnet_keras.experiments.catalogue import EXPERIMENTS  # noqa: E402
-from resnet_keras.store import MEASUREMENTS, Store  # noqa: E402
-from resnet_keras.training.recipe import Recipe  # noqa: E402
-from resnet_keras.training.run import Run  # noqa: E402
-from resnet_keras.training.trainer import train  # noqa: E402
-from tests.models.reference import array  # noqa: E402
+from resnet_keras import data
+from resnet_keras.errors import UserError
+from resnet_keras.evaluation import surface
+from resnet_keras.experiments import measurements
+from resnet_keras.experiments.catalogue import EXPERIMENTS
+from resnet_keras.store import MEASUREMENTS, Store
+from resnet_keras.training.recipe import Recipe
+from resnet_keras.training.run import Run
+from resnet_keras.training.trainer import train
+from tests.models.reference import array
 
 RECIPE = Recipe(iterations=6, batch_size=16, drops=(3,), log_interval=3, test_interval=6)
 
 
 @pytest.fixture(autouse=True)
 def from_memory(tiny, monkeypatch):
-    from resnet_keras import data
-
     monkeypatch.setattr(data, "load", lambda *_, **__: tiny)
 
 
@@ -35,8 +32,6 @@ def trained(tiny, tmp_path_factory):
 
 
 def test_measurements_come_back_and_are_not_repeated(trained, tiny, capsys, monkeypatch):
-    from resnet_keras.evaluation import surface
-
     monkeypatch.setattr(surface.surface, "__defaults__", (3, 0))  # points and seed
     assert set(measurements.MEASURES) == set(MEASUREMENTS)
     assert {name for experiment in EXPERIMENTS.values() for name in experiment.measures} <= set(MEASUREMENTS)
@@ -91,8 +86,6 @@ def test_without_its_weights_or_with_a_broken_measurement_a_run_says_so(trained,
     (folder.path / "lesion.csv").write_text("")
     with pytest.raises(UserError, match=r"lesion\.csv cannot be read"):
         folder.measurement("lesion")
-    folder.clear()
-    assert not folder.has_measurement("lesion"), "a repeat measures again"
 
 
 def test_a_run_that_diverges_is_followed_up_to_there(tiny, tmp_path):
@@ -105,24 +98,3 @@ def test_a_run_that_diverges_is_followed_up_to_there(tiny, tmp_path):
     table = folder.measurement("gradients")
     assert table["iteration"].iloc[0] == 0 and np.isfinite(table["gradient_norm"]).all()
     assert table["iteration"].max() < 6
-
-
-def test_views_are_the_errors_of_each_way_of_testing(monkeypatch):
-    """Against scores that are made up: three of four right in one view, all in ten, the last in the five best alone."""
-    from resnet_keras.evaluation import views as ways
-
-    right = {"1": [0, 1, 2, 9], "10": [0, 1, 2, 3], "multiscale": [0, 1, 2, 3]}
-
-    def evaluated(network, split, mode):
-        scores = np.full((4, 10), 0.01)
-        scores[np.arange(4), right[mode]] = 0.9
-        scores[3, 3] = max(scores[3, 3], 0.5)
-        yield scores[:3], np.arange(3)
-        yield scores[3:], np.array([3])
-
-    monkeypatch.setattr(ways, "evaluated", evaluated)
-    folder = types.SimpleNamespace(load_network=lambda: None)
-    rows = measurements.measure_views(None, folder, types.SimpleNamespace(test=None))
-    assert [(row["views"], row["top1_error"], row["top5_error"], row["images"]) for row in rows] == [
-        ("1", 25.0, 0.0, 4), ("10", 0.0, 0.0, 4), ("multiscale", 0.0, 0.0, 4),
-    ]  # fmt: skip

@@ -6,25 +6,20 @@ import io
 import pytest
 import rich.console
 
-pytest.importorskip("keras")
-
+from resnet_keras import data
 from resnet_keras.experiments import estimates, runner
 from resnet_keras.experiments.catalogue import experiment
-from resnet_keras.files import Held
 from resnet_keras.quiet import backend
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 
-SECONDS = 8.0  # that every run takes, where an estimate is not what is tested
-
 
 @pytest.fixture
 def runs(tiny, monkeypatch):
-    from resnet_keras import data
-
+    """Two runs that take eight seconds each."""
     monkeypatch.setattr(data, "load", lambda *_, **__: tiny)
-    monkeypatch.setattr(estimates, "seconds", lambda runs, *_: [SECONDS] * len(runs))
+    monkeypatch.setattr(estimates, "seconds", lambda runs, *_: [8.0] * len(runs))
     recipe = Recipe(iterations=6, batch_size=16, drops=(3,), log_interval=3, test_interval=6)
     return [Run(name, "tiny", recipe) for name in ("plain8", "resnet8")]
 
@@ -49,34 +44,13 @@ def test_trains_the_missing_ones(runs, tiny, tmp_path, capsys):
     assert "All 2 runs are done" in capsys.readouterr().out
 
 
-def test_a_run_that_another_process_works_on_comes_last(runs, tiny, tmp_path, monkeypatch, capsys):
-    from resnet_keras.training import trainer
-
-    order = []
-
-    def train(run, wait=True, **_):
-        order.append((run.network, wait))
-        if run is runs[0] and not wait:
-            raise Held("process 1 is at work on it")
-
-    monkeypatch.setattr(trainer, "train", train)
-    runner.execute(runs, tiny.identity, store=Store(tmp_path))
-    assert order == [("plain8", False), ("resnet8", False), ("plain8", True)]
-    assert "left for later" in capsys.readouterr().out
-
-
-def test_the_timetable_has_times_and_a_total_or_says_what_to_do(runs, tiny, tmp_path):
-    def shown():
-        screen = rich.console.Console(file=io.StringIO(), width=80)
-        screen.print(runner.timetable(runs, tiny.identity, Store(tmp_path)))
-        return [line.split() for line in screen.file.getvalue().splitlines()]
-
-    table = shown()
-    assert table[1:3] == [["plain8", "not", "run", "8", "s"], ["resnet8", "not", "run", "8", "s"]]
-    assert table[-1][-6:] == ["2", "to", "train", "about", "16", "s"]
-    for run in runs:
-        finish(Store(tmp_path), run, tiny)
-    assert " ".join(shown()[0]) == "All 2 runs are done: resnet-keras report draws them."
+def test_the_timetable_has_times_and_a_total(runs, tiny, tmp_path):
+    finish(Store(tmp_path), runs[0], tiny)
+    screen = rich.console.Console(file=io.StringIO(), width=80)
+    screen.print(runner.timetable(runs, tiny.identity, Store(tmp_path)))
+    table = [line.split() for line in screen.file.getvalue().splitlines()]
+    assert table[1:3] == [["plain8", "finished"], ["resnet8", "not", "run", "8", "s"]]
+    assert table[-1][-6:] == ["1", "to", "train", "about", "8", "s"]
 
 
 def test_auto_precision_follows_the_runs_that_are_done(tiny, tmp_path):
@@ -100,11 +74,10 @@ def test_an_estimate_follows_the_speed_of_the_nearest_earlier_run(tiny, tmp_path
     for earlier, rate in ((Run("resnet20", "tiny", RECIPE), 100.0), (Run("resnet110", "tiny", RECIPE), 1.0)):
         finish(store, earlier, tiny, device="a machine", images_per_second=rate)
     assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 100], rel=1e-3)
-    path = store.run(run.name(tiny.identity)).path
-    path.mkdir()
-    (path / "checkpoint-00000500.safetensors").touch()
-    half = [15 + (8_000 + testing / 2) / 100]
-    assert estimates.seconds([run], tiny.identity, store) == pytest.approx(half, rel=1e-3)
+    path = store.run(run.name(tiny.identity)).path / "checkpoint-00000500.safetensors"
+    path.parent.mkdir()
+    path.touch()
+    assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (8_000 + testing / 2) / 100], rel=1e-3)
     monkeypatch.setattr(estimates.device, "name", lambda: "another machine")
     assert estimates.earlier_speeds(store, "tiny", 16, "float32") == {}
 

@@ -8,6 +8,7 @@ import statistics
 import pytest
 
 from resnet_keras.data import Identity
+from resnet_keras.report import runs, tables
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
@@ -51,34 +52,21 @@ def test_a_run_keeps_its_errors(row):
 
 
 def test_every_number_of_the_results_follows_from_the_runs():
-    from resnet_keras.report import runs, tables
-
-    table = tables.cells(runs.frame(Store(ROOT / "results")))
-    expected, shown = estimates(), set()
-    for row in csv.DictReader(tables.csv_text(table).splitlines()):
+    groups, shown = {}, set()
+    for row in FROZEN:
+        groups.setdefault(tuple(row[key] for key in GROUP), []).append(row)
+    for row in csv.DictReader(tables.csv_text(tables.cells(runs.frame(Store(ROOT / "results")))).splitlines()):
         row |= {"batch_norm": str("batch_norm=False" not in row["recipe"])}
         other = re.search(r"learning_rate=([\d.]+)", row["recipe"])
         rate = other[1] if other else "0.03" if row["scale"] == "smoke" else "0.1"
         row |= {"learning_rate": rate, "scale": "custom" if other else row["scale"]}
         key = tuple(row[column] for column in GROUP)
-        assert {column: number(row[column]) for column in expected[key]} == pytest.approx(expected[key], abs=1e-4)
+        finished = [run for run in groups[key] if run["status"] == "finished"]
+        expected = {"seeds": len(finished), "diverged": len(groups[key]) - len(finished)}
+        for metric in METRICS:
+            values = [float(run[metric]) for run in finished]
+            expected[f"{metric}_mean"] = statistics.fmean(values) if values else None
+            expected[f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else None
+        assert {column: number(row[column]) for column in expected} == pytest.approx(expected, abs=1e-4)
         shown.add(key)
-    assert shown == set(expected)
-
-
-def estimates():
-    """Network and setting -> how many runs ended how, and mean and standard deviation of the errors."""
-    groups = {}
-    for row in FROZEN:
-        groups.setdefault(tuple(row[key] for key in GROUP), []).append(row)
-    return {key: estimate(rows) for key, rows in groups.items()}
-
-
-def estimate(rows):
-    finished = [row for row in rows if row["status"] == "finished"]
-    cells = {"seeds": len(finished), "diverged": len(rows) - len(finished)}
-    for metric in METRICS:
-        values = [float(row[metric]) for row in finished]
-        cells[f"{metric}_mean"] = statistics.fmean(values) if values else None
-        cells[f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else None
-    return cells
+    assert shown == set(groups)

@@ -26,30 +26,22 @@ def old_code(tmp_path_factory):
     return folder
 
 
-RUNS = {"tensorflow": 2, "jax": 1}  # JAX compiles for so long
-
-
-def start(code: Path, backend: str, results: Path) -> subprocess.Popen:
+def results(code: Path, backend: str, runs: int, folder: Path) -> list[dict]:
     # What decides the bits beside the code is the same for both: the CPU, its kernels and its threads.
     same = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TF_ENABLE_ONEDNN_OPTS": "1"}
     environment = {**os.environ, **same, "KERAS_BACKEND": backend, "PYTHONPATH": str(code)}
-    command = [sys.executable, str(WORKER), str(results), str(RUNS[backend])]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=code, env=environment, text=True, **pipes)
+    command = [sys.executable, str(WORKER), str(folder), str(runs)]
+    ran = subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True, timeout=900)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return json.loads(ran.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", RUNS)
-def test_old_and_new_code_give_the_same_bits(backend, old_code, tmp_path):
+@pytest.mark.parametrize(("backend", "runs"), [("tensorflow", 2), ("jax", 1)])  # JAX compiles for so long
+def test_old_and_new_code_give_the_same_bits(backend, runs, old_code, tmp_path):
     pytest.importorskip(backend)
-    codes = {"old": old_code, "new": ROOT}
-    processes = {which: start(code, backend, tmp_path / which) for which, code in codes.items()}
-    results = {}
-    for which, process in processes.items():
-        output, errors = process.communicate(timeout=900)
-        assert process.returncode == 0, f"{which}: {errors[-3000:]}"
-        results[which] = json.loads(output.splitlines()[-1])
-    for old, new in zip(results["old"], results["new"], strict=True):
+    pair = (results(code, backend, runs, tmp_path / code.name) for code in (old_code, ROOT))
+    for old, new in zip(*pair, strict=True):
         assert new["name"] == old["name"]
         assert new["history"] == old["history"]
         assert new["arrays"] == old["arrays"] and len(new["arrays"]) > 20

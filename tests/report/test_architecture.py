@@ -9,7 +9,7 @@ from resnet_keras import build
 from resnet_keras.report import architecture as drawings
 
 
-def test_resnet_34_as_in_figure_3_and_plain_34_without_its_shortcuts():
+def test_figure_3_and_the_bottlenecks_of_resnet_50():
     boxes, arcs = drawings.boxes_and_arcs(build("resnet34", weights=False))
     assert [box.text for box in boxes[:3]] == ["7×7 conv, 64, /2", "pool, /2", "3×3 conv, 64"]
     assert [box.text for box in boxes[-2:]] == ["average pool", "fc 1000"]
@@ -18,9 +18,6 @@ def test_resnet_34_as_in_figure_3_and_plain_34_without_its_shortcuts():
     assert [boxes[arc.first].text for arc in arcs if arc.grows] == [f"3×3 conv, {w}, /2" for w in (128, 256, 512)]
     assert {box.side for box in boxes if box.width == 256} == {14}
     assert drawings.boxes_and_arcs(build("plain34", weights=False)) == (boxes, [])
-
-
-def test_vgg_19_and_bottlenecks():
     boxes, arcs = drawings.boxes_and_arcs(build("vgg19", weights=False))
     assert arcs == [] and sum("conv" in box.text for box in boxes) == 16 and boxes[-1].text == "fc 1000"
     assert [box.side for box in boxes if box.text.startswith("pool")] == [112, 56, 28, 14, 7]

@@ -35,8 +35,3 @@ def test_others_curves_cross_where_the_audit_found_it():
     assert set(table["source"]) == {"a-martyn", "gluon-cv"} and set(table["kind"]) == {"plain", "residual"}
     assert table[table["iteration"] == 391]["note"].all(), "each log says where it comes from"
     assert paper.crossings() == [8602, 9775]
-
-
-def test_deeper_networks_take_more_hours_on_the_idle_machine():
-    machine, hours = paper.idle_hours()
-    assert machine and [hours[depth] for depth in sorted(hours)] == sorted(hours.values()) and 0.01 < hours[20] < 1

@@ -1,14 +1,12 @@
 """What a device is trained with, and what overrides it."""
 
-import os
 import subprocess
-import sys
 
 import pytest
 
 from resnet_keras import quiet
 from resnet_keras.training import device
-from tests.conftest import ROOT
+from tests.conftest import python
 
 
 @pytest.fixture
@@ -47,14 +45,15 @@ def test_the_features_of_a_cpu_decide(cpu_with, features, kind, precision, warns
 def test_a_commit_is_named_and_a_change_to_the_package_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "checkout", lambda: tmp_path)
     assert device.revision() == (None, None)
-    (tmp_path / "resnet_keras").mkdir()
-    (tmp_path / "resnet_keras" / "a.py").write_text("1")
+    file = tmp_path / "resnet_keras" / "a.py"
+    file.parent.mkdir()
+    file.write_text("1")
     for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "a")):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
     (tmp_path / "results").write_text("")
     commit, dirty = device.revision()
     assert len(commit) == 40 and dirty is False
-    (tmp_path / "resnet_keras" / "a.py").write_text("2")
+    file.write_text("2")
     assert device.revision() == (commit, True)
 
 
@@ -75,14 +74,6 @@ try:
 except ImportError as error:
     print(error, quiet.onednn())
 """
-
-
-def python(*words, **variables):
-    """A Python without this process's choice of backend."""
-    outer = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", quiet.ONEDNN)}
-    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), variables.get("PYTHONPATH", "")])
-    command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, env=outer | variables, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,19 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras")
 pytest.importorskip("jax", reason="the extra `jax` is not installed")
 
-from resnet_keras.errors import UserError  # noqa: E402
-from resnet_keras.store import RunFolder  # noqa: E402
-from resnet_keras.training import device, devices  # noqa: E402
-from resnet_keras.training.recipe import Recipe  # noqa: E402
-from resnet_keras.training.run import Run  # noqa: E402
-from tests.faults.conftest import TORTURE  # noqa: E402
+from resnet_keras.errors import UserError
+from resnet_keras.store import RunFolder
+from resnet_keras.training import device, devices
+from resnet_keras.training.recipe import Recipe
+from resnet_keras.training.run import Run
+from resnet_keras.training.trainer import Trainer
+from tests.faults.conftest import TORTURE
 
 # A small rate keeps rounding from growing; a row of the history an iteration makes the curve.
 RECIPE = Recipe(
@@ -70,21 +71,20 @@ def curve(folder):
 def single(tiny, tmp_path_factory):
     """Curves, with BN by groups, on one device; and on two that halted at iteration 5 and went on."""
     folder = tmp_path_factory.mktemp("devices")
-    jobs = [("one", 1, 0), ("two", 2, 5), ("two", 2, 0)]
+    jobs = [("alone", 1, 0), ("shared", 2, 5), ("shared", 2, 0)]
     child = start(folder, tiny, jobs, XLA_FLAGS="--xla_force_host_platform_device_count=2")
     out, err = child.communicate(timeout=500)
-    assert child.returncode == 0, err[-2000:]
-    assert "going on at iteration 5" in out
-    one, two = (json.loads(next(folder.glob(f"{n}/runs/*/environment.json")).read_text()) for n in ("one", "two"))
-    assert "devices" not in one and two["devices"] == 2 and "processes" not in two
-    return curve(folder / "one"), curve(folder / "two")
+    assert child.returncode == 0 and "going on at iteration 5" in out, err[-2000:]
+    names = ("alone", "shared")
+    alone, shared = (json.loads(next(folder.glob(f"{n}/runs/*/environment.json")).read_text()) for n in names)
+    assert "devices" not in alone and shared["devices"] == 2 and "processes" not in shared
+    return curve(folder / "alone"), curve(folder / "shared")
 
 
 @pytest.mark.slow
 def test_devices_change_nothing_but_rounding(single):
-    one, two = single
-    np.testing.assert_allclose(two, one, rtol=1e-4)
-    assert len(set(one)) == 13
+    np.testing.assert_allclose(*single, rtol=1e-4)
+    assert len(set(single[0])) == 13
 
 
 def start_two(folder, tiny):
@@ -119,17 +119,6 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(tiny, single, tmp_pat
     np.testing.assert_allclose(curve(tmp_path / "two"), single[0], rtol=1e-4)
 
 
-def test_what_a_further_process_writes_is_thrown_away(tmp_path, monkeypatch):
-    folder = RunFolder(tmp_path / "run")
-    with devices.kept_of_first(folder) as kept:
-        assert kept.path == folder.path
-    monkeypatch.setattr(devices, "is_first", lambda: False)
-    with devices.kept_of_first(folder) as kept:
-        kept.begin({"network": "plain8"})
-        assert kept.name == folder.name and kept.config
-    assert not kept.path.exists() and not folder.path.exists()
-
-
 @pytest.fixture
 def machine(monkeypatch):
     """Sets the backend's name and the devices that it is to see."""
@@ -141,40 +130,27 @@ def machine(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize(
-    ("backend", "wanted", "batch", "message"),
-    [
-        ("tensorflow", "all", 128, "KERAS_BACKEND=jax, or train one run per device .CUDA_VISIBLE_DEVICES"),
-        ("jax", 3, 128, "multiple of 3"),
-        ("jax", 5, 100, "from 1 to 4"),
-        ("jax", 0, 128, "devices=0"),
-    ],
-)
-def test_what_cannot_be_spread_is_refused_beforehand(machine, backend, wanted, batch, message):
-    machine(backend, *["GPU X"] * 4)
-    with pytest.raises(UserError, match=message):
-        devices.check_devices(wanted, batch)
+def test_what_cannot_be_spread_is_refused_beforehand(machine, monkeypatch):
     machine("jax", *["GPU X"] * 4)
     assert [devices.check_devices(each, 128) for each in (1, 2, "all")] == [1, 2, 4]
+    for wanted, message in ((3, "multiple of 3"), (5, "from 1 to 4"), (0, "devices=0")):
+        with pytest.raises(UserError, match=message):
+            devices.check_devices(wanted, 128)
+    monkeypatch.setenv(devices.PROCESSES, "2")
+    monkeypatch.setattr(keras.distribution, "initialize", lambda: int("two"))
+    with pytest.raises(UserError, match="PROCESS_ID to 0, 1"):
+        devices.join()
+    machine("tensorflow", *["GPU X"] * 4)
+    with pytest.raises(UserError, match="KERAS_BACKEND=jax"):
+        devices.join()
+    with pytest.raises(UserError, match=r"KERAS_BACKEND=jax, .*CUDA_VISIBLE_DEVICES"):
+        devices.check_devices("all", 128)
 
 
 def test_idle_gpus_are_never_passed_over_in_silence(machine, tiny, tmp_path, capsys):
-    from resnet_keras.training.trainer import Trainer
-
     trainer, said = Trainer(RUN, RunFolder(tmp_path / "a"), tiny, "plain8"), []
     for names in (("GPU X",), (device.CPU,) * 4, ("GPU X",) * 4):
         machine(keras.config.backend(), *names)
         trainer.announce()
         said.append(capsys.readouterr().out)
     assert said[:2] == ["", ""] and "1 of 4 devices (GPU X)" in said[2] and "--devices all" in said[2]
-
-
-def test_several_processes_need_jax_and_all_variables(machine, monkeypatch):
-    monkeypatch.setenv(devices.PROCESSES, "2")
-    machine("tensorflow", "CPU")
-    with pytest.raises(UserError, match="KERAS_BACKEND=jax"):
-        devices.join()
-    machine("jax", "CPU")
-    monkeypatch.setattr(keras.distribution, "initialize", lambda: int("two"))
-    with pytest.raises(UserError, match="PROCESS_ID to 0, 1"):
-        devices.join()

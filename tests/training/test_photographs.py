@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-keras = pytest.importorskip("keras")
-
-from resnet_keras.data import load  # noqa: E402
-from resnet_keras.data.photos import draw_crops  # noqa: E402
-from resnet_keras.errors import UserError  # noqa: E402
-from resnet_keras.store import Store  # noqa: E402
-from resnet_keras.training.recipe import Recipe  # noqa: E402
-from resnet_keras.training.run import Run  # noqa: E402
-from resnet_keras.training.trainer import Trainer, train  # noqa: E402
-from tests.faults.conftest import TORTURE  # noqa: E402
+from resnet_keras.data import load
+from resnet_keras.data.photos import draw_crops
+from resnet_keras.errors import UserError
+from resnet_keras.store import Store
+from resnet_keras.training.recipe import Recipe
+from resnet_keras.training.run import Run
+from resnet_keras.training.trainer import Trainer, train
+from tests.faults.conftest import TORTURE
+from tests.faults.results import assert_same
 
 pytestmark = pytest.mark.slow
 
@@ -47,35 +46,14 @@ def test_a_network_of_table_1_learns_32_photographs_by_heart(folder, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(folder):
+def unbroken(folder, tmp_path_factory):
+    """(A run, its data set, its folder once it is trained)."""
     recipe = Recipe(
         iterations=8, batch_size=8, bn_batch=4, crop=32, drops=(6,), log_interval=2, test_interval=4,
         checkpoint_interval=3, steps_per_call=1,
     )  # fmt: skip
-    return Run("resnet8", str(folder), recipe)
-
-
-@pytest.fixture(scope="module")
-def dataset(folder):
-    return load(str(folder), crop=32)
-
-
-@pytest.fixture(scope="module")
-def assert_like_unbroken(run, dataset, tmp_path_factory):
-    """Asserts that a run has the history and the bits of one that nothing has happened to."""
-
-    def result(done):
-        weights = [keras.ops.convert_to_numpy(variable) for variable in done.load_network().variables]
-        return done.history.drop(columns=["images_per_second", "elapsed_seconds"]), weights
-
-    history, weights = result(train(run, store=Store(tmp_path_factory.mktemp("unbroken")), dataset=dataset))
-
-    def check(done):
-        other_history, other_weights = result(done)
-        assert other_history.equals(history)
-        assert all(np.array_equal(a, b) for a, b in zip(other_weights, weights, strict=True))
-
-    return check
+    run, dataset = Run("resnet8", str(folder), recipe), load(str(folder), crop=32)
+    return run, dataset, train(run, store=Store(tmp_path_factory.mktemp("unbroken")), dataset=dataset).path
 
 
 @contextlib.contextmanager
@@ -89,9 +67,8 @@ def broken(path):
         path.write_bytes(content)
 
 
-def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(
-    run, dataset, assert_like_unbroken, tmp_path
-):
+def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(unbroken, tmp_path):
+    run, dataset, expected = unbroken
     drawn = [set(draw_crops(run.seed, iteration, 8, 32, 32).index.tolist()) for iteration in range(4)]
     bad = min((drawn[2] | drawn[3]) - drawn[0] - drawn[1])
     with broken(dataset.train.read(bad).source) as refusal:
@@ -101,14 +78,13 @@ def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(
         with pytest.raises(UserError, match=refusal):  # begun anew it is noticed before anything is trained
             train(run, store=Store(tmp_path / "elsewhere"))
     assert not list((tmp_path / "elsewhere").rglob("*.safetensors"))
-    assert_like_unbroken(train(run, store=Store(tmp_path / "broken")))
+    assert_same(train(run, store=Store(tmp_path / "broken")).path, expected)
 
 
 @pytest.mark.parametrize("at", [4, 8])
-def test_halted_and_with_a_bad_test_photograph_it_ends_in_the_same_bits(
-    run, dataset, assert_like_unbroken, tmp_path, at
-):
+def test_halted_and_with_a_bad_test_photograph_it_ends_in_the_same_bits(unbroken, tmp_path, at):
     """At a test on the way and at the last one: what was trained is saved, and the rest is made up for."""
+    run, dataset, expected = unbroken
     folder = Store(tmp_path).run(run.name(dataset.identity))
     halted = Trainer(run, folder, dataset, "halted")
     folder.begin(run.config(dataset.identity))
@@ -117,4 +93,4 @@ def test_halted_and_with_a_bad_test_photograph_it_ends_in_the_same_bits(
     with broken(dataset.test.read(3).source) as refusal, pytest.raises(UserError, match=refusal):
         train(run, store=Store(tmp_path), dataset=dataset)
     assert list(folder.path.glob(f"checkpoint-0000000{at}.safetensors"))
-    assert_like_unbroken(train(run, store=Store(tmp_path), dataset=dataset))
+    assert_same(train(run, store=Store(tmp_path), dataset=dataset).path, expected)

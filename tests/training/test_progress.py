@@ -19,17 +19,10 @@ class Terminal(io.StringIO):
 
     @property
     def screen(self):
-        lines = [""]
-        for part in re.split(r"(\x1b\[\d*[A-Za-z]|\x1b\[\?25[hl]|\r|\n)", self.getvalue()):
-            if part == "\n":
-                lines.append("")
-            elif part == "\x1b[2K":
-                lines[-1] = ""
-            elif part == "\x1b[1A":
-                lines.pop()
-            elif not part.startswith(("\x1b", "\r")):
-                lines[-1] += part
-        return [line for line in lines if line]
+        text = re.sub(r"\x1b\[\?25[hl]", "", self.getvalue())  # the cursor is hidden, and shown
+        text = re.sub(r"[^\n]*\r\x1b\[2K", "", text)  # the line is cleared
+        text = re.sub(r"[^\n]*\n\r?\x1b\[1A\x1b\[2K", "", text)  # and the one above it
+        return [line for line in text.splitlines() if line]
 
 
 @pytest.fixture
@@ -46,14 +39,11 @@ def trained(monkeypatch):
     return report_calls
 
 
-def test_durations():
-    assert [duration(t) for t in (-1, 45.4, 89, 720, 12_000)] == ["0 s", "45 s", "89 s", "12 min", "3 h 20 min"]
-
-
 def test_a_terminal_shows_one_line_below_those_that_stay(trained):
     report = Progress("plain20", 100, stream=Terminal())
     trained(report)
     assert report.stream.screen == ["plain20  20/100  train 61.0 %  3 min left"]
+    assert [duration(t) for t in (-1, 45.4, 89, 720, 12_000)] == ["0 s", "45 s", "89 s", "12 min", "3 h 20 min"]
     report.row(ROW)
     report.note("warm-up over")
     trained(report, (45, 30))

@@ -1,11 +1,10 @@
 """The recipe holds the paper's values, refuses nonsense, and scales; the rate and the warm-up follow it."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from resnet_keras.errors import UserError
 from resnet_keras.training.recipe import PRESETS, Recipe, preset, scale_of
@@ -18,31 +17,21 @@ def test_the_papers_values_are_the_defaults_and_shorter_scales_are_in_proportion
     assert (recipe.learning_rate, recipe.drop_factor) == (0.1, 0.1)
     assert (recipe.momentum, recipe.weight_decay, recipe.decay_on) == (0.9, 1e-4, "kernels")
     assert (recipe.warmup_rate, recipe.warmup_error) == (0.01, 80.0)
-    assert (short.iterations, short.drops, medium.iterations, medium.drops) == (
-        *(2000, (1000, 1500)), *(6400, (3200, 4800)),
-    )  # fmt: skip
-
-
-def test_imagenet_is_the_recipe_of_section_3_4():
-    recipe = preset("imagenet")
+    assert (short.iterations, short.drops) == (2000, (1000, 1500))
+    assert (medium.iterations, medium.drops) == (6400, (3200, 4800))
+    recipe = preset("imagenet")  # Sec. 3.4
     assert (recipe.iterations, recipe.batch_size, recipe.bn_batch) == (600_000, 256, 32)
     assert (recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.crop) == (0.1, 0.9, 1e-4, 224)
     assert len(recipe.drops) == 3 and not recipe.warms_up(152)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("iterations", 0), ("iterations", 1.5), ("iterations", True), ("iterations", "many"), ("learning_rate", "0.1"),
-        ("learning_rate", float("nan")), ("drop_factor", 2), ("momentum", 1.0), ("warmup", None), ("augment", 1),
-        ("drops", (5, 3)), ("drops", (0,)), ("drops", (1.5,)), ("drops", "5"), ("test_interval", 750),
-        ("bn_batch", 48), ("crop", 8), ("precision", "float16"),
-    ],
-)  # fmt: skip
-def test_refuses_by_name_and_value(field, value):
-    with pytest.raises(UserError, match=f"{field}=") as refusal:
-        Recipe(**{field: value})
-    assert str(value) in str(refusal.value) and "\n" not in str(refusal.value)
+def test_refuses_by_name_and_value():
+    for field, value in (
+        ("iterations", 0), ("iterations", 1.5), ("iterations", True), ("learning_rate", float("nan")), ("warmup", None),
+        ("drops", (5, 3)), ("drops", (0,)), ("drops", "5"), ("test_interval", 750), ("bn_batch", 48), ("augment", 1),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=rf"^{field}={re.escape(repr(value))}: give"):
+            Recipe(**{field: value})
 
 
 def test_the_names_of_scales_survive_what_decides_no_result():
@@ -51,13 +40,6 @@ def test_the_names_of_scales_survive_what_decides_no_result():
         assert scale_of(dataclasses.replace(recipe, precision="bfloat16", **often)) == scale_of(recipe) == name
     assert scale_of(Recipe(iterations=63_999)) == "custom" and Recipe(**often).deciding() == {}
     assert Recipe(weight_decay=0.0, bn_batch=64).deciding() == {"weight_decay": 0.0, "bn_batch": 64}
-
-
-@given(st.integers(1, 10**6))
-def test_shortened_keeps_the_order_of_the_drops(iterations):
-    recipe = Recipe().shortened(iterations)
-    assert recipe.iterations == iterations and list(recipe.drops) == sorted(recipe.drops)
-    assert all(1 <= drop <= iterations for drop in recipe.drops)
 
 
 def test_the_papers_rates():
