@@ -147,9 +147,9 @@ def test_claims_print_the_papers_numbers_and_name_networks_of_their_experiments(
         numbers = {float(word) for word in re.findall(r"\d+(?:\.\d+)?", claim.paper)}
         assert numbers <= known and (not numbers or claim.right in numbers or isinstance(claim.right, str)), claim.name
         experiment = EXPERIMENTS[claim.experiment]
-        known = {(run.network, run.shortcut) for scale in experiment.networks for run in experiment.runs(scale)}
+        networks = {(run.network, run.shortcut) for scale in experiment.networks for run in experiment.runs(scale)}
         labels = [label for label in (claim.left, claim.right) if isinstance(label, str)]
-        assert {claims.split_label(label)[:2] for label in labels} <= known | {("resnet56", "A")}, claim.name
+        assert {claims.split_label(label)[:2] for label in labels} <= networks | {("resnet56", "A")}, claim.name
         assert claim.metric in claims.METRICS and claim.metric in runs.NUMERIC, claim.name
         assert claim.relation in ("above", "below", "within") and claim.margin > claim.ratios, claim.name
         assert claim.from_iterations == 0 or claim.source or claim.needs, claim.name
