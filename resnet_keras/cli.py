@@ -17,6 +17,7 @@ from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
 from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.options import DATA, EXPERIMENT, RECIPE, RUN, TRY, USE, option, verb
+from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.run import Run
@@ -34,7 +35,6 @@ def train(
     seed: Annotated[opt.Whole, option("Of the weights, the order of the images, crops and flips.", RUN)] = 0,
     shortcut: opt.Shortcut = None,
     devices: Annotated[int | Literal["all"], option("That share each batch, on JAX.", RUN, converter=opt.count)] = 1,
-    deterministic: opt.Deterministic = False,
     force: opt.Force = False,
     results: opt.Results = None,
 ):
@@ -48,19 +48,18 @@ def train(
     data = data or ("imagenet2012" if scale == "imagenet" else "cifar10")
     run = Run(network, data, opt.recipe_from(scale, recipe), seed, shortcut)
     title = identify(data, data_dir).title
-    device.start_keras(deterministic)
+    load_keras()
     from resnet_keras.training import trainer
-    from resnet_keras.training.devices import check_devices, is_first, join
 
-    join()
-    check_devices(devices, run.recipe.batch_size)
+    device.join()
+    device.check_devices(devices, run.recipe.batch_size)
     if recipe is None or recipe.precision is None:
         faster = dataclasses.replace(run.recipe, precision=device.settings().precision)
         run = dataclasses.replace(run, recipe=faster)
-    if is_first():
+    if device.is_first():
         print(f"{run.title} on {title}: {run.recipe.iterations:,} iterations in {run.recipe.precision}", flush=True)
     folder = trainer.train(run, store=Store(results), data_dir=data_dir, force=force, devices=devices)
-    if is_first():
+    if device.is_first():
         screens.show_next(f"resnet-keras evaluate {folder.name}", "resnet-keras list runs")
         print(screens.path(folder.path))
 
@@ -75,12 +74,10 @@ def run(
     data_dir: opt.DataDir = None,
     seeds: Annotated[opt.Whole, option("How many seeds, from 0.", RUN)] = 1,
     precision: Annotated[opt.Precision, option("auto: that of runs already here, else the faster one.", RUN)] = "auto",
-    only: Annotated[str | None, option("K/N: the K-th of N shares of the runs, as in a job array.", RUN)] = None,
     on: Annotated[str | None, option("ray, or ray:HOST:PORT of a cluster: docs/scaling.md.", RUN)] = None,
     gpus_per_run: Annotated[opt.Amount, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
     cpus_per_run: Annotated[opt.Amount, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
     dry_run: Annotated[bool, option("Only list the runs and the time that they will take.", RUN)] = False,
-    deterministic: opt.Deterministic = False,
     force: opt.Force = False,
     results: opt.Results = None,
 ):
@@ -92,30 +89,25 @@ def run(
     scale = scale or ("smoke" if every else next(iter(experiment(name).networks)))
     experiments = [each for each in EXPERIMENTS.values() if scale in each.networks] if every else [experiment(name)]
     cluster.check(on, gpus_per_run, cpus_per_run)
-    share = runner.share(only)
-    if every and (force or only):
-        raise UserError("--force and --only go with one experiment: leave them out.")
+    if every and force:
+        raise UserError("--force goes with one experiment: leave it out.")
     store, shared = Store(results), {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds}
     precisions = {each.name: "auto" if every and each.precisions else precision for each in experiments}
     if dry_run:
         plans = [runner.plan(each, **shared, precision=precisions[each.name], store=store) for each in experiments]
         runs = list(dict.fromkeys(planned for runs, _ in plans for planned in runs))
-        screens.show(runner.timetable(runs[share], plans[0][1], store))
+        screens.show(runner.timetable(runs, plans[0][1], store))
         return screens.show_next(f"resnet-keras run {name} --scale {scale}")
-    if deterministic:
-        device.start_keras(deterministic)
     if on is not None:
         shared["cluster"] = {"on": on, "gpus": gpus_per_run, "cpus": cpus_per_run}
     for each in experiments:
-        options = {"force": force, "store": store, "only": only, "precision": precisions[each.name]}
+        options = {"force": force, "store": store, "precision": precisions[each.name]}
         runs, identity = runner.run(each.name, **options, **shared)
-    if only:
-        print(f"Share {only} is done; the same command without --only draws the table.")
-    elif every:
+    if every:
         print(f"Tables and figures: {screens.path(report.build(store)[-1])}")
     else:
         report.build(store, [name])
-        screens.show_results(store, name, scale, identity.title, [run.name(identity) for run in runs])
+        screens.show_results(store, name, scale, identity.title)
 
 
 @verb(EXPERIMENT, sort_key=4)
@@ -150,12 +142,9 @@ def evaluate(
     if data:
         identify(data, data_dir)
     trained = find(name, weights, store=Store(results))
-    from resnet_keras.training.progress import Counter
-
-    counter = Counter(trained.name)
-    how = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are, "progress": counter.update}
-    counted, title = test(trained, data, data_dir, **how)
-    counter.close()
+    with screens.progress(trained.name) as update:
+        how = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are, "progress": update}
+        counted, title = test(trained, data, data_dir, **how)
     batches = f", {precise_bn} batches of precise BN" if precise_bn else ""
     print(f"{trained.name} on {title}, {counted.images:,} test images, views {views}{batches}: {counted}")
     screens.show_next(f"resnet-keras predict {name} IMAGE...")
@@ -177,20 +166,18 @@ def predict(
 
     A file that cannot be read is reported and left out.
     """
-    from resnet_keras.evaluation import sheet as sheets
-    from resnet_keras.evaluation.predict import find, image_files
-    from resnet_keras.evaluation.predict import predict as predicted
+    from resnet_keras.evaluation import predict as predictor
 
     if not images:
         raise UserError("no images given: resnet-keras predict NAME IMAGE...")
-    files = image_files(images)
+    files = predictor.image_files(images)
     if sheet:
-        sheets.check(sheet, len(files))
-    predictions = predicted(find(name, weights, classes, Store(results)), files, top)
+        predictor.check_sheet(sheet, len(files))
+    predictions = predictor.predict(predictor.find(name, weights, classes, Store(results)), files, top)
     predictions = screens.show_predictions(predictions, files, json, views=sheet is not None)
     good = [prediction for prediction in predictions if not prediction.error]
     if sheet and good:
-        write_atomically(sheet, sheets.sheet(good))
+        write_atomically(sheet, predictor.sheet(good))
     elif not json:
         screens.show_next(f"resnet-keras predict {name} IMAGE... --sheet FILE.png draws them")
     if len(good) < len(predictions):

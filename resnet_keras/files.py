@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and a lock for who works on them."""
+"""Where results and data lie; files that appear complete or not at all; a lock for who works on them."""
 
 import contextlib
 import json
@@ -8,9 +8,26 @@ from pathlib import Path
 
 from resnet_keras.errors import UserError
 
+PACKAGE = Path(__file__).resolve().parent
+
 
 class Held(UserError):
     """Another process is at work on this, and the caller would not wait."""
+
+
+def results_dir(folder: str | os.PathLike | None = None, name: str = "results") -> Path:
+    """Folder of results: `folder`, $RESNET_KERAS_RESULTS, or `results` in the checkout (without one, here)."""
+    return Path(folder or os.environ.get(f"RESNET_KERAS_{name.upper()}") or (checkout() or Path()) / name).expanduser()
+
+
+def data_dir(folder: str | os.PathLike | None = None) -> Path:
+    """Folder of data: `folder`, $RESNET_KERAS_DATA, or `data` in the checkout (without one, here)."""
+    return results_dir(folder, "data")
+
+
+def checkout() -> Path | None:
+    """Root of the source checkout this package is imported from; None for an installed copy."""
+    return PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else None
 
 
 @contextlib.contextmanager
@@ -28,14 +45,14 @@ def replacing(path: Path):
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(part)
+            part.unlink()
         raise
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file; a reader sees the old one or the new one."""
-    with replacing(path) as part, open(part, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    with replacing(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -15,10 +15,8 @@ import numpy as np
 
 from resnet_keras import report
 from resnet_keras.experiments.catalogue import experiment as catalogue
-from resnet_keras.report import profiles, style, text
+from resnet_keras.report import profiles, style
 from resnet_keras.store import Store
-
-# ---------------------------------------------------------------- experiments
 
 
 class Experiment:
@@ -42,7 +40,7 @@ class Experiment:
         self.runs = runs.of_experiment(runs.frame(self.store), self.entry, scale, data)
         absent = sorted({run.network for run in self.entry.runs(scale)} - set(self.runs["network"]))
         if absent:
-            print(f"Not run: {', '.join(map(text.network_title, absent))}. To run: {self.command}")
+            print(f"Not run: {', '.join(map(style.network_title, absent))}. To run: {self.command}")
 
     def figure(self) -> None:
         """Show the figure, titled by what it shows."""
@@ -62,7 +60,7 @@ class Experiment:
         """What the numbers say, in sentences made of them."""
         from IPython.display import Markdown
 
-        return Markdown(text.markdown(report.finding(self.entry, self.runs)))
+        return Markdown(style.markdown(report.finding(self.entry, self.runs)))
 
 
 experiment = Experiment  # as a notebook calls it
@@ -102,13 +100,10 @@ def imagenet_table(place: str, store: Store | None = None):
     own = own[own["data"] == "imagenet2012"]
     for (network, shortcut, views), printed in paper.imagenet(place).items():
         mine = own[(own["network"] == network) & (own["shortcut"] == shortcut)]
-        top1, top5 = (text.number(mine[f"{k}_{views}"].mean()) or "not run" for k in ("top1", "top5"))
-        rows.append([text.title(network, shortcut), printed.get("top1", ""), top1, printed.get("top5", ""), top5])
+        top1, top5 = (style.number(mine[f"{k}_{views}"].mean()) or "not run" for k in ("top1", "top5"))
+        rows.append([style.title(network, shortcut), printed.get("top1", ""), top1, printed.get("top5", ""), top5])
     headers = ["network", "paper, top-1", "ours, top-1", "paper, top-5", "ours, top-5"]
     return _folded(f"{place}: errors in percent", headers, rows)
-
-
-# ---------------------------------------------------------------- networks at work
 
 
 def watch(run, **options):
@@ -133,7 +128,7 @@ def watch(run, **options):
 
 @style.styled
 def _curve(rows: list[dict], run) -> bytes:
-    figure, ((axis, _),) = style.panels({"": rows}, "wide", text.network_title(run.network))
+    figure, ((axis, _),) = style.panels({"": rows}, "wide", style.network_title(run.network))
     color = style.shade("plain" if run.shortcut == "none" else "residual", run.depth)
     for column, marker, label in (("train_error", "-", "training"), ("test_error", "o", "test")):
         points = [(row["iteration"], row[column]) for row in rows if row[column] is not None]
@@ -180,14 +175,13 @@ def without_block(name: str, store: Store | None = None) -> None:
 
 def _sheet(trained, views: dict, logits) -> bytes:
     """A sheet of the most probable classes of six drawings and of these views; `logits` is a function of all views."""
-    from resnet_keras.evaluation.accuracy import softmax
-    from resnet_keras.evaluation.predict import Prediction
-    from resnet_keras.evaluation.sheet import DRAWINGS, draw, sheet
+    from resnet_keras.evaluation import predict
 
-    views = {f"drawn {name}": trained.view(draw(name)) for name in DRAWINGS} | views
-    shares = softmax(logits(np.stack(list(views.values()))))
-    tops = [[(i, trained.classes[i], row[i]) for i in np.argsort(-row)[:3]] for row in shares]
-    return sheet([Prediction(name, view, top) for (name, view), top in zip(views.items(), tops, strict=True)])
+    views = {f"drawn {name}": trained.view(predict.draw(name)) for name in predict.DRAWINGS} | views
+    rows = zip(views.items(), logits(np.stack(list(views.values()))), strict=True)
+    return predict.sheet(
+        [predict.Prediction(name, view, predict.most_probable(trained, row)) for (name, view), row in rows]
+    )
 
 
 @style.styled
@@ -206,9 +200,6 @@ def confusion(classes, guesses, labels) -> None:
     seaborn.heatmap(shares, vmin=0, vmax=100, cmap="Blues", cbar=False, annot=words, fmt="", ax=axis, **names)
     axis.set(xlabel="taken for, % of the class", ylabel="is")
     _show(figure)
-
-
-# ---------------------------------------------------------------- what they share
 
 
 def images(arrays, titles, columns: int, finding: str = "") -> None:

@@ -94,7 +94,6 @@ Format = Literal["keras", "savedmodel", "onnx", "litert"]
 SETS = "shapes16 (built in), a TFDS name such as cifar10, or a folder DIR/{train,test}/CLASS/*.png."
 LENGTHS = "smoke takes minutes on two cores, short hours there; medium is a tenth of paper, the paper's own length."
 DataDir = Annotated[Path | None, option("Where data sets lie or are downloaded to; default: data/.", DATA)]
-Deterministic = Annotated[bool, option("The same bits every time on a GPU too, more slowly.", RUN)]
 Force = Annotated[bool, option("Repeat runs that are done.", RUN)]
 Results = Annotated[
     Path | None, option("Results folder; default: $RESNET_KERAS_RESULTS or results/.", OUTPUT, name="--results")

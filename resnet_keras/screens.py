@@ -1,6 +1,7 @@
 """What the command line shows of its own: lists, tables, marks, and what to do next. All of it fits 80 columns."""
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import rich.box
+import rich.progress
 from cyclopts import CycloptsError
 from rich.console import Console
 from rich.table import Table
@@ -21,13 +23,12 @@ import resnet_keras
 from resnet_keras.errors import UserError, first_line
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.models.catalogue import architecture
-from resnet_keras.report.text import plain, spread, title
+from resnet_keras.report.style import plain, spread, title
 from resnet_keras.store import Store
 from resnet_keras.training.device import has_driver
 from resnet_keras.training.recipe import PRESETS
 
 SMALL_DISK = 5  # GB; CIFAR-10 takes 0.3 as it is downloaded and 0.2 decoded, the networks of all experiments less
-BARS = "▁▂▃▄▅▆▇█"
 QUIET = {"highlight": False, "markup": False, "emoji": False}
 
 
@@ -70,6 +71,15 @@ def prepare_streams() -> None:
         if getattr(sys, name) is None:  # closed by the caller, as `>&-` does
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         getattr(sys, name).reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def progress(label: str):
+    """Show in a terminal, and nowhere else, how far a test is; yields what `evaluate` calls with its tally."""
+    stderr = Console(stderr=True, **QUIET)  # results go to the other stream
+    with rich.progress.Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda tally, total: bar.update(task, completed=tally.images, total=total)
 
 
 def path(place: Path) -> str:
@@ -182,20 +192,8 @@ def show_predictions(predictions: Iterable, files: list, as_json: bool, views: b
     return kept
 
 
-def sparklines(histories, width: int = 40) -> Table:
-    """The training error of each run over its iterations as a line of bars, full at 100 %; of `runs.histories`."""
-    rows = plain_table("training error over time", "", "at the end", right=("at the end",))
-    for _, history in histories.groupby("run", sort=False):
-        errors, run = history["train_error"].tolist(), history.iloc[0]
-        count = min(width, len(errors))
-        bars = "".join(BARS[min(7, int(errors[len(errors) * place // count] * 8 / 100))] for place in range(count))
-        seed = f" seed {run['seed']}" if run["seed"] else ""
-        rows.add_row(title(run["network"], run["shortcut"], run["recipe"]) + seed, bars, f"{errors[-1]:.1f} %")
-    return rows
-
-
-def show_results(store: Store, name: str, scale: str, data_title: str, names: list[str]) -> None:
-    """Show these runs' curves, their experiment's table and finding, where its files are, and what to do next."""
+def show_results(store: Store, name: str, scale: str, data_title: str) -> None:
+    """Show an experiment's table and finding, where its files are, and what to do next."""
     from resnet_keras import report
     from resnet_keras.report import runs, tables
 
@@ -205,8 +203,7 @@ def show_results(store: Store, name: str, scale: str, data_title: str, names: li
     results = plain_table(*headers, right=headers[1:], heading=f"{entry.title}: {plain(data_title)}, {scale} scale")
     for row in rows:
         results.add_row(*row)
-    show("", sparklines(runs.histories(store, frame[frame["run"].isin(names)])), "")
-    show(results, "", report.finding(entry, own), "")
+    show("", results, "", report.finding(entry, own), "")
     figure = store.root / "figures" / f"{'smoke' if scale == 'smoke' else report.FIGURES.get(name)}.png"
     show(*[f"Figure: {path(figure)}"] * figure.is_file(), f"Page:   {path(store.root / 'README.md')}")
     longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]

@@ -13,12 +13,14 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
+
 from resnet_keras.errors import UserError, first_line
-from resnet_keras.files import locked, replacing, write_atomically, write_json
-from resnet_keras.paths import checkout, results_dir
+from resnet_keras.files import checkout, locked, replacing, results_dir, write_atomically, write_json
 
 MEASUREMENTS = ("responses", "gradients", "lesion", "start", "surface", "views")
 DONE = ("finished", "diverged")
+KEPT = 2  # checkpoints: the newest, and one to fall back to where that one is damaged
 
 
 class RunFolder:
@@ -45,14 +47,14 @@ class RunFolder:
         return self._read("environment.json") or {}
 
     @property
-    def summary(self) -> dict | None:
-        """How the run ended; None before it has been trained at all."""
-        return self._read("summary.json")
+    def summary(self) -> dict:
+        """How the run ended; empty before it has been trained at all."""
+        return self._read("summary.json") or {}
 
     @property
     def status(self) -> str:
         """One of "finished", "diverged", "interrupted" and "not run"."""
-        return (self.summary or {}).get("status", "interrupted" if self.path.is_dir() else "not run")
+        return self.summary.get("status", "interrupted" if self.path.is_dir() else "not run")
 
     @property
     def done(self) -> bool:
@@ -62,7 +64,7 @@ class RunFolder:
     @property
     def history(self):
         """A pandas DataFrame, a row per log interval; raises UserError if it is torn or not what a done run wrote."""
-        return self._table("history.csv", (self.summary or {}).get("history_sha256") if self.done else None)
+        return self._table("history.csv", self.summary.get("history_sha256") if self.done else None)
 
     def has_measurement(self, name: str) -> bool:
         """Whether this measurement has been taken."""
@@ -72,9 +74,11 @@ class RunFolder:
         """A measurement as a pandas DataFrame, None if it has not been taken; UserError if its file cannot be read."""
         return self._table(f"{name}.csv") if self.has_measurement(name) else None
 
-    def write_measurement(self, name: str, rows: list[dict]) -> None:
-        """Replace a measurement by these rows, dictionaries with the same keys."""
-        self._write_table(f"{name}.csv", rows)
+    def write_table(self, name: str, rows: list[dict]) -> None:
+        """Replace a measurement, or the "history", by these rows: dictionaries with the same keys."""
+        import pandas
+
+        write_atomically(self.path / f"{name}.csv", pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
     def load_network(self):
         """The trained network; raises UserError if there is none here, it cannot be read or would run code."""
@@ -103,32 +107,26 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", config)
 
-    def tidy(self) -> None:
-        """Remove what a killed process left half written; for the holder of the lock alone."""
-        for path in self.path.glob(".*.tmp*"):
-            path.unlink(missing_ok=True)
+    def tidy(self, *patterns: str) -> None:
+        """Remove what a killed process left half written, and what fits a pattern; for the holder of the lock alone."""
+        for pattern in (".*.tmp*", *patterns):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove what an earlier training left, for a repeat; other files stay."""
-        own = ("config.json", "history.csv", "summary.json", "environment.json", "network.keras", "checkpoint-*")
-        for pattern in (*own, *(f"{name}.csv" for name in MEASUREMENTS)):
-            for path in self.path.glob(pattern):
-                path.unlink()
+        own = ("config.json", "environment.json", "summary.json", "network.keras", "checkpoint-*", "history.csv")
+        self.tidy(*own, *(f"{name}.csv" for name in MEASUREMENTS))
 
     def write_environment(self, environment: dict, iteration: int = 0) -> None:
         """Record where the run is made; of one that goes on in other surroundings, those and from which iteration."""
-        first = self.environment
-        if first:
+        if first := self.environment:
             others = first.pop("resumed_on", [])
             last = others[-1] if others else first
             if environment != {key: value for key, value in last.items() if key != "iteration"}:
                 others = [*others, {"iteration": iteration, **environment}]
             environment = {**first, **({"resumed_on": others} if others else {})}
         write_json(self.path / "environment.json", environment)
-
-    def write_history(self, rows: list[dict]) -> None:
-        """Replace the history by these rows."""
-        self._write_table("history.csv", rows)
 
     def write_summary(self, summary: dict) -> None:
         """Replace the summary. That of an ended run vouches for the history as it is now."""
@@ -137,16 +135,47 @@ class RunFolder:
             summary = {**summary, "history_sha256": _digest(history.read_text(encoding="utf-8"))}
         write_json(self.path / "summary.json", summary)
 
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoint files, oldest first."""
+        return sorted(self.path.glob(f"checkpoint-{'[0-9]' * 8}.safetensors"))
+
+    def save_checkpoint(self, iteration: int, tensors: dict[str, np.ndarray], state: dict) -> None:
+        """Write a checkpoint of arrays and JSON's values, in a format without code; drop all but the newest two."""
+        from safetensors.numpy import save
+
+        text = json.dumps(state)
+        metadata = {"state": text, "sha256": _digest(text, tensors)}
+        write_atomically(self.path / f"checkpoint-{iteration:08d}.safetensors", save(tensors, metadata))
+        for path in self.checkpoints[:-KEPT]:
+            path.unlink()
+
+    def load_checkpoint(self, warn=print) -> tuple[dict[str, np.ndarray], dict] | None:
+        """The newest intact checkpoint as (tensors, state), or None; `warn` gets a line for each that is damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        for path in reversed(self.checkpoints):
+            try:
+                with safe_open(path, "numpy") as file:
+                    metadata = file.metadata() or {}
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dictionary)
+                if metadata.get("sha256") != _digest(metadata.get("state", ""), tensors):
+                    raise ValueError("its checksum does not match")
+                return tensors, json.loads(metadata["state"])
+            except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+                warn(f"{path.name} is damaged ({first_line(error)}): going back to the checkpoint before it.")
+        return None
+
     def _read(self, name: str) -> dict | None:
         try:
             content = json.loads((self.path / name).read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError("it holds no JSON object")
+            return content
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise self._unreadable(name, error) from None
-        if not isinstance(content, dict):
-            raise self._unreadable(name, ValueError("it holds no JSON object"))
-        return content
 
     def _table(self, name: str, digest: str | None = None):
         """A CSV file as a DataFrame; `digest`: the SHA-256 that its text should have."""
@@ -160,26 +189,25 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise self._unreadable(name, error) from None
 
-    def _write_table(self, name: str, rows: list[dict]) -> None:
-        import pandas
-
-        write_atomically(self.path / name, pandas.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-
     def _unreadable(self, name: str, error: Exception) -> UserError:
         remedy = "delete it and measure again" if Path(name).stem in MEASUREMENTS else "repeat the run with --force"
         return UserError(f"{self.name}/{name} cannot be read ({first_line(error)}): {remedy}.")
 
 
-def _digest(text: str) -> str:
-    """SHA-256 of a text that was read with universal newlines: a checkout on Windows may have changed them."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(text: str, tensors: dict[str, np.ndarray] | None = None) -> str:
+    """SHA-256 of a text (read with universal newlines, which a checkout on Windows may have changed) and of arrays."""
+    digest = hashlib.sha256(text.encode())
+    for name, array in sorted((tensors or {}).items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 class Store:
     """All runs of a results folder."""
 
     def __init__(self, root=None):
-        """`root`: the results folder; see `resnet_keras.paths.results_dir` for the default."""
+        """`root`: the results folder; see `resnet_keras.files.results_dir` for the default."""
         self.root = results_dir(root)
 
     def run(self, name: str) -> RunFolder:

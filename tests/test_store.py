@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_keras import paths
+from resnet_keras import files
 from resnet_keras.errors import UserError
 from resnet_keras.files import write_json
 from resnet_keras.store import Store
@@ -20,11 +20,11 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["results", "data"])
 def test_the_argument_comes_before_the_environment_and_that_before_the_checkout(name, monkeypatch, tmp_path):
-    function, variable = getattr(paths, f"{name}_dir"), f"RESNET_KERAS_{name.upper()}"
+    function, variable = getattr(files, f"{name}_dir"), f"RESNET_KERAS_{name.upper()}"
     monkeypatch.delenv(variable, raising=False)
     assert function() == ROOT / name
     with monkeypatch.context() as installed:
-        installed.setattr(paths, "PACKAGE", tmp_path / "site-packages" / "resnet_keras")
+        installed.setattr(files, "PACKAGE", tmp_path / "site-packages" / "resnet_keras")
         assert function() == Path(name)
     monkeypatch.setenv(variable, "/from/environment")
     assert (function(), function("~/x")) == (Path("/from/environment"), Path("~/x").expanduser())
@@ -43,7 +43,7 @@ def test_a_run_goes_from_not_run_to_finished(tmp_path, folder):
 
 
 def test_a_history_has_blanks_and_is_refused_where_it_changed_after_the_end(folder):
-    folder.write_history([{"iteration": 1, "test_error": None}, {"iteration": 2, "test_error": 12.5}])
+    folder.write_table("history", [{"iteration": 1, "test_error": None}, {"iteration": 2, "test_error": 12.5}])
     assert folder.history.test_error.isna().tolist() == [True, False]
     folder.write_summary({"status": "finished"})
     file = folder.path / "history.csv"

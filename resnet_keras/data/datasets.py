@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_keras import paths
+from resnet_keras import files
 from resnet_keras.data import images, photos, shapes16, tfds
 from resnet_keras.data.augment import Feed
 from resnet_keras.data.views import CROP
 from resnet_keras.errors import UserError, first_line
-from resnet_keras.files import locked, replacing
 
 log = logging.getLogger(__name__)
 
@@ -131,63 +130,67 @@ def _source(name: str, data_dir) -> Source:
     if name == BUILT_IN:
         splits = (Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)  # drawn when they are asked for
         return Identity(name, shapes16.VERSION, name, name), lambda crop: (shapes16.CLASSES, *splits)
-    if "/" in name.replace(os.sep, "/") and (os.path.isdir(path) or os.path.isabs(path) or name.startswith(".")):
-        return _from_folder(Path(os.path.abspath(path)))
-    return _from_tfds(name, data_dir)
-
-
-def _from_folder(folder: Path) -> Source:
+    if not ("/" in name.replace(os.sep, "/") and (os.path.isdir(path) or os.path.isabs(path) or name.startswith("."))):
+        return _from_tfds(name, data_dir)
+    folder = Path(os.path.abspath(path))
     survey, title = images.survey(folder), images.text(folder.name)
     for note in survey.notes:
         _say(f"{title}: {note}")
     classes = tuple(sorted(set(map(images.class_of, survey.train))))
-    parts = (photos.listed(folder, files, classes) for files in (survey.train, survey.test))
+    parts = (photos.listed(folder, paths, classes) for paths in (survey.train, survey.test))
     identity = Identity(_safe(title), survey.version, title, str(folder))
-    return identity, lambda crop: _contents(classes, parts, survey.streamed, crop)
+    return identity, lambda crop: (classes, *_splits(parts, survey.streamed, crop))
 
 
 def _from_tfds(name: str, data_dir) -> Source:
-    """A prepared set; else a cached one, which needs no TFDS; else one to download."""
-    roots = _roots(data_dir)
+    """A prepared set; else a cached one, which needs no TFDS; else one to download into the first folder."""
+    elsewhere = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    roots = [files.data_dir() / "tfds", elsewhere]
+    if data_dir is not None:
+        roots = [Path(data_dir).expanduser(), Path(data_dir).expanduser() / "tfds", elsewhere]
+        if not roots[0].is_dir():
+            raise UserError(f"there is no data folder {roots[0]}; name an existing one, or make it first")
     if not tfds.NAME.fullmatch(name):
         raise UserError(_unknown(name))
     source, full_name = tfds.prepared_folder(name, roots), name
-    cached = [path.stem.rpartition("-")[2] for path in (paths.data_dir() / "cache").glob(f"{_safe(name)}-*.npz")]
+    cached = [path.stem.rpartition("-")[2] for path in (files.data_dir() / "cache").glob(f"{_safe(name)}-*.npz")]
     version = source.name if source else max(filter(tfds.VERSION.fullmatch, cached), key=tfds.order_of, default=None)
+
+    def builder():
+        if (unprepared := tfds.unprepared(name, roots[0])) is None:
+            raise UserError(_unknown(name))
+        return unprepared
+
     if version is None:
-        source = _unprepared(name, roots[0])
+        source = builder()
         full_name, _, version = source.info.full_name.rpartition("/")
 
     def read(crop: int) -> Contents:
-        opened = tfds.open_set(source or _unprepared(name, roots[0]))
-        return _contents(opened.classes, map(opened.photographs, opened.splits), opened.streamed, crop)
+        opened = tfds.open_set(source or builder())
+        return opened.classes, *_splits(map(opened.photographs, opened.splits), opened.streamed, crop)
 
     return Identity(_safe(full_name), version, TITLES.get(full_name, full_name), full_name), read
 
 
-def _contents(classes: tuple[str, ...], parts: Iterable, streamed: bool, crop: int) -> Contents:
-    """Photographs to train and to test on as splits of one kind."""
-    if streamed:
-        return classes, *(photos.Photographs(part, range(len(part)), crop) for part in parts)
-    return classes, *map(in_memory, parts)
+def _splits(parts: Iterable, streamed: bool, crop: int) -> Iterator:
+    """Photographs to train and to test on as splits of one kind.
 
+    Images in memory are sorted by the SHA-256 of their values. That is one fixed shuffle, whatever order they came in:
+    a set from TFDS and the same images in a folder are equal bit for bit, and the last 5,000 are a random but fixed
+    sample. Raises a UserError that names an image which is broken.
+    """
 
-def _unprepared(name: str, root: Path):
-    builder = tfds.unprepared(name, root)
-    if builder is None:
-        raise UserError(_unknown(name))
-    return builder
+    def decoded(item: photos.Photograph) -> tuple[bytes, int, np.ndarray]:
+        array = np.array(item.image())
+        return hashlib.sha256(array.data).digest(), item.label, array
 
-
-def _roots(data_dir: str | os.PathLike | None) -> list[Path]:
-    """Folders in which prepared TFDS sets are looked for; downloads go to the first."""
-    elsewhere = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    if data_dir is None:
-        return [paths.data_dir() / "tfds", elsewhere]
-    folder = Path(data_dir).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"there is no data folder {folder}; name an existing one, or make it first")
-    return [folder, folder / "tfds", elsewhere]
+    for part in parts:
+        if streamed:
+            yield photos.Photographs(part, range(len(part)), crop)
+        else:
+            rows = sorted(images.in_threads(decoded, part), key=lambda item: item[:2])
+            _, labels, arrays = zip(*rows, strict=True)
+            yield Split(np.stack(arrays), np.array(labels, np.int32))
 
 
 def _unknown(name: str) -> str:
@@ -211,31 +214,14 @@ def _say(line: str) -> None:
     log.warning(line)
 
 
-def in_memory(photographs: Iterable[photos.Photograph]) -> Split:
-    """Decode images and sort them by the SHA-256 of their values.
-
-    That is one fixed shuffle, whatever order they came in: a set from TFDS and the same images in a folder are equal
-    bit for bit, and the last 5,000 are a random but fixed sample.
-
-    Raises a UserError that names an image which is broken.
-    """
-
-    def decoded(item: photos.Photograph) -> tuple[bytes, int, np.ndarray]:
-        array = np.array(item.image())
-        return hashlib.sha256(array.data).digest(), item.label, array
-
-    _, labels, arrays = zip(*sorted(images.in_threads(decoded, photographs), key=lambda item: item[:2]), strict=True)
-    return Split(np.stack(arrays), np.array(labels, np.int32))
-
-
 def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:
     """A set from the cache, or made by one process while others wait; what is streamed is not kept."""
-    path = paths.data_dir() / "cache" / f"{identity.name}-{identity.version}.npz"
+    path = files.data_dir() / "cache" / f"{identity.name}-{identity.version}.npz"
     if (contents := _read(path)) is not None:
         return contents
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # where nothing can be written, no lock is needed
-            stack.enter_context(locked(path.with_name(f".{path.name}.lock"), identity.title, say=log.warning))
+            stack.enter_context(files.locked(path.with_name(f".{path.name}.lock"), identity.title, say=log.warning))
         if (contents := _read(path)) is None:
             contents = make()
             if isinstance(contents[1], Split):
@@ -263,7 +249,7 @@ def _write(path: Path, classes: tuple[str, ...], train: Split, test: Split) -> N
     try:
         for part in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # of killed processes: this one has the lock
             part.unlink()
-        with replacing(path) as part:
+        with files.replacing(path) as part:
             np.savez(part, **arrays)
     except OSError as error:
         _say(f"cannot cache {path.stem} in {path.parent} ({error}); going on without")

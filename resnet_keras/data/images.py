@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from resnet_keras import paths
 from resnet_keras.errors import UserError, first_line
+from resnet_keras.files import data_dir
 
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # A file with such an ending that is of none of these kinds is a damaged image; any other is no image and left out.
@@ -174,7 +174,7 @@ def _facts(folder: Path, files: list[str]) -> dict:
     """Which files are images, a digest of them all, and whether they are to be streamed: found now or earlier."""
     stats = ((file, os.stat(folder / file)) for file in files)
     lines = [f"{file} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for file, stat in stats]
-    path = paths.data_dir() / "cache" / f"{_digest([FACTS, str(folder), *lines])[:32]}.json"
+    path = data_dir() / "cache" / f"{_digest([FACTS, str(folder), *lines])[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
     facts = _examine(folder, files)

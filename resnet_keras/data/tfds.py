@@ -71,10 +71,9 @@ class Opened(NamedTuple):
     def _in_a_row(self, split: str) -> Iterator[Photograph]:
         name = self.builder.info.full_name
         tfds = _tfds(name, tensorflow=True)
-        encoded = tfds.decode.PartialDecoding(
-            dict.fromkeys(self.keys, True), {self.keys[0]: tfds.decode.SkipDecoding()}
-        )
+        skipping = dict.fromkeys(self.keys, True), {self.keys[0]: tfds.decode.SkipDecoding()}
         with _naming(name):
+            encoded = tfds.decode.PartialDecoding(*skipping)
             rows = self.builder.as_dataset(split=split, shuffle_files=False, decoders=encoded)
             for number, row in enumerate(tfds.as_numpy(rows)):
                 yield self.photograph(split, number, row)
@@ -111,11 +110,24 @@ def open_set(source: Path | Any) -> Opened:
 
     Raises a UserError where it cannot be downloaded or read, or is no set of labelled images to train and test on.
     """
-    if not isinstance(source, Path):
-        _download(source)
-        return _describe(source)
-    with _naming(str(source)):
-        return _describe(_tfds(str(source)).builder_from_directory(source))
+    if isinstance(source, Path):
+        with _naming(str(source)):
+            return _describe(_tfds(str(source)).builder_from_directory(source))
+    name = source.info.name
+    try:
+        hosts = {urlsplit(url).hostname for url in source.url_infos} - {None}
+        for host in sorted(hosts) if not getproxies() else ():  # behind a proxy, TFDS finds out itself
+            socket.create_connection((host, 443), CONNECT_SECONDS).close()
+        log.warning("downloading %s with TFDS into %s", name, source.data_dir)
+        with contextlib.redirect_stdout(io.StringIO()):
+            source.download_and_prepare()
+    except Exception as error:  # whatever a download can die of is one line to the reader
+        raise UserError(
+            f"{name} is not prepared in {source.data_dir} and cannot be downloaded ({type(error).__name__}: "
+            f'{first_line(error)}); where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
+            "it: copy DIR here and name it with --data-dir, or use --data shapes16, which needs no download"
+        ) from None
+    return _describe(source)
 
 
 def _describe(builder) -> Opened:
@@ -144,23 +156,6 @@ def _describe(builder) -> Opened:
     return Opened(builder, tuple(features[keys[1]].names), tuple(keys), streamed, splits)
 
 
-def _download(builder) -> None:
-    name = builder.info.name
-    try:
-        hosts = {urlsplit(url).hostname for url in builder.url_infos} - {None}
-        for host in sorted(hosts) if not getproxies() else ():  # behind a proxy, TFDS finds out itself
-            socket.create_connection((host, 443), CONNECT_SECONDS).close()
-        log.warning("downloading %s with TFDS into %s", name, builder.data_dir)
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
-    except Exception as error:  # whatever a download can die of is one line to the reader
-        raise UserError(
-            f"{name} is not prepared in {builder.data_dir} and cannot be downloaded ({type(error).__name__}: "
-            f'{first_line(error)}); where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
-            "it: copy DIR here and name it with --data-dir, or use --data shapes16, which needs no download"
-        ) from None
-
-
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
     """Raise what TFDS and TensorFlow raise for damaged files, of many kinds, as one line that names the set."""
@@ -177,15 +172,14 @@ def _tfds(name: str, tensorflow: bool = False):
     """TFDS, imported for the set `name`; TensorFlow is kept off an accelerator on which another backend trains."""
     try:
         load_keras()  # imports TensorFlow without its chatter, where it is the backend
+        import keras
         import tensorflow_datasets as tfds
 
-        if tensorflow:
-            import keras
+        if tensorflow and keras.config.backend() != "tensorflow":
             import tensorflow as tf
 
-            if keras.config.backend() != "tensorflow":
-                with contextlib.suppress(RuntimeError):  # raised where TensorFlow already uses it
-                    tf.config.set_visible_devices([], "GPU")
+            with contextlib.suppress(RuntimeError):  # raised where TensorFlow already uses it
+                tf.config.set_visible_devices([], "GPU")
     except ImportError as error:
         raise UserError(
             f"{name} is in no cache, and reading it needs TensorFlow Datasets ({error}); pip install tensorflow "

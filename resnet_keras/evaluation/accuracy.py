@@ -48,30 +48,21 @@ class Tally:
 
     def __str__(self) -> str:
         """The numbers in a line: "top-1 error 24.70 %, top-5 error 7.80 %, cross-entropy 0.9800"."""
-        errors = [f"top-{k} error {self.error(k):.2f} %" for k in TOPS if k in self.wrong]
-        errors = errors if len(errors) > 1 else [f"error {self.error():.2f} %"]
+        names = {k: f"top-{k} error" for k in self.wrong} if len(self.wrong) > 1 else {1: "error"}
+        errors = [f"{name} {self.error(k):.2f} %" for k, name in names.items()]
         return ", ".join([*errors, f"cross-entropy {self.entropy / self.images:.4f}"])
 
 
 def evaluate(
-    trained,
-    data: str | None = None,
-    data_dir=None,
-    *,
-    mode: str = "1",
-    precise: int = 0,
-    by_order: bool = False,
-    progress: Callable[[Tally, int], None] | None = None,
-) -> tuple[Tally, str]:
+    trained, data: str | None = None, data_dir=None, *, mode: str = "1", precise: int = 0, by_order: bool = False,
+    progress: Callable[[Tally, int], None] = lambda tally, total: None,
+) -> tuple[Tally, str]:  # fmt: skip
     """Test a network; return the tally and the title of the data set.
 
     Without `data` it is tested on the data set that it was trained on. For `mode` see `resnet_keras.evaluation.views`.
     `precise` batches of training images make new statistics of BN, in memory alone. `by_order` takes the classes of
     another data set by their order, whatever their names are. `progress` is called with the tally so far and how many
-    images there are in all.
-
-    Raises:
-        UserError: The data, the views and the network do not fit one another.
+    images there are in all. Raises UserError if the data, the views and the network do not fit one another.
     """
     from resnet_keras.evaluation import precise_bn
     from resnet_keras.evaluation.views import check, evaluated
@@ -87,8 +78,7 @@ def evaluate(
     tally = Tally()
     for probabilities, labels in evaluated(trained.network, split, mode, view):
         tally.add(probabilities, logits[labels])
-        if progress:
-            progress(tally, len(split))
+        progress(tally, len(split))
     return tally, dataset.identity.title
 
 
@@ -112,26 +102,23 @@ def _own_data(trained, data_dir):
 
 
 def _is_own(trained, identity) -> bool:
-    recorded = (trained.config.get("data"), trained.config.get("data_version"))
-    return recorded == (identity.name, identity.version)
+    return (trained.config.get("data"), trained.config.get("data_version")) == (identity.name, identity.version)
 
 
 def _logits_of(trained, dataset, by_order: bool) -> np.ndarray:
     """The number of the network's logit for each class of a data set, matched by name."""
-    title, own, others = dataset.identity.title, trained.classes, tuple(dataset.classes)
+    name, title, own, others = trained.name, dataset.identity.title, trained.classes, tuple(dataset.classes)
     if len(own) != len(others):
-        raise UserError(
-            f"{trained.name} has {len(own)} classes, {title} has {len(others)}: test it on data of its own classes."
-        )
+        raise UserError(f"{name} has {len(own)} classes, {title} has {len(others)}: test it on its own classes.")
     if None not in trained.network.arguments["input_shape"] and tuple(dataset.shape) != trained.input_shape:
         sizes = ["x".join(map(str, shape)) for shape in (trained.input_shape, dataset.shape)]
-        raise UserError(f"{trained.name} takes images of {sizes[0]}, those of {title} are {sizes[1]}.")
+        raise UserError(f"{name} takes images of {sizes[0]}, those of {title} are {sizes[1]}.")
     if by_order or own == others or _is_own(trained, dataset.identity):
         return np.arange(len(own))
     if len(set(own)) == len(own) and set(own) == set(others):
-        return np.array([own.index(name) for name in others])
+        return np.array([own.index(each) for each in others])
     strange, missing = (", ".join(sorted(set(a) - set(b))[:3]) for a, b in ((others, own), (own, others)))
     raise UserError(
-        f"{title} has classes that {trained.name} does not know ({strange}) and lacks others ({missing}): name them "
-        "alike, or add --classes-as-they-are to take both in their order."
+        f"{title} has classes that {name} does not know ({strange}) and lacks others ({missing}): name them alike, or "
+        "add --classes-as-they-are to take both in their order."
     )

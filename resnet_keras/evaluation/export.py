@@ -29,9 +29,8 @@ TOLERANCE = 1e-3  # of the largest logit: other libraries add up in another orde
 def export(trained, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
     """Write a trained network (see `predict.find`) in a format of `FORMATS`, all but ``keras`` in float32; its path.
 
-    Raises:
-        UserError: See `destination`; or the format cannot be written here, or gives other logits on random images. Then
-            no file is made.
+    Raises UserError: See `destination`; or the format cannot be written here, or gives other logits on random images.
+    Then no file is made.
     """
     target = destination(trained.name, form, target, replace)
     network = trained.network
@@ -67,9 +66,8 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
 def destination(name: str, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
     """Where a network's file goes: `target`, or by default the network's name with the format's ending, here.
 
-    Raises:
-        UserError: A package is missing, the name is none for this format, or something is in the way that is not
-            as an earlier export made it, or that `replace` does not allow to replace.
+    Raises UserError: A package is missing, the name is none for this format, or something is in the way that is not as
+    an earlier export made it, or that `replace` does not allow to replace.
     """
     missing = [package for package in PACKAGES.get(form, ()) if importlib.util.find_spec(package) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""Inside a network: responses of its layers (Fig. 7), norms of its gradients, and lesions of its blocks.
+"""Inside a network: responses of its layers (Fig. 7), norms of its gradients, lesions, and the loss around it.
 
 Images are uint8 [n, h, w, c], without augmentation, labels int32 [n]; no network is changed.
 """
@@ -12,7 +12,7 @@ from keras import ops
 from resnet_keras.evaluation.accuracy import top_error
 from resnet_keras.models.blocks import Block
 from resnet_keras.models.layers import Conv2D
-from resnet_keras.training.steps import gradients
+from resnet_keras.training.steps import compiled, gradients, losses
 
 BATCH = 250  # images a call
 
@@ -20,11 +20,9 @@ BATCH = 250  # images a call
 def responses(network, images: np.ndarray) -> list[dict]:
     """Standard deviation of every 3x3 layer's response: after BN, before the ReLU or the addition (Fig. 7).
 
-    In inference mode, over all images, positions and channels of a layer. The paper leaves open which images it
-    took, and whether it pooled the channels.
-
-    Returns:
-        A row a layer, in the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
+    In inference mode, over all images, positions and channels of a layer. The paper leaves open which images it took,
+    and whether it pooled the channels. Returns a row a layer, in the order of the data: layer (from 1), place (such as
+    ``stage2_block1/conv2``), std.
     """
     moments: dict[str, np.ndarray] = {}
     for start in range(0, len(images), BATCH):
@@ -45,11 +43,9 @@ def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int
     """A function that measures the gradients that a training step would see, at any time of the network's training.
 
     For each kernel the L2 norm of the gradient of the cross-entropy (without weight decay), BN as in training, as a
-    mean over `batches` equal parts of the images, which stay the same.
-
-    Returns:
-        The function. It returns a row a kernel, in the order of the data: layer (from 1), place (such as
-        ``stage2_block1/conv2``), gradient_norm, weight_norm, and cross_entropy, which is the same in all rows.
+    mean over `batches` equal parts of the images, which stay the same. The function returns a row a kernel, in data
+    order: layer (from 1), place (such as ``stage2_block1/conv2``), gradient_norm, weight_norm, and cross_entropy,
+    which is the same in all rows.
     """
     loss_and_gradients = gradients(network)
     parts = list(zip(np.split(images, batches), np.split(labels, batches), strict=True))
@@ -78,28 +74,24 @@ def lesions(network, images: np.ndarray, labels: np.ndarray) -> list[dict]:
     """Test error of the intact network and with one block left out or two neighbours swapped, nothing retrained.
 
     After Veit, Wilber and Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", 2016.
-
-    Returns:
-        Rows of lesion ("none", "delete" or "swap"), block (its number from 1; the first of the two of a swap),
-        place (its name), grows (whether it changes the map's size) and error in percent.
+    Returns rows of lesion ("none", "delete" or "swap"), block (its number from 1; the first of the two of a swap),
+    place (its name), grows (whether it changes the map's size) and error in percent.
     """
-    return [{**case, "error": top_error(logits(network, chain, images), labels)} for case, chain in lesioned(network)]
+    return [{**case, "error": top_error(logits(network, layers, images), labels)} for case, layers in lesioned(network)]
 
 
 def lesioned(network) -> Iterator[tuple[dict, list]]:
-    """(what `lesions` says of it, the layers) of the intact network, then of each with a deletion, then a swap."""
-    chain = network.chain()
+    """(What `lesions` says of it, the layers) of the intact network, then of each with a deletion, then a swap."""
+    chain, cases = network.chain(), []
     yield {"lesion": "none", "block": 0, "place": "", "grows": False}, chain
-    places = [index for index, layer in enumerate(chain) if isinstance(layer, Block)]
-    cases = [
-        {"block": number, "place": chain[place].name, "grows": not chain[place].keeps_shape}
-        for number, place in enumerate(places, start=1)
-    ]
-    for case, place in zip(cases, places, strict=True):
-        yield {"lesion": "delete", **case}, without(chain, place)
-    for case, following, place in zip(cases, cases[1:], places, strict=False):
+    for place, layer in enumerate(chain):
+        if isinstance(layer, Block):
+            case = {"block": len(cases) + 1, "place": layer.name, "grows": not layer.keeps_shape}
+            cases.append((place, case))
+            yield {"lesion": "delete", **case}, without(chain, place)
+    for (place, case), (_, following) in itertools.pairwise(cases):
         if not case["grows"] and not following["grows"]:
-            yield {"lesion": "swap", **case}, swapped(chain, place)
+            yield {"lesion": "swap", **case}, [*chain[:place], chain[place + 1], chain[place], *chain[place + 2 :]]
 
 
 def without(chain: list, place: int) -> list:
@@ -117,11 +109,6 @@ def without(chain: list, place: int) -> list:
     return [*chain[:place], shortcut, *chain[place + 1 :]]
 
 
-def swapped(chain: list, place: int) -> list:
-    """The layers with the block at `place` and the next one in each other's place."""
-    return [*chain[:place], chain[place + 1], chain[place], *chain[place + 2 :]]
-
-
 def logits(network, layers: list, images: np.ndarray) -> np.ndarray:
     """Logits [n, classes] of a network with these layers for its own, in inference mode."""
     parts = []
@@ -130,3 +117,45 @@ def logits(network, layers: list, images: np.ndarray) -> np.ndarray:
             last = output
         parts.append(ops.convert_to_numpy(last))
     return np.concatenate(parts)
+
+
+def surface(network, images: np.ndarray, labels: np.ndarray, points: int = 25, seed: int = 0) -> list[dict]:
+    """Loss and error at weights + x * direction 1 + y * direction 2, x and y from -1 to 1 in `points` steps each.
+
+    After Li, Xu, Taylor, Studer and Goldstein, "Visualizing the Loss Landscape of Neural Nets", 2018: each filter of a
+    random direction is scaled to the norm of the network's own, so that networks with weights of other sizes compare.
+    Kernels alone move; biases and all of BN stay, and BN is in inference mode, as in testing. Returns rows of x, y,
+    cross_entropy (nats, a mean over the images, without weight decay) and error (percent).
+    """
+
+    @compiled
+    def at(x, y, weights, others, first, second, images, labels):
+        moved = [weight + x * dx + y * dy for weight, dx, dy in zip(weights, first, second, strict=True)]
+        scores, _ = network.stateless_call(moved, others, images, training=False)
+        return ops.stack(losses(scores, labels))
+
+    draw = np.random.default_rng(seed)
+    groups = (network.trainable_variables, network.non_trainable_variables, direction(network, draw))
+    values = [[ops.convert_to_tensor(each) for each in group] for group in (*groups, direction(network, draw))]
+    batches = [
+        [ops.convert_to_tensor(array[start : start + BATCH]) for array in (images, labels)]
+        for start in range(0, len(images), BATCH)
+    ]
+    rows = []
+    for x, y in itertools.product(np.linspace(-1.0, 1.0, points).tolist(), repeat=2):
+        place = [ops.convert_to_tensor(step, "float32") for step in (x, y)]
+        wrong, entropy = sum(np.asarray(at(*place, *values, *batch), np.float64) for batch in batches) / len(images)
+        rows.append({"x": x, "y": y, "cross_entropy": float(entropy), "error": 100.0 * float(wrong)})
+    return rows
+
+
+def direction(network, draw: np.random.Generator) -> list[np.ndarray]:
+    """A random direction, float32, for each trainable variable: of each filter's own norm; 0 where it is no kernel."""
+    parts = []
+    for variable in network.trainable_variables:
+        weights = np.asarray(ops.convert_to_numpy(variable), np.float64)
+        noise = draw.standard_normal(weights.shape)
+        within = tuple(range(weights.ndim - 1))  # a filter is what makes one output channel
+        scale = np.sqrt((weights**2).sum(within) / (noise**2).sum(within)) * (weights.ndim > 1)
+        parts.append((noise * scale).astype(np.float32))
+    return parts

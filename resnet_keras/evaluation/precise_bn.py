@@ -22,10 +22,7 @@ def recompute(network, batches: Iterable[np.ndarray]) -> None:
     """Replace the network's moving means and (biased) variances, in memory alone, by averages of those of batches.
 
     Each batch, training images uint8 [b, h, w, c], goes through the network as in training, normalised with its own
-    statistics.
-
-    Raises:
-        UserError: The network has no BN.
+    statistics. Raises UserError: The network has no BN.
     """
     layers = [layer for _, layer in network.parts() if isinstance(layer, BatchNormalization)]
     if not layers:

@@ -1,7 +1,12 @@
-"""A trained network by name, and what it says of a user's own images."""
+"""A trained network by name, what it says of a user's own images, and a sheet that shows it.
+
+Six drawings are here too, to show a CIFAR-10 network without any data set at hand. They are toys: flat colours and few
+corners, unlike any photograph that a network has learnt from.
+"""
 
 import dataclasses
 import difflib
+import io
 import itertools
 import os
 import re
@@ -18,12 +23,14 @@ from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.models.pretrained import load
-from resnet_keras.quiet import load_keras
+from resnet_keras.quiet import drawing, load_keras
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.device import all_names
 
 BATCH = 32  # images in memory at a time
 TOP = 3  # classes of each image, where the network has as many
+MOST, COLUMNS = 200, 4  # images on a sheet, and in a row of it
+INK, BAR = "#333333", "#0072B2"
 
 
 @dataclass(frozen=True)
@@ -63,24 +70,25 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
     """Load the trained network of this name. What can be refused is refused before Keras is loaded.
 
     A run's or a bundled network's name, or with `weights`, a file that `resnet_keras.load` reads, the catalogue's.
-    `classes` is a text file with the name of a class on each line, in the order of the logits.
-
-    Raises:
-        UserError: There is no such network or file, or they do not fit one another.
+    `classes` is a text file with the name of a class on each line, in the order of the logits. Raises UserError if
+    there is no such network or file, or they do not fit one another.
     """
-    known = _class_names(classes) if classes else None
+    try:
+        lines = Path(classes).read_text(encoding="utf-8-sig").splitlines() if classes else ()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UserError(f"{classes} cannot be read ({reason}): give a text file with a class on each line.") from None
     folder = None if weights else _folder(name, store or Store())
     load_keras()
     all_names()  # raises where JAX is asked for devices that it does not find; Keras would blame the file
     network = folder.load_network() if folder else load(weights, architecture(name).name)
     if not network.arguments["include_top"]:
         raise UserError(f"these weights of {network.name} have no classifier: give those of the complete network.")
-    logits = network.arguments["classes"]
+    logits, known = network.arguments["classes"], tuple(line.strip() for line in lines if line.strip())
     known = known or (folder.classes if folder else None) or tuple(f"class {number}" for number in range(logits))
     if len(known) != logits:
-        raise UserError(
-            f"{classes or name} names {len(known)} classes, {network.name} has {logits} logits: one a line."
-        )
+        problem = f"{classes or name} names {len(known)} classes, {network.name} has {logits} logits"
+        raise UserError(f"{problem}: one a line.")
     return Trained(name, network, known, folder)
 
 
@@ -99,15 +107,6 @@ def _folder(name: str, store: Store) -> RunFolder:
         if near and name not in near:  # else the folder exists, and cannot be read
             raise UserError(f"no run or bundled network {name!r}: did you mean {' or '.join(near)}?") from None
         raise
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UserError(f"{path} cannot be read ({reason}): give a text file with a class on each line.") from None
-    return tuple(line.strip() for line in lines if line.strip())
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +136,7 @@ class Prediction:
 def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
     """The files that are meant: a folder stands for its own images, by name, hidden ones left out.
 
-    Raises:
-        UserError: A folder holds no images, or there is no file at all.
+    Raises UserError if a folder holds no images, or there is no file at all.
     """
     files = []
     for path in map(Path, paths):
@@ -154,10 +152,8 @@ def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
 def predict(trained: Trained, files: Iterable[str | os.PathLike], top: int | None = None) -> Iterator[Prediction]:
     """Predictions of image files in their order; of a file that cannot be read an `error`, and the others go on.
 
-    The files have any size, and any mode that Pillow knows. `top` classes of each; default: 3, or all of fewer.
-
-    Raises:
-        UserError: `top` is not between 1 and the number of classes.
+    The files have any size, and any mode that Pillow knows. `top` classes of each; default: 3, or all of fewer. Raises
+    UserError if `top` is not between 1 and the number of classes.
     """
     classes = len(trained.classes)
     top = min(TOP, classes) if top is None else top
@@ -176,11 +172,105 @@ def _predicted(trained: Trained, files: list[str], top: int) -> Iterator[Predict
         except UserError as error:
             predictions.append(Prediction(file, error=" ".join(str(error).split())))
     seen = [prediction.view for prediction in predictions if not prediction.error]
-    scores = iter(softmax(trained.network.predict_on_batch(np.stack(seen))) if seen else ())
+    logits = iter(trained.network.predict_on_batch(np.stack(seen)) if seen else ())
     for prediction in predictions:
         if not prediction.error:
-            shares = next(scores)
-            best = np.argsort(-shares, kind="stable")[:top].tolist()
-            rows = tuple((index, trained.classes[index], float(shares[index])) for index in best)
-            prediction = dataclasses.replace(prediction, top=rows)
+            prediction = dataclasses.replace(prediction, top=most_probable(trained, next(logits), top))
         yield prediction
+
+
+def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple[tuple[int, str, float], ...]:
+    """(Number, name, probability) of the most probable classes of an image, of its logits [classes]."""
+    shares = softmax(logits)
+    best = np.argsort(-shares, kind="stable")[:top].tolist()
+    return tuple((index, trained.classes[index], float(shares[index])) for index in best)
+
+
+# ---------------------------------------------------------------- a sheet of them
+
+
+def check_sheet(path: Path, count: int) -> None:
+    """Refuse a sheet of `count` images at a path where none can be written, with a UserError."""
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise UserError(f"{path}: give --sheet a file ending in .png, in a folder that exists.")
+    if count > MOST:
+        raise UserError(f"a sheet of {count} images: it takes at most {MOST}.")
+
+
+def sheet(predictions: list[Prediction]) -> bytes:
+    """A PNG of each image as the network saw it, its file's name, and its most probable classes as bars.
+
+    Of predictions of images that could be read, at least one.
+    """
+    import matplotlib.figure
+
+    columns = min(COLUMNS, len(predictions))
+    rows, ranks = -(-len(predictions) // columns), max(len(each.top) for each in predictions)
+    image, bars = 1.6, 0.2 * ranks + 0.05  # inches
+    file = io.BytesIO()
+    with drawing({"font.size": 8, "text.color": INK}):
+        figure = matplotlib.figure.Figure((2.0 * columns, rows * (image + bars + 0.5)), layout="constrained")
+        figure.get_layout_engine().set(wspace=0.05)
+        cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[image, bars] * rows)
+        for axis in cells.flat:
+            axis.set_axis_off()
+        for number, prediction in enumerate(predictions):
+            row, column = divmod(number, columns)
+            above, below = cells[2 * row : 2 * row + 2, column]
+            above.imshow(prediction.view, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            above.set_title(_short(Path(prediction.picture).stem, 24), fontsize=8)
+            for rank, (_, name, share) in enumerate(prediction.top):
+                below.text(0.0, rank, _short(name, 14), va="center", weight="normal" if rank else "bold")
+                below.barh(rank, 0.3 * share, left=0.52, height=0.7, color=BAR, alpha=0.35 if rank else 0.7)
+                below.text(1.0, rank, f"{100 * share:.0f} %", va="center", ha="right")
+            below.set(xlim=(0, 1), ylim=(ranks - 0.5, -0.5))
+        figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _short(text: str, most: int) -> str:
+    text = text.encode("utf-8", "replace").decode()  # the name of a file may be no text
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+# Class of CIFAR-10 -> background, then forms from back to front: kind, corners in hundredths of the side, colour.
+DRAWINGS = {
+    "ship": (
+        "#9cc4e8 | rectangle 0 62 100 100 #24527a | polygon 8 55 92 55 80 74 20 74 #c22a22 | rectangle 30 38 68 "
+        "55 #f0eee8 | rectangle 42 22 52 38 #24303a"
+    ),
+    "airplane": (
+        "#9cc4e8 | ellipse 8 42 92 58 #f0eee8 | polygon 40 50 58 50 34 88 24 88 #c3c9cf | polygon 44 46 58 46 40 "
+        "18 32 18 #d3d8dd | polygon 80 46 92 48 96 24 88 24 #c22a22"
+    ),
+    "automobile": (
+        "#77716b | rectangle 0 0 100 50 #9cc4e8 | rectangle 8 48 92 70 #c22a22 | polygon 26 48 36 30 68 30 78 48 "
+        "#c22a22 | polygon 32 47 39 34 65 34 72 47 #24303a | ellipse 18 60 38 80 #161616 | ellipse 62 60 82 80 "
+        "#161616"
+    ),
+    "truck": (
+        "#77716b | rectangle 0 0 100 45 #9cc4e8 | rectangle 4 22 62 70 #f0eee8 | rectangle 64 36 94 70 #2a5caa | "
+        "rectangle 74 40 92 54 #24303a | ellipse 12 62 30 80 #161616 | ellipse 68 62 86 80 #161616"
+    ),
+    "frog": (
+        "#5b8c3e | ellipse 16 40 84 90 #3f6b1f | ellipse 24 22 46 46 #3f6b1f | ellipse 54 22 76 46 #3f6b1f | "
+        "ellipse 30 28 41 40 #e9d24a | ellipse 59 28 70 40 #e9d24a | ellipse 34 32 38 37 #161616 | ellipse 63 32 "
+        "67 37 #161616"
+    ),
+    "bird": (
+        "#9cc4e8 | ellipse 28 36 78 70 #7a4a2a | ellipse 16 26 42 50 #7a4a2a | polygon 18 36 18 42 6 40 #e0a020 | "
+        "polygon 72 48 96 40 92 58 #5e3820 | polygon 44 46 74 50 54 62 #5e3820 | ellipse 23 33 28 38 #161616"
+    ),
+}
+
+
+def draw(name: str, side: int = 400):
+    """One of `DRAWINGS` as a Pillow image of mode RGB, `side` pixels high and wide."""
+    from PIL import Image, ImageDraw
+
+    background, *forms = DRAWINGS[name].split(" | ")
+    image = Image.new("RGB", (side, side), background)
+    for form in forms:
+        kind, *corners, colour = form.split()
+        getattr(ImageDraw.Draw(image), kind)([side * int(corner) // 100 for corner in corners], fill=colour)
+    return image

@@ -80,8 +80,7 @@ MODES = {"10": (views.ten_crop, _of_crops), "multiscale": (views.scales, _of_sca
 def check(network_name: str, mode: str) -> None:
     """Refuse what the paper does not do.
 
-    Raises:
-        UserError: There is no such mode, or it is not for a network of this kind.
+    Raises UserError: There is no such mode, or it is not for a network of this kind.
     """
     if mode not in (SINGLE, *MODES):
         raise UserError(f"views={mode!r}: use one of {SINGLE}, {', '.join(MODES)}.")
@@ -98,10 +97,8 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
     They come batch by batch, in the order of the split; photographs are read as they are needed.
 
     `mode` is `SINGLE`, which takes any network, or a key of `MODES`. `view` makes of an image what the network is shown
-    of it, for the single view; default: the split's own.
-
-    Raises:
-        UserError: The mode is not for this network or this split, or a photograph is broken; the message names it.
+    of it, for the single view; default: the split's own. Raises UserError: The mode is not for this network or this
+    split, or a photograph is broken; the message names it.
     """
     check(network.name, mode)
     if mode == SINGLE:

@@ -30,10 +30,8 @@ class Experiment:
     def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
 
-        Without `data` they are on the scale's own set; an experiment that compares precisions has its own.
-
-        Raises:
-            UserError: The experiment does not know the scale, or there are no seeds.
+        Without `data` they are on the scale's own set; an experiment that compares precisions has its own. Raises
+        UserError: The experiment does not know the scale, or there are no seeds.
         """
         if preset(scale) and scale not in self.networks:
             raise UserError(f"{self.name} has no scale {scale!r}: use {' or '.join(self.networks)}.")
@@ -196,8 +194,7 @@ EXPERIMENTS = {experiment.name: experiment for experiment in CATALOGUE}
 def experiment(name: str) -> Experiment:
     """Look an experiment up.
 
-    Raises:
-        UserError: No such experiment; lists near matches and all that there are.
+    Raises UserError: No such experiment; lists near matches and all that there are.
     """
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]

@@ -25,11 +25,7 @@ SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCAT
 
 
 def check(on: str | None, gpus: float | None, cpus: float | None) -> None:
-    """Refuse values of --on, --gpus-per-run and --cpus-per-run that no cluster can meet.
-
-    Raises:
-        UserError: Naming the option and what is allowed.
-    """
+    """Refuse values of --on, --gpus-per-run and --cpus-per-run that no cluster can meet, with a UserError."""
     if on is None and (gpus is not None or cpus is not None):
         raise UserError("--gpus-per-run and --cpus-per-run say what a run asks of a cluster: give --on ray too.")
     if on is not None and not re.fullmatch(r"ray(:[^\s/]+:\d{1,5})?", on):
@@ -56,14 +52,19 @@ def train_on(
     """
     check(on, gpus, cpus)
     folders = {run: store.run(run.name(identity)) for run in runs}
-    to_measure = [run for _, run in measurements.unmeasured(measures, runs, identity, store)]
+    to_measure = [run for _, run, _ in measurements.unmeasured(measures, runs, identity, store)]
     missing = [run for run in runs if force or run in to_measure or not is_done(folders[run])]
     if not missing:
         print(f"All {len(runs)} runs are done; --force repeats them.")
         return
     data_dir = data_dir and str(Path(data_dir).expanduser().resolve())
-    with _connected(on) as ray, _probe(store.root) as probe, Interruption() as interruption:
+    store.root.mkdir(parents=True, exist_ok=True)
+    # A file by which a worker knows that it sees this very folder.
+    probe, failures, cancelled = store.root.resolve() / f".ray-{os.getpid()}-{socket.gethostname()}", [], False
+    with _connected(on) as ray, contextlib.ExitStack() as stack, Interruption() as interruption:
         options, waiting = _options(ray, gpus, 1.0 if cpus is None else cpus), {}
+        probe.touch()
+        stack.callback(probe.unlink, missing_ok=True)
         for run in missing:
             if force:  # once, here: a task that Ray starts again goes on
                 with folders[run].lock():
@@ -71,7 +72,18 @@ def train_on(
             task = ray.remote(train_and_measure).options(name=run.title, **options)
             waiting[task.remote(run, folders[run].name, measures, probe, data_dir)] = run.title
         print(f"{len(missing)} of {len(runs)} runs to train, each as a task of Ray.", flush=True)
-        failures = _failures(ray, waiting, interruption)
+        while waiting:
+            for reference in ray.wait(list(waiting), timeout=1.0)[0]:
+                title = waiting.pop(reference)
+                try:
+                    print(f"{title}: {ray.get(reference)}", flush=True)
+                except ray.exceptions.TaskCancelledError:
+                    print(f"{title}: stopped", flush=True)
+                except ray.exceptions.RayError as error:
+                    failures.append(f"{title}: {first_line(getattr(error, 'cause', None) or error)}")
+            if interruption.number and not cancelled:
+                print("stopping: what is under way saves itself; the same command goes on from there.", flush=True)
+                cancelled = [ray.cancel(reference) for reference in waiting] or True
     if interruption.number:
         raise Interrupted(interruption.number)
     if failures:
@@ -81,8 +93,7 @@ def train_on(
 def train_and_measure(run: Run, name: str, measures: tuple[str, ...], probe: Path, data_dir) -> str:
     """Train one run in the shared results folder and measure it: what a worker does. Returns the run's status.
 
-    Raises:
-        UserError: The node does not see the results folder, or its data or code would make another run.
+    Raises UserError if the node does not see the results folder, or its data or code would make another run.
     """
     store, identity, node = Store(probe.parent), identify(run.data, data_dir), socket.gethostname()
     if not probe.is_file():
@@ -93,24 +104,6 @@ def train_and_measure(run: Run, name: str, measures: tuple[str, ...], probe: Pat
         train(run, store=store, data_dir=data_dir, label=run.title)
         measurements.complete(measures, [run], identity, store=store, data_dir=data_dir)
     return store.run(name).status
-
-
-def _failures(ray, waiting: dict, interruption: Interruption) -> list[str]:
-    """Wait for tasks, which save themselves after Ctrl-C; returns a line for each that failed."""
-    failures, cancelled = [], False
-    while waiting:
-        for reference in ray.wait(list(waiting), timeout=1.0)[0]:
-            title = waiting.pop(reference)
-            try:
-                print(f"{title}: {ray.get(reference)}", flush=True)
-            except ray.exceptions.TaskCancelledError:
-                print(f"{title}: stopped", flush=True)
-            except ray.exceptions.RayError as error:
-                failures.append(f"{title}: {first_line(getattr(error, 'cause', None) or error)}")
-        if interruption.number and not cancelled:
-            print("stopping: what is under way saves itself; the same command goes on from there.", flush=True)
-            cancelled = [ray.cancel(reference) for reference in waiting] or True
-    return failures
 
 
 @contextlib.contextmanager
@@ -143,11 +136,7 @@ def _connected(on: str):
 
 
 def _options(ray, gpus: float | None, cpus: float) -> dict:
-    """How Ray runs each task.
-
-    Raises:
-        UserError: No node has what a run asks for; Ray would wait for one.
-    """
+    """How Ray runs each task; raises UserError if no node has what a run asks for, as Ray would wait for one."""
     gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0)) if gpus is None else gpus
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
@@ -155,18 +144,5 @@ def _options(ray, gpus: float | None, cpus: float) -> dict:
     variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     variables |= SHARED_GPU if 0 < gpus < 1 else {}
     variables |= {} if gpus else {"TF_NUM_INTRAOP_THREADS": str(max(1, int(cpus)))}
-    variables |= {"TF_DETERMINISTIC_OPS": "1"} if "deterministic_ops=true" in variables.get("XLA_FLAGS", "") else {}
     retries = {"max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
     return {"num_cpus": cpus, "num_gpus": gpus, "runtime_env": {"env_vars": variables}, **retries}
-
-
-@contextlib.contextmanager
-def _probe(folder: Path):
-    """A file in the results folder by which a worker knows that it sees this very folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder.resolve() / f".ray-{os.getpid()}-{socket.gethostname()}"
-    path.touch()
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

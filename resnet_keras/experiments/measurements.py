@@ -1,6 +1,7 @@
 """What is measured on trained networks beside their errors, and stored with their runs as CSV.
 
-Measurements stay when the network's weights do not: those are not in git.
+Measurements stay when the network's weights do not: those are not in git. Each takes a run, its folder and its data,
+and returns rows for `RunFolder.write_table`.
 """
 
 import dataclasses
@@ -10,7 +11,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from resnet_keras import data
-from resnet_keras.data import Identity
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.run import Run
@@ -38,6 +38,14 @@ def measure_lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:
 
     test = dataset.test[: LESION_IMAGES.get(folder.config.get("scale"), LESION_IMAGES["short"])]
     return _counted(lesions(folder.load_network(), test.images, test.labels), test)
+
+
+def measure_surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
+    """Loss and error on the first training images around the trained network, along two random directions."""
+    from resnet_keras.evaluation.inside import surface
+
+    train = dataset.train[:SURFACE_IMAGES]
+    return _counted(surface(folder.load_network(), train.images, train.labels), train)
 
 
 def measure_gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
@@ -81,14 +89,6 @@ def measure_start(run: Run, folder: RunFolder, dataset) -> list[dict]:
     return rows
 
 
-def measure_surface(run: Run, folder: RunFolder, dataset) -> list[dict]:
-    """Loss and error on the first training images around the trained network, along two random directions."""
-    from resnet_keras.evaluation.surface import surface
-
-    train = dataset.train[:SURFACE_IMAGES]
-    return _counted(surface(folder.load_network(), train.images, train.labels), train)
-
-
 def measure_views(run: Run, folder: RunFolder, dataset) -> list[dict]:
     """Top-1 and top-5 error on the test photographs in each of the ways of testing of Sec. 3.4 and Tables 2 to 4."""
     from resnet_keras.evaluation.accuracy import Tally
@@ -123,37 +123,31 @@ def trained_again(run: Run, dataset, iterations: Iterable[int]) -> Iterator[tupl
             yield iteration, trainer.network
 
 
-# Name -> (run, its folder, its data set) -> rows for `RunFolder.write_measurement`.
 MEASURES = {
-    "responses": measure_responses,
-    "gradients": measure_gradients,
-    "lesion": measure_lesion,
-    "start": measure_start,
-    "surface": measure_surface,
-    "views": measure_views,
-}
+    "responses": measure_responses, "gradients": measure_gradients, "lesion": measure_lesion, "start": measure_start,
+    "surface": measure_surface, "views": measure_views,
+}  # fmt: skip
 WITHOUT_NETWORK = {"gradients", "start"}  # what says something without the trained network too
 
 
-def unmeasured(names: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> list[tuple[str, Run]]:
-    """List (measurement, run) of what can be measured on the runs that are done, and has not been.
+def unmeasured(names: Iterable[str], runs: list[Run], identity, store: Store) -> list[tuple[str, Run, RunFolder]]:
+    """List (measurement, run, its folder) of what can be measured on the runs that are done, and has not been.
 
     A diverged run has no trained network to measure.
     """
-    folders = {run: store.run(run.name(identity)) for run in runs}
+    folders = [(run, store.run(run.name(identity))) for run in runs]
     return [
-        (name, run)
+        (name, run, folder)
         for name in names
-        for run, folder in folders.items()
+        for run, folder in folders
         if folder.done and (folder.status == "finished" or name in WITHOUT_NETWORK) and not folder.has_measurement(name)
     ]
 
 
-def complete(names: Iterable[str], runs: list[Run], identity: Identity, *, store: Store, data_dir=None) -> None:
+def complete(names: Iterable[str], runs: list[Run], identity, *, store: Store, data_dir=None) -> None:
     """Measure what is missing, and say which trained networks are not at hand for that."""
     dataset = None
-    for name, run in unmeasured(names, runs, identity, store):
-        folder = store.run(run.name(identity))
+    for name, run, folder in unmeasured(names, runs, identity, store):
         if name not in WITHOUT_NETWORK and not folder.network_file.is_file():
             print(f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True)
             continue
@@ -163,7 +157,7 @@ def complete(names: Iterable[str], runs: list[Run], identity: Identity, *, store
             if not folder.has_measurement(name):  # else another process was here while this one waited
                 print(f"measuring {name} of {run.title}", flush=True)
                 rows = MEASURES[name](run, folder, dataset)
-                folder.write_measurement(name, [{key: _to_digits(value) for key, value in row.items()} for row in rows])
+                folder.write_table(name, [{key: _to_digits(value) for key, value in row.items()} for row in rows])
 
 
 def _to_digits(value):

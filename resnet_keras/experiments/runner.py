@@ -1,54 +1,58 @@
-"""Trains and measures what is missing of an experiment; several processes may do so in one results folder."""
+"""Trains and measures what is missing of an experiment, and estimates how long that takes on this device.
+
+Several processes may be at work in one results folder: each leaves to the others what they are training.
+"""
 
 import contextlib
 import dataclasses
-import re
+import functools
+import io
+import math
+import statistics
+import tempfile
 import textwrap
 
+import numpy as np
+
 from resnet_keras import data as datasets
-from resnet_keras.data import Identity, identify
+from resnet_keras.data import Dataset, Identity, Split, identify
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import catalogue, estimates, measurements
+from resnet_keras.experiments import catalogue, measurements
 from resnet_keras.experiments.catalogue import Experiment
 from resnet_keras.files import Held
-from resnet_keras.quiet import load_keras
+from resnet_keras.models.catalogue import FAMILIES, architecture
+from resnet_keras.models.complexity import complexity
+from resnet_keras.quiet import backend, load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.progress import duration
 from resnet_keras.training.run import Run, described, is_done
 
+START = 15.0  # seconds to build and compile a network
+FORWARD = 1 / 3  # of the time of a training step is its forward pass, which is all of a test
+TEST_IMAGES = {"shapes16": 2_000, "imagenet2012": 50_000}
+
 
 def run(
-    name: str,
-    *,
-    scale: str = "smoke",
-    data: str | None = None,
-    data_dir=None,
-    seeds: int = 1,
-    precision: str = "auto",
-    force: bool = False,
-    store: Store | None = None,
-    only: str | None = None,
-    cluster: dict | None = None,
-) -> tuple[list[Run], Identity]:
+    name: str, *, scale="smoke", data=None, data_dir=None, seeds=1, precision="auto", force=False, store=None,
+    cluster=None,
+) -> tuple[list[Run], Identity]:  # fmt: skip
     """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
 
     Without `data` they train on the scale's own set; with `precision` "auto" in that of the experiment's finished runs,
-    else in the device's faster one. `only` "K/N" takes the K-th of N shares of the runs, for N machines that know
-    nothing of each other. `cluster`, None for this process, is what `cluster.train_on` takes: on, gpus and cpus.
+    else in the device's faster one. `cluster`, None for this process, is what `cluster.train_on` takes: on, gpus, cpus.
 
-    Returns:
-        The experiment's runs, or the share of them, all done now, and the data set's identity.
+    Returns the experiment's runs, all done now, and the data set's identity.
 
     Raises:
         UserError: An argument, the data or a file cannot be used.
         Interrupted: Ctrl-C or SIGTERM came; what was under way has been saved.
         SomeFailed: On a cluster, after the others are done.
     """
-    store, experiment, part = store or Store(), catalogue.experiment(name), share(only)
+    store, experiment = store or Store(), catalogue.experiment(name)
     runs, identity = plan(experiment, scale, data, data_dir, seeds, precision, store)
     print(introduction(experiment, runs, identity), flush=True)
-    runs, options = runs[part], {"store": store, "data_dir": data_dir}
+    options = {"store": store, "data_dir": data_dir}
     if cluster is not None:
         from resnet_keras.experiments.cluster import train_on
 
@@ -57,18 +61,6 @@ def run(
         execute(runs, identity, force=force, **options)
         measurements.complete(experiment.measures, runs, identity, **options)
     return runs, identity
-
-
-def share(only: str | None) -> slice:
-    """The place in a list of the K-th of N shares of it, every N-th of all, which may be none; all of it for None.
-
-    Raises:
-        UserError: `only` is no K/N with K from 1 to N.
-    """
-    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", "1/1" if only is None else only, re.ASCII)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UserError(f"only={only!r}: give K/N, the K-th of N shares of the runs, such as 1/4.")
-    return slice(int(match[1]) - 1, None, int(match[2]))
 
 
 def introduction(experiment: Experiment, runs: list[Run], identity: Identity) -> str:
@@ -90,16 +82,20 @@ def plan(
 ) -> tuple[list[Run], Identity]:
     """List the runs of an experiment, and identify their data set.
 
-    Raises:
-        UserError: The scale, data or precision does not exist.
+    Raises UserError if the scale, data or precision does not exist.
     """
-    store = store or Store()
+    store, same = store or Store(), (scale, data, seeds)
     if experiment.precisions and precision != "auto":
         raise UserError(f"precision={precision!r}: this experiment compares precisions; leave --precision out.")
-    runs = experiment.runs(scale, data, seeds, "float32" if precision == "auto" else precision)
+    runs = experiment.runs(*same, "float32" if precision == "auto" else precision)
     identity = find_identity(runs[0].data, data_dir, store)
     if precision == "auto" and not experiment.precisions:
-        runs = experiment.runs(scale, data, seeds, auto_precision(experiment, scale, data, seeds, identity, store))
+        # That of finished runs, so that those of the repository count everywhere, and no experiment mixes two.
+        planned = {precision: experiment.runs(*same, precision) for precision in ("bfloat16", "float32")}
+        done = (each for each in planned.values() if any(store.run(run.name(identity)).done for run in each))
+        if (runs := next(done, None)) is None:
+            load_keras()
+            runs = planned[device.settings().precision]
     return runs, identity
 
 
@@ -118,18 +114,6 @@ def find_identity(name: str, data_dir, store: Store) -> Identity:
         raise
 
 
-def auto_precision(experiment: Experiment, scale: str, data, seeds: int, identity: Identity, store: Store) -> str:
-    """Choose the precision of finished runs of the experiment, else the device's faster one.
-
-    So runs that come with the repository count on every machine, and no experiment mixes two precisions.
-    """
-    for precision in ("bfloat16", "float32"):
-        if any(store.run(run.name(identity)).done for run in experiment.runs(scale, data, seeds, precision)):
-            return precision
-    load_keras()
-    return device.settings().precision
-
-
 def timetable(runs: list[Run], identity: Identity, store: Store):
     """Tabulate runs with their status and the estimated time of those that are not done, as a `rich` table."""
     from rich.table import Table
@@ -138,7 +122,7 @@ def timetable(runs: list[Run], identity: Identity, store: Store):
     missing = [run for run, folder in zip(runs, folders, strict=True) if not is_done(folder)]
     if not missing:
         return f"All {len(runs)} runs are done: resnet-keras report draws them."
-    times = dict(zip(missing, estimates.seconds(missing, identity, store), strict=True))
+    times = dict(zip(missing, seconds(missing, identity, store), strict=True))
     table = Table("run", "status", "time", box=None, pad_edge=False)
     for run, folder in zip(runs, folders, strict=True):
         table.add_row(run.title, folder.status, duration(times[run]) if run in times else "")
@@ -150,8 +134,7 @@ def timetable(runs: list[Run], identity: Identity, store: Store):
 def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None, force=False) -> None:
     """Train every run that is not done; last, those that other processes work on now, if they are then not done.
 
-    Raises:
-        Interrupted: After the run under way has saved itself.
+    Raises Interrupted after the run under way has saved itself.
     """
     missing = [run for run in runs if force or not is_done(store.run(run.name(identity)))]
     if not missing:
@@ -159,7 +142,7 @@ def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None,
         return
     recipe, busy = missing[0].recipe, []
     dataset = datasets.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
-    times = estimates.seconds(missing, identity, store)
+    times = seconds(missing, identity, store)
     from resnet_keras.training.trainer import train
 
     where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
@@ -173,3 +156,71 @@ def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None,
             busy.append((run, label))
     for run, label in busy:
         train(run, store=store, label=label, dataset=dataset)
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def seconds(runs: list[Run], identity: Identity, store: Store) -> list[float]:
+    """Estimate the seconds that each run has left on this device.
+
+    The speed is that of the earlier runs on this data here whose network is nearest in multiply-adds. Without any, a
+    few steps of the smallest of the networks are timed, which takes some seconds.
+    """
+    load_keras()
+    speeds, estimates = {}, []
+    for run in sorted(runs, key=lambda run: multiply_adds(run.network, run.shortcut)):
+        alike = (identity.name, run.recipe.batch_size, run.recipe.precision)
+        speeds[alike] = speeds.get(alike) or earlier_speeds(store, *alike) or timed_speed(run)
+    for run in runs:
+        work = multiply_adds(run.network, run.shortcut)
+        measured = speeds[identity.name, run.recipe.batch_size, run.recipe.precision]
+        speed = measured[min(measured, key=lambda other: abs(math.log(other / work)))]
+        saved = store.run(run.name(identity)).checkpoints
+        left = run.recipe.iterations - (int(saved[-1].stem.rpartition("-")[2]) if saved else 0)
+        tests = math.ceil(left / run.recipe.test_interval) * TEST_IMAGES.get(run.data, 10_000)
+        estimates.append(START + (left * run.recipe.batch_size + FORWARD * tests) * work / speed)
+    return estimates
+
+
+@functools.cache
+def multiply_adds(network: str, shortcut: str) -> int:
+    """Multiply-adds of one image's forward pass, as the paper counts them."""
+    return int(complexity(network, shortcut=shortcut)["multiply_adds"].sum())
+
+
+def earlier_speeds(store: Store, data: str, batch_size: int, precision: str) -> dict[int, float]:
+    """Multiply-adds of a network -> median multiply-adds a second of such runs of it that were made on this device.
+
+    Multiply-adds are those of images of the usual size, and small batches cost more an image: so only runs on the same
+    data with the same batch tell.
+    """
+    speeds: dict[int, list[float]] = {}
+    for folder in store.runs():
+        with contextlib.suppress(UserError):  # a damaged run, or one of other code
+            run, summary = described(folder), folder.summary
+            where = (summary.get("device"), folder.environment.get("backend"))
+            how = (run.data, run.recipe.batch_size, run.recipe.precision)
+            same = where == (device.name(), backend()) and how == (data, batch_size, precision)
+            if same and summary.get("images_per_second"):
+                work = multiply_adds(run.network, run.shortcut)
+                speeds.setdefault(work, []).append(summary["images_per_second"] * work)
+    return {work: statistics.median(rates) for work, rates in speeds.items()}
+
+
+@functools.cache
+def timed_speed(run: Run) -> dict[int, float]:
+    """The same of a few training steps of a run's network on images of noise."""
+    from resnet_keras.training.trainer import train
+
+    steps = max(5, device.settings().steps_per_call // 2)
+    few = {"iterations": 3 * steps, "drops": (), "log_interval": steps, "test_interval": 3 * steps, "validation": 0}
+    recipe, family = dataclasses.replace(run.recipe, **few), architecture(run.network).family
+    side = {"shapes16": 16}.get(run.data, 32) if family == "cifar" else recipe.crop
+    images = np.random.default_rng(0).integers(0, 256, (recipe.batch_size, side, side, 3), dtype=np.uint8)
+    split = Split(images, np.zeros(len(images), np.int32))
+    dataset = Dataset(Identity("noise", "1", "noise"), tuple(map(str, range(FAMILIES[family].classes))), split, split)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        timing = train(dataclasses.replace(run, recipe=recipe), store=Store(folder), dataset=dataset)
+        work = multiply_adds(run.network, run.shortcut)
+        return {work: float(timing.history["images_per_second"].iloc[-1]) * work}

@@ -172,9 +172,9 @@ def build(
     options |= {"shortcut": shortcut, "classes": classes, "input_shape": input_shape, "seed": seed}
     arguments = checked(name, **options)
     load_keras()
-    from resnet_keras.models import resnet, vgg
+    from resnet_keras.models import resnet
 
-    network = (vgg.VGG if net.family == "vgg" else resnet.ResNet)(name=net.name, dtype=dtype, **arguments)
+    network = (resnet.VGG if net.family == "vgg" else resnet.ResNet)(name=net.name, dtype=dtype, **arguments)
     if weights:
         network.build()
     return network

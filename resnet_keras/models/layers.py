@@ -1,6 +1,9 @@
-"""The layers that every network is made of: convolution and pooling padded as the authors pad, mean subtraction, BN."""
+"""What every network is made of: convolution and pooling padded as the authors pad, the mean, BN, first weights."""
+
+import zlib
 
 import keras
+import numpy as np
 from keras import ops
 
 MOMENTUM = 0.9  # of BN's moving statistics; the authors' Caffe keeps 0.9 of the old value a step
@@ -147,3 +150,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _move(self, average, value):
         average.assign(average * self.momentum + value * (1.0 - self.momentum))
+
+
+def he_normal(shape: tuple[int, ...], seed: int, place: str) -> np.ndarray:
+    """A He-initialised kernel, float32: a plain Gaussian of variance 2 / fan-in ([13] of the paper, Sec. 3.4).
+
+    Of shape [height, width, in, out] or [in, out]; `place` is the variable's path below the network's name, such as
+    ``stage1_block1/conv1/kernel``. So it is the same on every backend, and a plain network and its residual twin, which
+    have the same paths, are paired by a shared seed.
+    """
+    key = np.array([seed, zlib.crc32(place.encode())], np.uint64)
+    draws = np.random.Generator(np.random.Philox(key=key)).standard_normal(shape)
+    return (draws * np.sqrt(2.0 / np.prod(shape[:-1]))).astype(np.float32)
+
+
+def initialize(network, seed: int) -> None:
+    """Draw every kernel of a built network; BN and biases already start at their constants (gamma at 1)."""
+    for variable in network.trainable_variables:
+        if variable.path.endswith("/kernel"):
+            place = variable.path.split("/", 1)[1]
+            variable.assign(he_normal(tuple(variable.shape), seed, place))

@@ -174,7 +174,7 @@ def _read_keras(path: Path):
     load_keras()
     import keras
 
-    from resnet_keras.models.vgg import Network  # registers networks of every kind with Keras
+    from resnet_keras.models.resnet import Network  # registers networks of every kind with Keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     if isinstance(model, Network):

@@ -1,4 +1,4 @@
-"""Plain and residual networks (Sec. 4.2 and Table 1): a forward pass from raw pixels to logits, layer by layer."""
+"""Plain and residual networks (Sec. 4.2, Table 1) and VGG: a forward pass from raw pixels to logits, layer by layer."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,10 @@ import numpy as np
 from resnet_keras.errors import UserError
 from resnet_keras.models import scan
 from resnet_keras.models.blocks import BLOCKS, Block
-from resnet_keras.models.catalogue import FAMILIES, architecture
-from resnet_keras.models.initialization import initialize
-from resnet_keras.models.layers import Conv2D, MaxPooling2D, MeanSubtraction, normalization
+from resnet_keras.models.catalogue import FAMILIES, VGG_WIDTH, architecture
+from resnet_keras.models.layers import Conv2D, MaxPooling2D, MeanSubtraction, initialize, normalization
+
+DROPOUT = 0.5  # on the two wide fully-connected layers of VGG, as in [41] of the paper
 
 
 class Network(keras.Model):
@@ -141,3 +142,41 @@ def pooling(kind: str | None) -> list:
     """A global pooling, ``"avg"`` or ``"max"``, or nothing."""
     kinds = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
     return [kinds[kind](name="pool", data_format="channels_last", dtype="float32")] if kind else []
+
+
+@keras.saving.register_keras_serializable("resnet_keras")
+class VGG(Network):
+    """Stages of 3x3 convolutions with a bias and ReLU each, 2x2 max pooling after every stage ([41], D and E).
+
+    With `batch_norm`, BN stands between convolution and ReLU, and takes over the bias.
+    """
+
+    def make_stages(self, net, policy):
+        """Each stage but the first begins with the pooling that follows the one before: features are unpooled maps."""
+        batch_norm, stages = self.arguments["batch_norm"], {}
+        for number, (stage, convolutions) in enumerate(net.layout().items(), start=1):
+            stages[stage] = [halving(number - 1, policy)] if number > 1 else []
+            for place, width, _ in convolutions:
+                stages[stage].append(Conv2D(width, 3, use_bias=not batch_norm, name=f"conv{place}", dtype=policy))
+                stages[stage] += [normalization(True, name=f"bn{place}", dtype=policy)] if batch_norm else []
+                stages[stage].append(keras.layers.ReLU(name=f"relu{place}", dtype=policy))
+        return stages
+
+    def make_top(self, net):
+        """The last pooling, then fc6 and fc7 with dropout, and the logits."""
+        arguments, policy = self.arguments, self.dtype_policy
+        last = halving(len(net.blocks), policy)
+        if not arguments["include_top"]:
+            return [last, *pooling(arguments["pooling"])]
+        layers = [last, keras.layers.Flatten(name="flatten", data_format="channels_last", dtype=policy)]
+        for number in (6, 7):
+            layers += [
+                keras.layers.Dense(VGG_WIDTH, activation="relu", name=f"fc{number}", dtype=policy),
+                keras.layers.Dropout(DROPOUT, seed=arguments["seed"], name=f"dropout{number}", dtype=policy),
+            ]
+        return [*layers, keras.layers.Dense(arguments["classes"], name="fc8", dtype="float32")]
+
+
+def halving(number: int, policy):
+    """2x2 max pooling of stride 2, after stage `number`."""
+    return keras.layers.MaxPooling2D(2, 2, name=f"pool{number}", data_format="channels_last", dtype=policy)

@@ -73,7 +73,7 @@ def finding(experiment, runs) -> str:
 
 
 def _written(path: Path, content: bytes | str) -> Path:
-    from resnet_keras.report.text import plain
+    from resnet_keras.report.style import plain
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import math
 
-from resnet_keras.report import paper, text
+from resnet_keras.report import paper, style
 from resnet_keras.report.runs import finished
 from resnet_keras.report.statistics import ENOUGH, Estimate, difference, estimate, seeds_needed
 
@@ -96,7 +96,7 @@ class Finding:
             margin = f"a factor of {claim.margin:g}" if claim.ratios else points
             likely, side = max((gap.probability_above, "above"), (1 - gap.probability_above, "below"))
             words = f"; {more} more seeds a side could show {margin}" if more > 0 else ""
-            return f"undecided (P({side}) = {text.number(likely)}{words})"
+            return f"undecided (P({side}) = {style.number(likely)}{words})"
         length = f" at {self.iterations:,} iterations" if self.iterations else " before training"
         start = f" (from {claim.from_iterations:,} iterations on)"
         more = {SUPPORTED: length, CONTRADICTED: length, BEHIND: start, TOO_SHORT: start}
@@ -114,7 +114,7 @@ class Finding:
         """Both sides in the metric's unit, such as 70.2 against 31.5; a fixed right side is left out."""
         values = [side.mean for side in (self.left, self.right) if side.n]
         percent = METRICS[self.claim.metric][1]
-        return " against ".join(text.number(value, 1) if percent else text.significant(value) for value in values)
+        return " against ".join(style.number(value, 1) if percent else style.significant(value) for value in values)
 
     @property
     def effect(self) -> str:
@@ -123,9 +123,9 @@ class Finding:
             return ""
         values, fixed = [self.gap.mean, *self.gap.interval()], not self.right.n
         if self.claim.ratios:
-            words = [text.significant(math.exp(value) * (self.right.mean if fixed else 1)) for value in values]
+            words = [style.significant(math.exp(value) * (self.right.mean if fixed else 1)) for value in values]
         else:
-            words = [text.number(value + self.right.mean * fixed, 1, "" if fixed else "+") for value in values]
+            words = [style.number(value + self.right.mean * fixed, 1, "" if fixed else "+") for value in values]
         interval = f" [{words[1]}, {words[2]}]" if words[1] else ""
         return ("" if fixed else f"{self.sides}: {'× ' * self.claim.ratios}") + words[0] + interval
 
@@ -232,7 +232,7 @@ def has_label(runs, label: str):
 def label_title(label: str) -> str:
     """plain56 -> plain-56, resnet34-B learning_rate=0.05 -> ResNet-34 B rate 0.05."""
     network, option, recipe = split_label(label)
-    return text.title(network, option, " ".join(recipe))
+    return style.title(network, option, " ".join(recipe))
 
 
 def findings_table(results: list[list[Finding]]):
@@ -259,7 +259,7 @@ def reading(runs) -> str:
     for kind, rows in errors.agg(["mean", "min", "max", "count"]).groupby("kind"):
         low, high, depths = rows.iloc[0], rows.iloc[-1], rows.index.get_level_values("depth")
         if len(rows) > 1 and kind in ("plain", "residual"):
-            numbers = f"{text.number(high['mean'], 1)} against {text.number(low['mean'], 1)} % training error"
+            numbers = f"{style.number(high['mean'], 1)} against {style.number(low['mean'], 1)} % training error"
             if low["count"] + high["count"] > 2:
                 numbers += f", {high['count']:.0f} and {low['count']:.0f} seeds"
             does = "harm" if high["mean"] > low["mean"] else "help"

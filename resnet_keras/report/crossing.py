@@ -5,7 +5,7 @@ Functions as in `figures`.
 
 import io
 
-from resnet_keras.report import paper, text
+from resnet_keras.report import paper, style
 from resnet_keras.report.figures import LENGTH, Unanswered, longest, usual
 from resnet_keras.report.runs import commonest, histories
 from resnet_keras.report.statistics import ENOUGH, difference
@@ -56,7 +56,7 @@ def crossing(store, runs, shape: str = "wide"):
     if any(gap.mean < 0 for (kind, _), (gap, _) in ends.items() if kind == "residual"):
         title = "ResNet-56 is behind ResNet-20 in short schedules and ahead in long ones"
     small = (
-        f"{text.listing(sorted(own['data_title'].unique()))}, the paper's recipe. Left: training error, mean over "
+        f"{style.listing(sorted(own['data_title'].unique()))}, the paper's recipe. Left: training error, mean over "
         f"{WINDOW} iterations, a line a seed; grey: public logs, on CIFAR-10 itself. Right: test error, a dot a seed, "
         "open below three seeds; bar: 95 % interval of the difference of the means; cross: the paper, on CIFAR-10."
     )
@@ -113,7 +113,7 @@ def race(store, runs, frames: int = 40) -> bytes:
         for kind, rows in table[table["iteration"] <= end * number / frames].groupby("kind"):
             x, y = rows[["iteration", "train_error"]].iloc[-1]
             axis.plot(rows["iteration"], rows["train_error"], color=HUES[kind])
-            note(axis, f"{names[kind]}  {text.number(y, 0)} %", (x, y), (6, 0), HUES[kind], fontweight="bold")
+            note(axis, f"{names[kind]}  {style.number(y, 0)} %", (x, y), (6, 0), HUES[kind], fontweight="bold")
         canvas.draw()
         pictures.append(Image.fromarray(numpy.asarray(canvas.buffer_rgba())).convert("RGB").quantize(32))
         for mark in (*axis.lines, *axis.texts):

@@ -5,7 +5,7 @@ can answer its question, and returns a matplotlib `Figure`. Where none can, it r
 """
 
 from resnet_keras.errors import UserError
-from resnet_keras.report import style, text
+from resnet_keras.report import style
 from resnet_keras.report.runs import commonest, finished, histories
 
 LENGTH = ["data", "iterations"]
@@ -75,7 +75,7 @@ def depth(store, runs, shape: str = "wide"):
         for kind, errors in rows.groupby("kind"):
             extreme, side = ("max", 1) if kind == "plain" else ("min", -1)
             for level, values in errors.groupby("depth")["test_error"]:
-                place, words = (order.index(level), values.agg(extreme)), text.number(values.mean(), 0)
+                place, words = (order.index(level), values.agg(extreme)), style.number(values.mean(), 0)
                 style.note(axis, words, place, (0, 10 * side), style.HUES[kind], ha="center")
                 if level == errors["depth"].min():
                     style.note(axis, kind, place, (0, 22 * side), style.HUES[kind], ha="center", fontweight="bold")
@@ -101,9 +101,11 @@ def rate(store, runs, shape: str = "wide"):
         if count := gaps.shape[1]:
             mean = gaps.mean(axis=1)
             words = [
-                f"{text.number(mean[rate], 1, '+')} points at rate {rate:g}" for rate in (rates[-1], mean.idxmin())
+                f"{style.number(mean[rate], 1, '+')} points at rate {rate:g}" for rate in (rates[-1], mean.idxmin())
             ]
-            title = f"ResNet-56 less ResNet-20, training error: {text.listing(words)} ({count} seed{'s' * (count > 1)})"
+            title = (
+                f"ResNet-56 less ResNet-20, training error: {style.listing(words)} ({count} seed{'s' * (count > 1)})"
+            )
     small = f"{style.setting(own)}. Points are means, dashes single seeds."
     parts = {"Training error": "train_error", "Test error": "test_error"}
     figure, panels = style.panels(parts, shape, title, small, 2.9, sharey=True)
@@ -112,7 +114,7 @@ def rate(store, runs, shape: str = "wide"):
     for axis, metric in panels:
         over(axis, own, "learning_rate", rates, "network", palette, metric)
         last = own[own["learning_rate"] == rates[-1]].groupby("network")[metric].mean()
-        style.label_ends(axis, [(last[n], text.network_title(n), palette[n]) for n in last.index], len(rates) - 0.85)
+        style.label_ends(axis, [(last[n], style.network_title(n), palette[n]) for n in last.index], len(rates) - 0.85)
         axis.set(xlabel="learning rate", ylabel="error, %")
     return figure
 
@@ -144,7 +146,7 @@ def curves(store, runs, shape: str = "wide"):
         axis.set(xlim=(0, end), ylim=(0, min(100, 2.2 * own["test_error"].max())))
         axis.set(xlabel="iteration", ylabel="error, %")
         name = "ResNet" if kind == "residual" else kind
-        ends = [(error, f"{name}-{n}  {text.number(error, 1)}", palette[n]) for n, error in levels.items()]
+        ends = [(error, f"{name}-{n}  {style.number(error, 1)}", palette[n]) for n, error in levels.items()]
         style.label_ends(axis, ends, end)
         style.thousands(axis)
     return figure
@@ -171,10 +173,10 @@ def precision(store, runs, shape: str = "wide"):
     groups = own.groupby(["network", "precision"], sort=False)["test_error"]
     means = groups.mean().unstack()
     gaps = means["bfloat16"] - means["float32"]
-    words = [f"{text.number(gap, 1, '+')} points ({text.network_title(name)})" for name, gap in gaps.items()]
-    title = f"bfloat16 less float32: {text.listing(words)}"
+    words = [f"{style.number(gap, 1, '+')} points ({style.network_title(name)})" for name, gap in gaps.items()]
+    title = f"bfloat16 less float32: {style.listing(words)}"
     title += "; seeds differ by more" * bool(gaps.abs().max() < (groups.max() - groups.min()).min())
-    own = own.assign(panel=own["network"].map(text.network_title))
+    own = own.assign(panel=own["network"].map(style.network_title))
     return dots(own, "precision", ["float32", "bfloat16"], shape, title)
 
 
@@ -191,7 +193,7 @@ def dots(runs, column: str, order: list[str], shape: str, title: str):
         seaborn.stripplot(**line, size=8, alpha=0.6, jitter=False)
         seaborn.pointplot(**line, marker="|", markersize=22, markeredgewidth=2.5, linestyle="", errorbar=None)
         for (value, kind), errors in own.groupby([column, "kind"])["test_error"]:
-            words = f"{text.number(errors.mean(), 1)}  ({len(errors)} seed{'s' * (len(errors) > 1)})"
+            words = f"{style.number(errors.mean(), 1)}  ({len(errors)} seed{'s' * (len(errors) > 1)})"
             style.note(axis, words, (errors.max(), order.index(value)), (8, 0), style.HUES[kind], fontsize=8.5)
         axis.set(xlabel="test error, %", ylabel="")
         axis.grid(visible=False, axis="y")

@@ -6,7 +6,7 @@ Every value that the template prints is escaped as Markdown unless it is `Safe`:
 import html
 import re
 
-from resnet_keras.report import DRAWN, crossing, figures, paper, tables, text
+from resnet_keras.report import DRAWN, crossing, figures, paper, style, tables
 from resnet_keras.report.runs import commonest, finished, histories, measurements
 from resnet_keras.report.statistics import ENOUGH, difference, estimate
 
@@ -23,9 +23,9 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Safe) else text.markdown(value),
+        finalize=lambda value: value if isinstance(value, Safe) else style.markdown(value),
     )
-    environment.filters |= {"number": text.number, "significant": text.significant, "listing": text.listing}
+    environment.filters |= {"number": style.number, "significant": style.significant, "listing": style.listing}
     on_drawings = runs["data"].str.startswith(DRAWN)
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
     firsts, cells = [first for first, *_ in results], tables.cells(shown)
@@ -72,7 +72,7 @@ def _image(self, tokens, index, options, environment) -> str:
 
 def picture(name: str, title: str, words: str) -> Safe:
     """A figure with its title and more words for those who do not see it."""
-    shown = text.markdown(f"{title.rstrip('.')}. {words}")
+    shown = style.markdown(f"{title.rstrip('.')}. {words}")
     return Safe(f"![{shown}](figures/{name}.png)")
 
 
@@ -105,7 +105,7 @@ def grouped(firsts) -> dict[str, dict]:
 def never_warm(runs) -> list[str]:
     """Networks of 110 layers or more whose warm-up never ended: they spent the schedule at its smaller rate."""
     own = finished(runs)
-    return [text.network_title(n) for n in own[(own["depth"] >= 110) & own["warmup_end"].isna()]["network"].unique()]
+    return [style.network_title(n) for n in own[(own["depth"] >= 110) & own["warmup_end"].isna()]["network"].unique()]
 
 
 def scar(store, runs) -> list[float]:
@@ -125,8 +125,8 @@ def independent(store, runs) -> tuple[list, list]:
         sides = [table[table["iteration"] == last]["train_error"] for table in (group, ours)]
         if all(map(len, sides)):
             means, gap = [estimate(side) for side in sides], difference(*sides)
-            errors = [f"{text.spread(mean.mean, mean.std, 1)} ({mean.n})" for mean in means]
-            low, high = (text.number(end, 1, "+") for end in gap.interval())
+            errors = [f"{style.spread(mean.mean, mean.std, 1)} ({mean.n})" for mean in means]
+            low, high = (style.number(end, 1, "+") for end in gap.interval())
             interval = f" [{low}, {high}]" if low else ""
-            rows.append([text.network_title(network), f"{last:,}", *errors, text.number(gap.mean, 1, "+") + interval])
+            rows.append([style.network_title(network), f"{last:,}", *errors, style.number(gap.mean, 1, "+") + interval])
     return ["Network", "Iterations", "Independent, %", "Ours, %", "Difference [95 % interval]"], rows

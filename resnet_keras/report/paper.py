@@ -5,8 +5,8 @@ import functools
 import importlib.resources
 import re
 
-from resnet_keras.paths import checkout
-from resnet_keras.report.text import network_title
+from resnet_keras.files import checkout
+from resnet_keras.report.style import network_title
 
 FAMILY = re.compile(r"(cifar10|imagenet)(2012)?(_\w+)?")  # cifar10_jpeg and imagenet2012, but not cifar100
 BOUNDS = {"above this": "> ", "below this": "< "}

@@ -3,7 +3,7 @@
 Functions as in `figures`.
 """
 
-from resnet_keras.report import style, text
+from resnet_keras.report import style
 from resnet_keras.report.figures import longest
 from resnet_keras.report.runs import measurements
 
@@ -20,7 +20,7 @@ def measured(store, runs, name: str):
 def by_network(table) -> dict:
     """Name -> rows of each network of a table of measurements, plain before residual."""
     groups = table.groupby(["kind", "depth", "network", "shortcut"])
-    return {text.title(network, shortcut): rows for (_, _, network, shortcut), rows in groups}
+    return {style.title(network, shortcut): rows for (_, _, network, shortcut), rows in groups}
 
 
 def lines(axis, table, value: str, **options) -> None:
@@ -34,7 +34,7 @@ def responses(store, runs, shape: str = "wide"):
     """Standard deviation of each 3x3 layer's response, in the order of the layers, as the paper's Fig. 7."""
     table = measured(store, runs, "responses")
     medians = table.groupby("kind")["std"].median()
-    title = "Median response: " + text.listing([f"{kind} {text.number(value)}" for kind, value in medians.items()])
+    title = "Median response: " + style.listing([f"{kind} {style.number(value)}" for kind, value in medians.items()])
     if (medians - 1).abs().max() < 0.15:
         title = "Responses hardly differ in the median: most layers are still where BN starts them"
     small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition."
@@ -43,7 +43,7 @@ def responses(store, runs, shape: str = "wide"):
     for axis, own in panels:
         lines(axis, own, "std")
         style.level(axis, 1, "gamma's\nstart", style.INK, linestyle=style.DASHES)
-        above = f"above the axis: up to {text.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
+        above = f"above the axis: up to {style.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
         axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylabel="std of the response", ylim=(0, HIGHEST))
         axis.legend(loc="upper right", title=above, title_fontsize=8.5)
     return figure
@@ -90,8 +90,8 @@ def lesion(store, runs, shape: str = "wide"):
     networks = by_network(table)
     if len(rise) > 1 and rise["residual"] < rise["plain"] / 4:
         plain, residual = networks
-        title = f"Without one block {residual} errs by {text.number(rise['residual'], 0)} points more (median), "
-        title += f"{plain} by {text.number(rise['plain'], 0)}"
+        title = f"Without one block {residual} errs by {style.number(rise['residual'], 0)} points more (median), "
+        title += f"{plain} by {style.number(rise['plain'], 0)}"
     small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; "
     small += "black: the first block of a stage, where the map shrinks."
     figure, panels = style.panels(networks, shape, title, small, 2.3, sharey=True)
@@ -100,7 +100,7 @@ def lesion(store, runs, shape: str = "wide"):
         intact = rows[rows["lesion"] == "none"]["error"].iloc[0]
         hues = [style.INK if grows else hue for grows in without["grows"].astype(str) == "True"]
         axis.bar(without["block"], without["error"] - intact, bottom=intact, color=hues, width=0.75)
-        style.level(axis, intact, f"intact {text.number(intact, 0)} %", hue, linewidth=1.6, zorder=3)
+        style.level(axis, intact, f"intact {style.number(intact, 0)} %", hue, linewidth=1.6, zorder=3)
         style.level(axis, style.GUESSING, "guessing", linestyle=style.DASHES)
         axis.set(ylim=(0, 100), xlabel="block left out", ylabel="test error, %")
         axis.grid(visible=False)
@@ -112,8 +112,8 @@ def surface(store, runs, shape: str = "wide"):
     table, start = (measured(store, runs, name) for name in ("surface", "start"))
     table, start = (rows[rows["seed"] == rows["seed"].min()] for rows in (table, start))
     norms = by_network(start)
-    growth = [f"{name} {text.number(rows['weight_norm'].max(), 0)}" for name, rows in norms.items()]
-    title = f"The loss around trained networks; the first kernel's norm grew to {text.listing(growth)}"
+    growth = [f"{name} {style.number(rows['weight_norm'].max(), 0)}" for name, rows in norms.items()]
+    title = f"The loss around trained networks; the first kernel's norm grew to {style.listing(growth)}"
     small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Cross-entropy on training "
     small += "images, BN as in testing, along two random directions of each filter's own norm; the network is in the "
     parts = {f"Loss around {name}": rows for name, rows in by_network(table).items()}

@@ -20,7 +20,7 @@ import math
 import re
 
 from resnet_keras.errors import UserError
-from resnet_keras.report.text import plain
+from resnet_keras.report.style import plain
 from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.recipe import OBSERVING, PRESETS, Recipe
 from resnet_keras.training.run import described

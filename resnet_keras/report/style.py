@@ -1,12 +1,18 @@
-"""How figures look: plain networks orange, residual ones blue, deeper ones darker, seeds thin; titles are findings."""
+"""How results look: numbers, names and titles in words, and the colours of figures.
 
+Plain networks are orange, residual ones blue, deeper ones darker, seeds thin; titles are findings. Run folders are
+copied between people, so names are made safe where they are shown.
+"""
+
+import decimal
 import functools
 import io
 import math
+import re
 import textwrap
+import unicodedata
 
 from resnet_keras.quiet import drawing
-from resnet_keras.report import text
 
 PLAIN, RESIDUAL, GREY, INK = "#D55E00", "#0072B2", "#8A8A8A", "#333333"
 HUES = {"plain": PLAIN, "residual": RESIDUAL}
@@ -22,6 +28,65 @@ DASHES, DOTS = (0, (3, 2)), (0, (1, 2))
 # Shape -> inches across, and characters in a line of the title and of the small print.
 SHAPES = {"wide": (9.0, 88, 155), "tall": (4.4, 44, 74)}
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SPECIAL = re.compile(r"([\\`*{}\[\]<>#|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+PRINTED = {"plain": "plain", "resnet": "ResNet", "vgg": "VGG"}
+# What of a recipe differs from its scale's, in words that are read with ease; other fields go by their own names.
+RECIPES = {
+    "batch_norm=False": "without BN", "learning_rate=": "rate ", "decay_on=": "decay on ", "bn_batch=": "BN over ",
+    "precision=": "",
+}  # fmt: skip
+
+
+def plain(value) -> str:
+    """`value` as one line without control, formatting or other invisible characters, safe in a terminal."""
+    shown = str(value)
+    if not (shown.isascii() and shown.isprintable()):
+        shown = "".join(" " if unicodedata.category(mark)[0] in "CZ" else mark for mark in shown)
+    return " ".join(shown.split())
+
+
+def markdown(value) -> str:
+    """`value` as one line of Markdown that means nothing but itself."""
+    return SPECIAL.sub(r"\\\1", plain(value))
+
+
+def network_title(network: str) -> str:
+    """As the paper writes it: resnet56 -> ResNet-56."""
+    match = re.fullmatch(r"([a-z]+)(\d+)", network)
+    return f"{PRINTED[match[1]]}-{match[2]}" if match and match[1] in PRINTED else plain(network)
+
+
+def title(network: str, shortcut: str = "A", recipe: str = "") -> str:
+    """A network's name in a table: plain-56, ResNet-56 B, or plain-56 without BN."""
+    for field, words in RECIPES.items():
+        recipe = recipe.replace(field, words)
+    option = "" if shortcut in ("A", "none") else shortcut
+    return " ".join(filter(None, [network_title(network), option, plain(recipe)]))
+
+
+def number(value, digits: int = 2, sign: str = "") -> str:
+    """A number with this many decimals, halves rounded up, and thousands set off; an empty string for None and NaN."""
+    if value is None or math.isnan(value):
+        return ""
+    # Ten digits first: a mean of stored decimals may miss its half by the last bit of a float.
+    places = decimal.Decimal(1).scaleb(-digits)
+    return f"{decimal.Decimal(f'{value:.10f}').quantize(places, decimal.ROUND_HALF_UP):{sign},}"
+
+
+def spread(mean, std, digits: int = 2) -> str:
+    """`mean ± std`, or the mean alone."""
+    return number(mean, digits) + (f" ± {number(std, digits)}" if number(std, digits) else "")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits and no exponent: 478, 2.41, 0.135."""
+    size = math.floor(math.log10(abs(value))) if value and value == value else 0
+    return number(value, max(0, digits - 1 - size))
+
+
+def listing(words: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def styled(draw):
@@ -68,8 +133,8 @@ def shade(kind: str, depth: int) -> tuple[float, ...]:
 
 def setting(runs) -> str:
     """What numbers come from, such as CIFAR-10 (JPEG), 2,000 iterations, bfloat16."""
-    lengths = text.listing([f"{n:,}" for n in sorted(runs["iterations"].unique())])
-    data, precisions = (text.listing(sorted(runs[name].unique())) for name in ("data_title", "precision"))
+    lengths = listing([f"{n:,}" for n in sorted(runs["iterations"].unique())])
+    data, precisions = (listing(sorted(runs[name].unique())) for name in ("data_title", "precision"))
     return f"{data}, {lengths} iterations, {precisions}"
 
 

@@ -1,6 +1,6 @@
 """Tables made of the frame of runs: one of all results, one of runs, and those of the terminal and the pages."""
 
-from resnet_keras.report import paper, text
+from resnet_keras.report import paper, style
 from resnet_keras.report.runs import CELL, MEASURED, NUMBERS, finished
 from resnet_keras.report.statistics import estimate
 
@@ -48,13 +48,13 @@ def cells(runs):
 def csv_text(table) -> str:
     """A table as CSV, numbers to four decimals."""
     return table.to_csv(
-        index=False, float_format=lambda value: text.number(value, 4).replace(",", ""), lineterminator="\n"
+        index=False, float_format=lambda value: style.number(value, 4).replace(",", ""), lineterminator="\n"
     )
 
 
 def markdown_table(headers, rows) -> str:
     """A Markdown table of plain text, which means nothing but itself."""
-    lines = [["---"] * len(headers) if line is None else map(text.markdown, line) for line in (headers, None, *rows)]
+    lines = [["---"] * len(headers) if line is None else map(style.markdown, line) for line in (headers, None, *rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -68,9 +68,9 @@ def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
     for key, group in results.groupby(["kind", "depth", "network", "shortcut", "recipe", "precision"]):
         _, depth, network, shortcut, recipe, precision = key
         by_length = {row.iterations: cell(row) for row in group.itertuples()}
-        name = text.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
+        name = style.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
         printed = "" if recipe else paper.shown(group.iloc[0]["data"], network, shortcut)
-        hours = text.number(paper.idle_hours()[1].get(depth)) if precision == "bfloat16" else ""
+        hours = style.number(paper.idle_hours()[1].get(depth)) if precision == "bfloat16" else ""
         rows.append([name, *(by_length.get(length, "") for length in lengths), printed, hours])
     return ["Network", *(f"{n:,}" for n in lengths), "Paper, 64,000", "Hours for 1,000"], rows
 
@@ -84,7 +84,7 @@ def cell(row) -> str:
 
 def errors(row, digits: int = 2) -> list[str]:
     """Training and test error of a row of `cells`, such as 70.2 ± 1.8."""
-    return [text.spread(getattr(row, f"{metric}_mean"), getattr(row, f"{metric}_std"), digits) for metric in ERRORS]
+    return [style.spread(getattr(row, f"{metric}_mean"), getattr(row, f"{metric}_std"), digits) for metric in ERRORS]
 
 
 def experiment_table(runs, measures=()) -> tuple[list[str], list[list[str]]]:
@@ -94,8 +94,8 @@ def experiment_table(runs, measures=()) -> tuple[list[str], list[list[str]]]:
     headers = ["Network", "Seeds", "Training error, %", "Test error, %", "Paper", *map(HEADINGS.get, columns)]
     several = results["precision"].nunique() > 1
     for row in results.itertuples():
-        name = text.title(row.network, row.shortcut, row.recipe) + (f", {row.precision}" if several else "")
+        name = style.title(row.network, row.shortcut, row.recipe) + (f", {row.precision}" if several else "")
         seeds = f"{row.seeds}" + (f" ({row.diverged} diverged)" if row.diverged else "")
         printed = "" if row.recipe else paper.shown(row.data, row.network, row.shortcut)
-        rows.append([name, seeds, *errors(row), printed, *(text.significant(getattr(row, c)) for c in columns)])
+        rows.append([name, seeds, *errors(row), printed, *(style.significant(getattr(row, c)) for c in columns)])
     return headers, rows

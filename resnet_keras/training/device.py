@@ -1,4 +1,10 @@
-"""What training runs on: one table of the settings that were measured as best, and how a machine is described."""
+"""What training runs on: settings measured as best, how a machine is described, one network over several devices.
+
+Several devices are data parallel, on JAX: each holds the network and takes its share of each batch; XLA adds up the
+gradients, and BN's sums where its group of images lies on several devices. The arithmetic is that of one device but for
+the order of sums. Several processes, on one machine or many, are one such training: each runs the same program on the
+same numbers, and what all but the first write goes into a folder that is thrown away.
+"""
 
 import contextlib
 import functools
@@ -8,12 +14,14 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from resnet_keras import quiet
-from resnet_keras.errors import UserError, first_line
-from resnet_keras.paths import checkout
+from resnet_keras.errors import ProcessLost, UserError, first_line
+from resnet_keras.files import checkout
+from resnet_keras.store import RunFolder
 
 
 class Settings(NamedTuple):
@@ -26,9 +34,9 @@ class Settings(NamedTuple):
 
 CPU, GPU = "CPU", "gpu"
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/dev/accel0")  # Linux: NVIDIA, WSL, AMD, TPU
-DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 NO_BFLOAT16 = ("AVX-512 without bfloat16", "AVX2")  # CPUs on which TensorFlow computes bfloat16 very slowly
 PACKAGES = ("resnet-keras", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets", "pillow")
+PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
 # Kind of device -> settings on TensorFlow; measured by `benchmarks/`: images/s are of ResNet-20, batch 128, two cores.
 ON_TENSORFLOW = {
@@ -68,22 +76,6 @@ def slow_precision(precision: str) -> str | None:
     return None
 
 
-def start_keras(deterministic: bool = False) -> None:
-    """Import Keras and its backend; on demand with deterministic kernels of TensorFlow and XLA on a GPU.
-
-    An operation that has no deterministic kernel then fails instead of giving other bits. On a CPU runs give the same
-    bits without it. It decides no run's name; `environment.json` records it.
-    """
-    if deterministic:
-        flags = os.environ.get("XLA_FLAGS", "").split()
-        os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*flags, DETERMINISTIC]))
-    quiet.load_keras()
-    if deterministic and quiet.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-
-
 @functools.cache
 def all_names() -> tuple[str, ...]:
     """Names of all devices that the backend sees, those of the other processes of a training included.
@@ -117,14 +109,12 @@ def has_driver() -> bool:
 
 def accelerator() -> str | None:
     """Name of the first GPU or TPU that the backend sees, or None."""
-    first = all_names()[0]
-    return None if first == CPU else first
+    return None if all_names()[0] == CPU else all_names()[0]
 
 
 def name(count: int = 1) -> str:
     """`count` devices for people, such as "8 x NVIDIA H100"; all the cores of a CPU: "2 x AMD EPYC 9B45 (CPU)"."""
-    gpu = accelerator()
-    if gpu:
+    if gpu := accelerator():
         return f"{count} x {gpu}" if count > 1 else gpu
     return f"{cores()} x {quiet.cpu_info('model name') or platform.processor() or platform.machine()} (CPU)"
 
@@ -134,15 +124,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def reset_peak_memory() -> None:
-    """Start a new peak for `peak_memory_mb`, where the system can (Linux)."""
+def peak_memory_mb(reset: bool = False) -> int | None:
+    """Peak resident memory of this process in MiB, since the last reset; None where the system, no Linux, has none."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory_mb() -> int | None:
-    """Peak resident memory of this process in MiB; None where the system does not tell (all but Linux)."""
-    with contextlib.suppress(OSError):
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")
         return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) // 1024
     return None
 
@@ -169,7 +155,6 @@ def environment() -> dict:
         "commit": commit,
         "dirty": dirty,
         **({"onednn": quiet.onednn()} if quiet.backend() == "tensorflow" else {}),
-        **({"deterministic": True} if DETERMINISTIC in os.environ.get("XLA_FLAGS", "") else {}),
     }
 
 
@@ -187,10 +172,7 @@ def revision() -> tuple[str | None, bool | None]:
 def doctor() -> dict[str, str]:
     """What training would use on this machine, why, and what changes it, for people."""
     row, machine = settings(), environment()
-    onednn = {}
-    if "onednn" in machine:
-        why = "on is faster here, as measured" if machine["kind"] in quiet.ONEDNN_HELPS else "TensorFlow decides"
-        onednn = {"oneDNN": f"{machine['onednn']} ({why}; {quiet.ONEDNN}=1 or 0 changes it)"}
+    why = "on is faster here, as measured" if machine["kind"] in quiet.ONEDNN_HELPS else "TensorFlow decides"
     threads = f"{cores()} (taskset changes it)"
     if accelerator():
         threads = "the accelerator's own"
@@ -202,9 +184,113 @@ def doctor() -> dict[str, str]:
         "kind": machine["kind"],
         "precision": f"{row.precision} (--precision changes it)",
         "steps a call": f"{row.steps_per_call} (--steps-per-call changes it)",
-        **onednn,
+        "oneDNN": f"{machine.get('onednn', 'off')} ({why}; {quiet.ONEDNN}=1 or 0 changes it)",
         "threads": threads,
         "why": row.why,
         "python": machine["python"],
         "packages": ", ".join(f"{package} {version}" for package, version in machine["packages"].items()),
     }
+
+
+# ---------------------------------------------------------------- several devices and processes
+
+
+def join() -> None:
+    """Become one of the processes that Keras' `KERAS_DISTRIBUTION_*` variables describe, where they are set.
+
+    To be called once, after Keras is imported and before anything is computed. Raises UserError if the variables cannot
+    be used, or the backend is not JAX.
+    """
+    count = os.environ.get(PROCESSES, "1")
+    if count == "1":
+        return
+    import keras
+
+    if quiet.backend() != "jax":
+        raise UserError(f"{PROCESSES}={count}: several processes train one network on JAX only; set KERAS_BACKEND=jax.")
+    try:
+        keras.distribution.initialize()
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{PROCESSES}={count} cannot be used ({error}): set KERAS_DISTRIBUTION_JOB_ADDRESSES to host:port of the "
+            f"first process, {PROCESSES} to their number, and KERAS_DISTRIBUTION_PROCESS_ID to 0, 1, ... in each."
+        ) from None
+
+
+def check_devices(wanted: int | str, batch_size: int) -> int:
+    """How many devices share each batch of so many images, `wanted` being a number or "all".
+
+    Raises UserError if the machine has fewer, the backend or the batch cannot be spread, or a process would be idle.
+    """
+    names = all_names()
+    count = len(names) if wanted == "all" else wanted
+    if type(count) is not int or not 1 <= count <= len(names):
+        kinds = ", ".join(sorted(set(names)))
+        raise UserError(f"devices={wanted!r}: give a whole number from 1 to {len(names)} ({kinds}), or 'all'.")
+    if count > 1 and quiet.backend() != "jax":
+        raise UserError(
+            f"devices={wanted}: one network trains over several devices on JAX only; set KERAS_BACKEND=jax, "
+            "or train one run per device (CUDA_VISIBLE_DEVICES=0, 1, ...)."
+        )
+    if processes() > 1 and count != len(names):
+        raise UserError(f"devices={wanted}: {processes()} processes use all devices that they have: give all.")
+    if batch_size % count:
+        raise UserError(f"batch of {batch_size} images: {count} devices need a multiple of {count}, to share it.")
+    return count
+
+
+def data_parallel(count: int):
+    """Keras' layout of a network over the first `count` devices, every variable on each; None for one device."""
+    if count == 1:
+        return None
+    import keras
+
+    return keras.distribution.DataParallel(devices=keras.distribution.list_devices()[:count], auto_shard_dataset=False)
+
+
+def processes() -> int:
+    """Processes of this training."""
+    return _of_jax("process_count", 1)
+
+
+def is_first() -> bool:
+    """Whether this process is the one whose files and words are kept."""
+    return _of_jax("process_index", 0) == 0
+
+
+def _of_jax(function: str, elsewhere: int) -> int:
+    if quiet.backend() != "jax":
+        return elsewhere
+    import jax
+
+    return getattr(jax, function)()
+
+
+@contextlib.contextmanager
+def kept_of_first(folder: RunFolder):
+    """The run's folder in the first process; in the others one that is thrown away."""
+    with contextlib.nullcontext(folder.path.parent) if is_first() else tempfile.TemporaryDirectory() as place:
+        yield RunFolder(Path(place) / folder.name)
+
+
+def from_first(tree):
+    """The first process's numbers and arrays, in every process; the others give a tree of the same shapes."""
+    if processes() == 1:
+        return tree
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    return broadcast_one_to_all(tree)
+
+
+@contextlib.contextmanager
+def together():
+    """Turn JAX' error about another process that is gone into a ProcessLost of one line."""
+    try:
+        yield
+    except Exception as error:
+        if processes() == 1 or type(error).__name__ != "JaxRuntimeError":
+            raise
+        raise ProcessLost(
+            f"another process of this training is gone ({first_line(error, 120)}): start all of them again with the "
+            "same command, and they go on from the last checkpoint."
+        ) from None

@@ -11,16 +11,10 @@ class SGD(keras.optimizers.SGD):
     for a while after each drop of the rate. The decay belongs to the gradient: Keras' `weight_decay` is decoupled and
     about ten times too weak at momentum 0.9, and `keras.regularizers.L2(1e-4)` is twice the paper's 1e-4.
 
-    Args:
-        learning_rate: Rate of the step; the trainer sets it at each one.
-        momentum: Momentum, without Nesterov.
-        coupled_decay: The decay above.
-        decay_on: ``"kernels"``, so that BN and biases do not decay, or ``"all"``.
-        **kwargs: As for any Keras optimizer.
+    `coupled_decay` is that decay, on ``"kernels"`` alone, so that BN and biases do not decay, or on ``"all"``.
     """
 
     def __init__(self, learning_rate=0.1, momentum=0.9, coupled_decay=1e-4, decay_on="kernels", **kwargs):
-        """See the class."""
         super().__init__(learning_rate=learning_rate, momentum=momentum, **kwargs)
         self.coupled_decay, self.decay_on = coupled_decay, decay_on
 

@@ -21,48 +21,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class Line:
-    """A line of a terminal that is renewed in place and cut to its width, with lines that stay above it.
+class Progress:
+    """Reports one run: a line that is renewed in place and cut to the terminal's width, below lines that stay.
 
     Elsewhere, and where $TERM is dumb, the lines that stay are all. Output that nobody takes any more, of a closed
     terminal or pipe, is dropped, so that a training outlives its window.
-    """
-
-    def __init__(self, stream=None):
-        """`stream`: default: standard output."""
-        self.stream, self.renewed, self.live = stream or sys.stdout, 0.0, None
-        # By the stream alone: kernels of notebooks set $FORCE_COLOR, which rich takes for a terminal.
-        kind = {"force_terminal": self.stream.isatty(), "force_jupyter": False}
-        self.console = Console(file=self.stream, highlight=False, markup=False, emoji=False, **kind)
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
-            quiet = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
-            self.live = Live(console=self.console, transient=True, **quiet)
-
-    def show(self, text: str) -> None:
-        """Renew the line, now and then."""
-        if self.live and time.perf_counter() - self.renewed > RENEWED:
-            self.renewed = time.perf_counter()
-            line = Text(text, no_wrap=True, overflow="ellipsis")
-            self._attempt(lambda: (self.live.start(), self.live.update(line, refresh=True)))
-
-    def note(self, text: str) -> None:
-        """Write a line that stays."""
-        self._attempt(lambda: self.console.print(text, soft_wrap=True))
-
-    def close(self) -> None:
-        """Take the line away."""
-        if self.live:
-            self._attempt(self.live.stop)
-
-    def _attempt(self, write) -> None:
-        try:
-            write()
-        except OSError:
-            self.live, self.console = None, Console(file=io.StringIO())
-
-
-class Progress(Line):
-    """Reports one run.
 
     Args:
         label: What the lines begin with.
@@ -73,20 +36,32 @@ class Progress(Line):
     """
 
     def __init__(self, label: str, total: int, start: int = 0, later: float = 0.0, stream=None):
-        """See the class."""
-        super().__init__(stream)
         self.label, self.total, self.start, self.later = label, total, start, later
         self.first: tuple[float, int] | None = None  # (time, iteration) after the first call, which compiles
-        self.corrected, self.test = not later, ""
+        self.corrected, self.test, self.renewed, self.live = not later, "", 0.0, None
+        self.stream = stream or sys.stdout
+        # By the stream alone: kernels of notebooks set $FORCE_COLOR, which rich takes for a terminal.
+        kind = {"force_terminal": self.stream.isatty(), "force_jupyter": False}
+        self.console = Console(file=self.stream, highlight=False, markup=False, emoji=False, **kind)
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            quiet = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
+            self.live = Live(console=self.console, transient=True, **quiet)
+
+    def note(self, text: str) -> None:
+        """Write a line that stays."""
+        self._attempt(lambda: self.console.print(text, soft_wrap=True))
 
     def update(self, iteration: int, train_error: float) -> None:
-        """After a call: renew the line, and after a minute say how long all runs will take."""
+        """After a call: renew the line, now and then, and after a minute say how long all runs will take."""
         now = time.perf_counter()
         self.first = self.first or (now, iteration)
         if not self.corrected and now - self.first[0] > MINUTE:
             self.corrected = True
             self.note(f"about {self._left(iteration, self.later)} for all by the speed so far")
-        self.show(self._line(iteration, train_error, self.console.width))
+        if self.live and now - self.renewed > RENEWED:
+            self.renewed = now
+            line = Text(self._line(iteration, train_error, self.console.width), no_wrap=True, overflow="ellipsis")
+            self._attempt(lambda: (self.live.start(), self.live.update(line, refresh=True)))
 
     def row(self, row: dict) -> None:
         """After a log interval: a line in a log or a notebook, and the test error for the live line."""
@@ -96,6 +71,11 @@ class Progress(Line):
         if not self.live:
             speed = f"  {row['images_per_second']:.0f} images/s" if row["images_per_second"] else ""  # not of call one
             self.note(self._line(row["iteration"], row["train_error"]) + speed)
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self.live:
+            self._attempt(self.live.stop)
 
     def _line(self, iteration: int, train_error: float, width: int = 1000) -> str:
         """The state of the run; where it is wider than that, the time of all goes first, and then the label's end."""
@@ -112,17 +92,8 @@ class Progress(Line):
         each = (time.perf_counter() - self.first[0]) / max(1, iteration - self.first[1])
         return duration(each * (self.total - iteration + later * (self.total - self.start)))
 
-
-class Counter(Line):
-    """Shows in a terminal, and nowhere else, how far a test is: one line that goes when it is done."""
-
-    def __init__(self, label: str, stream=None):
-        """`label`: what the line begins with; `stream`: default: standard error, since results go to the other."""
-        super().__init__(stream or sys.stderr)
-        self.label, self.began = label, time.perf_counter()
-
-    def update(self, counted, total: int) -> None:
-        """After a batch: `counted` of `resnet_keras.evaluation.accuracy.Tally`, `total` images in all."""
-        left = (time.perf_counter() - self.began) / counted.images * (total - counted.images)
-        place = f"{self.label}  {counted.images:,} of {total:,} images"
-        self.show(f"{place}  error {counted.error():.2f} %  {duration(left)} left")
+    def _attempt(self, write) -> None:
+        try:
+            write()
+        except OSError:
+            self.live, self.console = None, Console(file=io.StringIO())

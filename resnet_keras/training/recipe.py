@@ -140,7 +140,7 @@ PRESETS = {
 
 def preset(name: str) -> Recipe:
     """The recipe of a scale; raises UserError if it is none of `PRESETS`."""
-    if not isinstance(name, str) or name not in PRESETS:
+    if name not in PRESETS:
         raise UserError(f"unknown scale {name!r}: use one of {', '.join(PRESETS)}.")
     return PRESETS[name]
 

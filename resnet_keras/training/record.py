@@ -12,15 +12,12 @@ EXPLODED = 100.0  # times the cross-entropy of guessing: beyond that, a loss has
 class Record:
     """What is known of one run so far.
 
-    Attributes:
-        watched: The split that is tested on the way: "validation" or "test".
-        iteration: Iterations done, and `calls`: how many compiled calls this process has made of them.
-        trace: float32 [iterations, 2]: training error (percent) and cross-entropy of each batch.
-        rows: Those of the history.
+    `watched` is the split that is tested on the way, "validation" or "test"; `calls` are the compiled calls that this
+    process has made; `trace`, float32 [iterations, 2], is the training error (percent) and cross-entropy of each batch;
+    `rows` are those of the history.
     """
 
     def __init__(self, run, dataset):
-        """Start the clock."""
         self.run, self.classes = run, len(dataset.classes)
         self.watched = "validation" if dataset.validation else "test"
         self.trace, self.rows = np.zeros((run.recipe.iterations, 2), np.float32), []

@@ -6,12 +6,9 @@ from resnet_keras.training.recipe import Recipe
 
 
 def learning_rate(recipe: Recipe, iteration: int, warming_up: bool = False) -> float:
-    """Rate of the step that takes `iteration` completed iterations to `iteration` + 1 (Sec. 4.2).
+    """Rate of the step that takes `iteration` completed iterations, from 0, to `iteration` + 1 (Sec. 4.2).
 
-    Args:
-        recipe: The run's recipe.
-        iteration: Iterations done before this step, from 0.
-        warming_up: Whether the training error has yet to fall below `recipe.warmup_error`.
+    `warming_up`: whether the training error has yet to fall below `recipe.warmup_error`.
     """
     passed = sum(iteration >= drop for drop in recipe.drops)
     rate = recipe.learning_rate * recipe.drop_factor**passed
@@ -21,13 +18,8 @@ def learning_rate(recipe: Recipe, iteration: int, warming_up: bool = False) -> f
 def warmup_end(recipe: Recipe, depth: int, train_error: np.ndarray) -> int | None:
     """Iteration at which the warm-up ended: 0 without one, None while it lasts.
 
-    Looked at after every `warmup_window` iterations, over those iterations, so that it depends on the training alone
-    and not on how often somebody logs.
-
-    Args:
-        recipe: The run's recipe.
-        depth: The network's depth.
-        train_error: Percent, one value per iteration done so far.
+    `train_error`, in percent, has a value for each iteration done so far. It is looked at after every `warmup_window`
+    iterations, over those iterations, so that it depends on the training alone and not on how often somebody logs.
     """
     if not recipe.warms_up(depth):
         return 0

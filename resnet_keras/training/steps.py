@@ -19,11 +19,9 @@ else:
 
 
 def losses(logits, labels):
-    """Sum over a batch of the errors (0 or 1 each) and of the cross-entropies (nats), float32, no penalty inside.
+    """Sums over a batch of the errors (0 or 1 each) and of the cross-entropies (nats, no penalty inside), float32.
 
-    Args:
-        logits: float32 [b, classes].
-        labels: Whole numbers [b].
+    Of logits [b, classes] and labels, whole numbers [b].
     """
     wrong = ops.sum(ops.cast(ops.argmax(logits, axis=-1) != ops.cast(labels, "int32"), "float32"))
     scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
@@ -42,10 +40,9 @@ def compiled(function):
 def gradients(network):
     """A function that gives what a training step would see of a batch: its cross-entropy and the gradient of that.
 
-    BN takes the batch's statistics, as in training; nothing of the network changes, the moving statistics included.
-
-    It takes images uint8 [b, h, w, c] and labels [b], in batches of one size, and gives the mean cross-entropy (nats,
-    no penalty inside) and an array for each of `network.trainable_variables`, whose values are those at the call.
+    It takes images uint8 [b, h, w, c] and labels [b], and gives the mean cross-entropy (nats, no penalty inside) and an
+    array for each of `network.trainable_variables` as they are at the call. BN takes the batch's statistics, as in
+    training; nothing of the network changes.
     """
 
     def loss_of(weights, others, images, labels):
@@ -72,21 +69,15 @@ def gradients(network):
 class Engine:
     """Takes steps of one network: what the backends share. Beside it, each has `train` and `test_step`.
 
-    Args:
-        network: A built network.
-        optimizer: A Keras optimizer; built here.
-        *arrays: What the plans speak of, kept on the device: images uint8 [n, h, w, c] and labels int32 [n] for a set
-            in memory.
-        apply: Makes (images, labels) of the arrays and the plan of one batch.
-        most: Steps of the longest call that will come, for which JAX compiles once.
-        layout: Spread each batch over the devices of a `keras.distribution.DataParallel`, under which the network was
-            made (JAX).
+    `arrays` are what the plans speak of, kept on the device: images uint8 [n, h, w, c] and labels int32 [n] of a set in
+    memory. `apply` makes (images, labels) of them and the plan of one batch. `most` is the steps of the longest call
+    that will come, for which JAX compiles once. `layout`, a `keras.distribution.DataParallel` under which the network
+    was made, spreads each batch over devices (JAX).
     """
 
     batch_of_test = 500
 
     def __init__(self, network, optimizer, *arrays, apply=augment.apply, most=1, layout=None):
-        """See the class."""
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer, self.apply, self.most, self.layout = network, optimizer, apply, most, layout
         self.arrays = tuple(map(self.placed, arrays))
@@ -126,16 +117,13 @@ class TensorFlowEngine(Engine):
     """Steps in a `tf.while_loop` within one `tf.function`; variables are updated in place."""
 
     def __init__(self, *arguments, **options):
-        """See `Engine`."""
         super().__init__(*arguments, **options)
         self.steps, self.test_step = compiled(self._steps), compiled(self._test_step)
 
     def train(self, plan, rates: np.ndarray) -> np.ndarray:
-        """Take len(rates) steps; returns float32 [n, 2]: training error (percent) and cross-entropy of each batch.
+        """Take n steps by a plan (a named tuple of arrays [n, batch, ...]) and learning rates float32 [n].
 
-        Args:
-            plan: A named tuple of arrays [n, batch, ...], as `apply` wants it.
-            rates: float32 [n], learning rates.
+        Returns float32 [n, 2]: training error (percent) and cross-entropy of each batch.
         """
         return self.steps(plan._make(map(ops.convert_to_tensor, plan)), ops.convert_to_tensor(rates)).numpy()
 
@@ -176,7 +164,6 @@ class JaxEngine(Engine):
     """
 
     def __init__(self, *arguments, **options):
-        """See `Engine`."""
         super().__init__(*arguments, **options)
         sharded = {"out_shardings": self._sharding()} if self.layout else {}
         self.rate_index = [v is self.optimizer.learning_rate for v in self.optimizer.variables].index(True)

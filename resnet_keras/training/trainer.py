@@ -8,13 +8,11 @@ import time
 
 import numpy as np
 
-from resnet_keras.data import Split
+from resnet_keras import data
 from resnet_keras.errors import Interrupted, UserError
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
-from resnet_keras.training import devices as parallel
-from resnet_keras.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from resnet_keras.training.progress import Progress, duration
 from resnet_keras.training.record import Record
 from resnet_keras.training.run import Run, is_done
@@ -23,7 +21,7 @@ from resnet_keras.training.schedule import learning_rate
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-@parallel.together()
+@device.together()
 def train(
     run: Run, *, store=None, data_dir=None, dataset=None, force=False, wait=True, devices=1, label=None, later=0.0,
     progress=Progress,
@@ -42,8 +40,7 @@ def train(
         later: Work of other runs after this one, as a multiple of its own, for the time left.
         progress: What reports the run: a class as `Progress`.
 
-    Returns:
-        The run's `RunFolder`.
+    Returns the run's `RunFolder`.
 
     Raises:
         UserError: The data, the backend, the devices or a file of the run cannot be used.
@@ -51,15 +48,16 @@ def train(
         ProcessLost: Another process of this training is gone.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP came; the run has been saved and goes on when trained again.
     """
-    from resnet_keras import data
-
     load_keras()
-    count = parallel.check_devices(devices, run.recipe.batch_size)
+    count = device.check_devices(devices, run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder, label = (store or Store()).run(run.name(identity)), label or run.network
-    with parallel.kept_of_first(folder) as kept, kept.lock(wait):
-        if parallel.from_first(parallel.is_first() and not force and is_done(folder)):
-            if parallel.is_first():
+    with device.kept_of_first(folder) as kept, contextlib.ExitStack() as stack:
+        if not (done := not force and is_done(folder)):
+            stack.enter_context(kept.lock(wait))
+            done = not force and is_done(folder)  # perhaps by another process, meanwhile
+        if device.from_first(device.is_first() and done):
+            if device.is_first():
                 print(f"{label}: {folder.name} is {folder.status} already; --force repeats it.", flush=True)
             return folder
         kept.tidy()
@@ -77,10 +75,10 @@ class Trainer:
         """Build the network and its engine, and pick up the newest checkpoint."""
         self.run, self.recipe, self.folder, self.dataset, self.devices = run, run.recipe, folder, dataset, devices
         self.record = Record(run, dataset)
-        device.reset_peak_memory()
+        device.peak_memory_mb(reset=True)
         self._build()
         self._resume()
-        stream = None if parallel.is_first() else io.StringIO()
+        stream = None if device.is_first() else io.StringIO()
         self.progress = progress(label, self.recipe.iterations, self.record.iteration, later, stream)
 
     def _build(self):
@@ -96,7 +94,7 @@ class Trainer:
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
         steps = recipe.steps_per_call or device.settings().steps_per_call
         self.steps_per_call = min(steps, self.feed.most_steps or steps)
-        layout = parallel.data_parallel(self.devices)
+        layout = device.data_parallel(self.devices)
         with layout.scope() if layout else contextlib.nullcontext():
             options = {"seed": self.run.seed, "dtype": POLICIES[recipe.precision]}
             options |= {} if recipe.batch_norm else {"batch_norm": False}  # VGG has none by default
@@ -109,15 +107,15 @@ class Trainer:
             self.engine = engine(self.network, optimizer, *self.feed.arrays, **options)
 
     def _resume(self):
-        record, tensors, checkpoint = self.record, self.engine.state(), load_checkpoint(self.folder.path)
-        if checkpoint:
+        record, tensors = self.record, self.engine.state()
+        if checkpoint := self.folder.load_checkpoint():
             tensors, state = checkpoint
             try:
                 record.restore(tensors.pop("trace"), state)
             except (KeyError, TypeError, ValueError):
                 raise UserError(f"the checkpoint of {self.folder.name} is of other code: use --force.") from None
-        if parallel.processes() > 1:
-            iteration, record.trace[:], tensors = parallel.from_first((record.iteration, record.trace, tensors))
+        if device.processes() > 1:
+            iteration, record.trace[:], tensors = device.from_first((record.iteration, record.trace, tensors))
             record.iteration, tensors = int(iteration), {name: np.array(value) for name, value in tensors.items()}
         self.engine.restore(tensors)  # in all processes at once: each waits for the others
 
@@ -131,7 +129,7 @@ class Trainer:
                     self._call(self.recipe.iterations)
                     if self.record.diverged():
                         return self._end("diverged")
-                    if number := int(parallel.from_first(interruption.number or 0)):
+                    if number := int(device.from_first(interruption.number or 0)):
                         self._end("interrupted")
                         raise Interrupted(number)
                 self._end("finished")
@@ -151,7 +149,7 @@ class Trainer:
         """Begin the run's directory, record the surroundings, and say what is unusual about them."""
         # The names of the classes decide nothing, and so are no part of the run's name, but its users want them.
         self.folder.begin({**self.run.config(self.dataset.identity), "classes": list(self.dataset.classes)})
-        several = {"devices": self.devices, "processes": parallel.processes()}
+        several = {"devices": self.devices, "processes": device.processes()}
         several = {name: count for name, count in several.items() if count > 1}
         self.folder.write_environment({**device.environment(), **several}, self.record.iteration)
         names = device.all_names()
@@ -202,7 +200,7 @@ class Trainer:
         due = iteration % self.recipe.test_interval == 0 or iteration == self.recipe.iterations
         if due and rows[-1][f"{watched}_error"] is None:
             rows[-1] |= self._tested(watched)
-        self.folder.write_history(rows)
+        self.folder.write_table("history", rows)
 
     def _tested(self, split: str) -> dict[str, float]:
         error, entropy = self.engine.evaluate(getattr(self.dataset, split))
@@ -210,7 +208,7 @@ class Trainer:
 
     def _save(self):
         record, tensors = self.record, {**self.engine.state(), "trace": self.record.trace[: self.record.iteration]}
-        save_checkpoint(self.folder.path, record.iteration, tensors, record.state())
+        self.folder.save_checkpoint(record.iteration, tensors, record.state())
 
     def _end(self, status: str):
         """Keep what is worth it, write the summary, and say how the run ended."""
@@ -221,14 +219,13 @@ class Trainer:
         if status == "finished":
             self.folder.save_network(self.network)
             summary |= self._tested("test") if watched != "test" else {}
-            if isinstance(self.dataset.train, Split):  # of photographs, a pass takes too long
+            if isinstance(self.dataset.train, data.Split):  # of photographs, a pass takes too long
                 summary["train_error_inference"] = self._tested("train")["train_error"]
         summary["parameters"] = sum(int(np.prod(v.shape)) for v in self.network.trainable_variables)
         summary |= {"peak_memory_mb": device.peak_memory_mb(), "device": device.name(self.devices)}
         self.folder.write_summary(summary)
         if status != "interrupted":
-            for path in checkpoints(self.folder.path):
-                path.unlink()
+            self.folder.tidy("checkpoint-*")
         errors = {"training": summary.get("train_error"), watched: summary.get(f"{watched}_error")}
         shown = [f"{name} error {error:.1f} %" for name, error in errors.items() if error is not None]
         shown = ", ".join(filter(None, [*shown, summary["problem"]])) or "nothing to show"

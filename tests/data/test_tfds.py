@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import cifar10_jpeg as jpeg
 from resnet_keras import data
-from resnet_keras.data import jpeg, tfds
+from resnet_keras.data import tfds
 from resnet_keras.errors import UserError
 
 from ..conftest import REAL_DATA

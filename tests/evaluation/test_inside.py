@@ -90,8 +90,8 @@ def test_swapped_blocks_compute_with_each_others_weights():
     network, (images, _) = trained_like("resnet20"), pictures(24)
     trade = {"stage1_block2": "stage1_block3", "stage1_block3": "stage1_block2"}
     weights = {re.sub("stage1_block[23]", lambda m: trade[m[0]], path): v for path, v in weights_of(network).items()}
-    chain = network.chain()
-    swapped = inside.logits(network, inside.swapped(chain, chain.index(network.blocks[1])), images)
+    swaps = (layers for case, layers in inside.lesioned(network) if case["lesion"] == "swap" and case["block"] == 2)
+    swapped = inside.logits(network, next(swaps), images)
     np.testing.assert_allclose(swapped, forward("resnet20", weights, images)[0], rtol=1e-3, atol=1e-3)
     assert not np.allclose(swapped, array(network(images)), rtol=1e-2)
 

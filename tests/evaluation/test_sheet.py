@@ -6,8 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from resnet_keras.evaluation.predict import Prediction
-from resnet_keras.evaluation.sheet import DRAWINGS, draw, sheet
+from resnet_keras.evaluation.predict import DRAWINGS, Prediction, draw, sheet
 
 
 def test_every_drawing_is_an_image_of_its_own_of_a_class_of_cifar_10():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_keras.evaluation import surface as module
+from resnet_keras.evaluation import inside as module
 from tests.evaluation.arithmetic import array, cross_entropy, forward, pictures, trained_like, unchanged
 from tests.models.reference import weights_of
 

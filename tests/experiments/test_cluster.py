@@ -16,7 +16,6 @@ from resnet_keras.data import identify
 from resnet_keras.errors import UserError
 from resnet_keras.experiments import cluster
 from resnet_keras.store import Store
-from resnet_keras.training.checkpoint import checkpoints
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from tests.conftest import ROOT, write_images
@@ -74,7 +73,7 @@ def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_p
     identity, store, alone = identify(runs[0].data), Store(tmp_path / "shared"), Store(tmp_path / "alone")
 
     def saved(run):
-        return set(checkpoints(store.run(run.name(identity)).path))
+        return set(store.run(run.name(identity)).checkpoints)
 
     def start(root, options):
         (tmp_path / "jobs").write_bytes(pickle.dumps((runs, identity, options)))

@@ -7,7 +7,7 @@ import pytest
 import rich.console
 
 from resnet_keras import data
-from resnet_keras.experiments import estimates, runner
+from resnet_keras.experiments import runner
 from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.quiet import backend
 from resnet_keras.store import Store
@@ -19,7 +19,7 @@ from resnet_keras.training.run import Run
 def runs(tiny, monkeypatch):
     """Two runs that take eight seconds each."""
     monkeypatch.setattr(data, "load", lambda *_, **__: tiny)
-    monkeypatch.setattr(estimates, "seconds", lambda runs, *_: [8.0] * len(runs))
+    monkeypatch.setattr(runner, "seconds", lambda runs, *_: [8.0] * len(runs))
     recipe = Recipe(iterations=6, batch_size=16, drops=(3,), log_interval=3, test_interval=6)
     return [Run(name, "tiny", recipe) for name in ("plain8", "resnet8")]
 
@@ -53,11 +53,15 @@ def test_the_timetable_has_times_and_a_total(runs, tiny, tmp_path):
     assert table[-1][-6:] == ["1", "to", "train", "about", "8", "s"]
 
 
-def test_auto_precision_follows_the_runs_that_are_done(tiny, tmp_path):
+def test_auto_precision_follows_the_runs_that_are_done(tmp_path):
     degradation, store = experiment("degradation"), Store(tmp_path)
+    identity = runner.find_identity("shapes16", None, store)
     for precision in ("float32", "bfloat16"):
-        folder = finish(store, degradation.runs("smoke", precision=precision)[0], tiny)
-        assert runner.auto_precision(degradation, "smoke", None, 1, tiny.identity, store) == precision
+        folder = store.run(degradation.runs("smoke", precision=precision)[0].name(identity))
+        folder.begin({})
+        folder.write_summary({"status": "finished"})
+        runs, _ = runner.plan(degradation, "smoke", store=store)
+        assert {run.recipe.precision for run in runs} == {precision}
         folder.clear()
 
 
@@ -66,24 +70,24 @@ RECIPE = Recipe(iterations=1000, batch_size=16, drops=(), test_interval=500)
 
 def test_an_estimate_follows_the_speed_of_the_nearest_earlier_run(tiny, tmp_path, monkeypatch):
     store, run = Store(tmp_path), Run("plain20", "tiny", RECIPE)
-    monkeypatch.setattr(estimates.device, "name", lambda: "a machine")
-    work = estimates.multiply_adds("plain20", "none")
-    monkeypatch.setattr(estimates, "timed_speed", lambda run: {work: 50 * work})
+    monkeypatch.setattr(runner.device, "name", lambda: "a machine")
+    work = runner.multiply_adds("plain20", "none")
+    monkeypatch.setattr(runner, "timed_speed", lambda run: {work: 50 * work})
     testing = 2 * 10_000 / 3
-    assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 50], rel=1e-3)
+    assert runner.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 50], rel=1e-3)
     for earlier, rate in ((Run("resnet20", "tiny", RECIPE), 100.0), (Run("resnet110", "tiny", RECIPE), 1.0)):
         finish(store, earlier, tiny, device="a machine", images_per_second=rate)
-    assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 100], rel=1e-3)
+    assert runner.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 100], rel=1e-3)
     path = store.run(run.name(tiny.identity)).path / "checkpoint-00000500.safetensors"
     path.parent.mkdir()
     path.touch()
-    assert estimates.seconds([run], tiny.identity, store) == pytest.approx([15 + (8_000 + testing / 2) / 100], rel=1e-3)
-    monkeypatch.setattr(estimates.device, "name", lambda: "another machine")
-    assert estimates.earlier_speeds(store, "tiny", 16, "float32") == {}
+    assert runner.seconds([run], tiny.identity, store) == pytest.approx([15 + (8_000 + testing / 2) / 100], rel=1e-3)
+    monkeypatch.setattr(runner.device, "name", lambda: "another machine")
+    assert runner.earlier_speeds(store, "tiny", 16, "float32") == {}
 
 
 @pytest.mark.slow
 def test_a_few_steps_are_timed():
     run = Run("plain8", "nowhere", dataclasses.replace(RECIPE, validation=10))
-    ((work, speed),) = estimates.timed_speed(run).items()
-    assert work == estimates.multiply_adds("plain8", "none") and 1e6 < speed < 1e13
+    ((work, speed),) = runner.timed_speed(run).items()
+    assert work == runner.multiply_adds("plain8", "none") and 1e6 < speed < 1e13

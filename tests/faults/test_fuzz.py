@@ -11,7 +11,6 @@ from safetensors.numpy import save
 from resnet_keras.errors import UserError
 from resnet_keras.report.runs import frame
 from resnet_keras.store import RunFolder, Store
-from resnet_keras.training.checkpoint import load_checkpoint
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.schedule import learning_rate
 from tests.faults.conftest import length
@@ -82,7 +81,7 @@ def test_any_bytes_for_a_history(tmp_path, content):
 def test_any_bytes_for_a_checkpoint(tmp_path, content):
     (tmp_path / "checkpoint-00000010.safetensors").write_bytes(content)
     said = []
-    assert load_checkpoint(tmp_path, warn=said.append) is None
+    assert RunFolder(tmp_path).load_checkpoint(warn=said.append) is None
     assert len(said) == 1 and "\n" not in said[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from resnet_keras import cli
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import estimates, runner
+from resnet_keras.experiments import runner
 from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.report.runs import frame
 from resnet_keras.store import Store
@@ -114,8 +114,8 @@ def test_training_refuses_a_folder_of_another_version_until_forced(tmp_path):
 @pytest.mark.parametrize("file", ["config.json", "summary.json"])
 def test_a_damaged_run_stops_no_estimate(tmp_path, monkeypatch, file):
     pytest.importorskip("keras")
-    monkeypatch.setattr(estimates.device, "name", lambda: "2 x AMD EPYC (CPU)")
+    monkeypatch.setattr(runner.device, "name", lambda: "2 x AMD EPYC (CPU)")
     folder = write(tmp_path)
-    assert len(estimates.earlier_speeds(Store(tmp_path), "cifar10_jpeg", 128, "bfloat16")) == 1
+    assert len(runner.earlier_speeds(Store(tmp_path), "cifar10_jpeg", 128, "bfloat16")) == 1
     (folder / file).write_text("{")
-    assert estimates.earlier_speeds(Store(tmp_path), "cifar10_jpeg", 128, "bfloat16") == {}
+    assert runner.earlier_speeds(Store(tmp_path), "cifar10_jpeg", 128, "bfloat16") == {}

@@ -8,7 +8,6 @@ import signal
 import pytest
 
 from resnet_keras.store import RunFolder
-from resnet_keras.training.checkpoint import checkpoints, load_checkpoint
 from tests.faults import work
 from tests.faults.conftest import length
 
@@ -64,8 +63,8 @@ def test_killed_at_any_point_a_reader_sees_the_old_or_the_new(written, tmp_path)
         points += 1
         assert code == -signal.SIGKILL and content(after) in states, f"{after.name} of {name}"
         if name == "checkpoint":
-            assert len(checkpoints(after)) >= 2
-            tensors, state = load_checkpoint(after, warn=pytest.fail)
+            assert len(RunFolder(after).checkpoints) >= 2
+            tensors, state = RunFolder(after).load_checkpoint(warn=pytest.fail)
             assert state["iteration"] in (OLD, NEW) and (tensors["trace"] == state["iteration"]).all()
         work.WRITERS[name](after, NEW)
         RunFolder(after).tidy()

@@ -12,7 +12,6 @@ import numpy as np
 
 from resnet_keras.data import Dataset, Identity, Split
 from resnet_keras.store import RunFolder
-from resnet_keras.training.checkpoint import save_checkpoint
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from tests.faults.injection import Injector
@@ -23,11 +22,11 @@ ITERATIONS = 30
 
 def checkpoint(folder, value):
     tensors = {"net/kernel": np.full((3, 4), value, np.float32), "trace": np.full((5, 2), value, np.float32)}
-    save_checkpoint(folder, value, tensors, {"iteration": value, "rows": [], "clock": {}})
+    RunFolder(folder).save_checkpoint(value, tensors, {"iteration": value, "rows": [], "clock": {}})
 
 
 def history(folder, value):
-    RunFolder(folder).write_history([{"iteration": 1, "train_error": float(value), "test_error": None}])
+    RunFolder(folder).write_table("history", [{"iteration": 1, "train_error": float(value), "test_error": None}])
 
 
 def summary(folder, value):

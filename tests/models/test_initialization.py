@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resnet_keras import build
-from resnet_keras.models.initialization import he_normal
+from resnet_keras.models.layers import he_normal
 from tests.models.reference import array
 
 

@@ -26,16 +26,9 @@ def test_figure_3_and_the_bottlenecks_of_resnet_50():
     assert sum(arc.grows for arc in arcs) == 4  # conv2_1 widens its map from 64 to 256 channels
 
 
-DRAWINGS = {
-    "VGG-19": lambda: drawings.side_by_side([build(n, weights=False) for n in ("vgg19", "plain34")], ["a", "b"]),
-    "option A": lambda: drawings.options({"A": "nothing", "B": "a little", "C": "more"}),
-}
-
-
-@pytest.mark.parametrize("title", DRAWINGS)
-def test_pictures_are_small_and_the_same_every_time(title):
-    figures = [DRAWINGS[title]() for _ in range(2)]
+def test_pictures_are_small_and_the_same_every_time():
+    figures = [drawings.side_by_side([build(n, weights=False) for n in ("vgg19", "plain34")], "ab") for _ in range(2)]
     first, second = map(drawings.png, figures)
     assert first == second and len(first) < 150_000
     assert Image.open(io.BytesIO(first)).convert("L").getextrema() == pytest.approx((0, 255), abs=60)
-    assert title in {text.get_text() for text in figures[0].axes[0].texts}
+    assert {text.get_text() for text in figures[0].axes[0].texts} >= {"VGG-19", "34-layer plain"}

@@ -114,18 +114,18 @@ def test_names_inject_nothing_into_the_pages_and_steer_no_terminal(tmp_path, cap
     assert "alert(1)" in html.unescape(text), "the name is shown, as text"
     assert not re.search(r"(?<!\\)<(script|img|b)\b", source)
     assert not set("\x1b\x07") & set(text + source)
-    screens.show_results(Store(tmp_path), "degradation", "short", EVIL + TERMINAL, [])
+    screens.show_results(Store(tmp_path), "degradation", "short", EVIL + TERMINAL)
     shown = capsys.readouterr().out
     assert "alert" in shown and shown.replace("\n", "").isprintable()
 
 
 def test_the_terminal_gets_table_finding_and_paths(full, capsys):
     root, _ = full
-    screens.show_results(Store(root), "degradation", "short", "CIFAR-10 (JPEG)", [])
+    screens.show_results(Store(root), "degradation", "short", "CIFAR-10 (JPEG)")
     shown = capsys.readouterr().out
     assert re.search(r"plain-56 +3 +70\.10 ± 0\.10", shown) and "curves.png" in shown
     assert "Plain-56 has a higher training error than plain-20 (70.1 against 30.1 %" in " ".join(shown.split())
-    screens.show_results(Store(root), "degradation", "smoke", "shapes16", [])
+    screens.show_results(Store(root), "degradation", "smoke", "shapes16")
     shown = " ".join(capsys.readouterr().out.split())
     assert "12 more layers help a plain network" in shown and "smoke.png" in shown
 

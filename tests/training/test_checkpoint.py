@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_keras.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from resnet_keras.store import RunFolder
 
 TENSORS = {"net/conv1/kernel": np.arange(12, dtype=np.float32).reshape(3, 4), "trace": np.ones((5, 2), np.float32)}
 DAMAGES = {
@@ -16,15 +16,17 @@ DAMAGES = {
 @pytest.fixture
 def folder(tmp_path):
     """Three checkpoints were saved."""
-    assert load_checkpoint(tmp_path) is None
+    assert RunFolder(tmp_path).load_checkpoint() is None
     for iteration in (10, 20, 30):
-        save_checkpoint(tmp_path, iteration, TENSORS, {"iteration": iteration, "rows": [{"train_error": 1.5}]})
+        RunFolder(tmp_path).save_checkpoint(
+            iteration, TENSORS, {"iteration": iteration, "rows": [{"train_error": 1.5}]}
+        )
     return tmp_path
 
 
 def test_the_newest_two_are_kept_and_the_newest_comes_back_bit_for_bit(folder):
-    assert [path.name for path in checkpoints(folder)] == [f"checkpoint-000000{i}.safetensors" for i in (20, 30)]
-    tensors, state = load_checkpoint(folder)
+    assert [path.stem for path in RunFolder(folder).checkpoints] == ["checkpoint-00000020", "checkpoint-00000030"]
+    tensors, state = RunFolder(folder).load_checkpoint()
     assert state == {"iteration": 30, "rows": [{"train_error": 1.5}]} and tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
         assert tensors[name].dtype == tensor.dtype and np.array_equal(tensors[name], tensor)
@@ -32,8 +34,8 @@ def test_the_newest_two_are_kept_and_the_newest_comes_back_bit_for_bit(folder):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_one_is_passed_over_and_named(folder, damage):
-    newest = checkpoints(folder)[-1]
+    newest = RunFolder(folder).checkpoints[-1]
     newest.write_bytes(DAMAGES[damage](newest.read_bytes()))
     said = []
-    assert load_checkpoint(folder, warn=said.append)[1]["iteration"] == 20
+    assert RunFolder(folder).load_checkpoint(warn=said.append)[1]["iteration"] == 20
     assert len(said) == 1 and newest.name in said[0] and "\n" not in said[0]

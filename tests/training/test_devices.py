@@ -17,7 +17,7 @@ pytest.importorskip("jax", reason="the extra `jax` is not installed")
 
 from resnet_keras.errors import UserError
 from resnet_keras.store import RunFolder
-from resnet_keras.training import device, devices
+from resnet_keras.training import device
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from resnet_keras.training.trainer import Trainer
@@ -33,13 +33,13 @@ RUN = Run("plain8", "tiny", RECIPE)
 CHILD = """
 import os, pickle, sys
 from resnet_keras.store import Store
-from resnet_keras.training import devices, trainer
-sys.excepthook = lambda kind, error, trace: os._exit(7) if kind is devices.ProcessLost else sys.__excepthook__(
+from resnet_keras.training import device, trainer
+sys.excepthook = lambda kind, error, trace: os._exit(7) if kind is device.ProcessLost else sys.__excepthook__(
     kind, error, trace)
 with open(sys.argv[1], "rb") as file:
     run, tiny, jobs = pickle.load(file)
 trainer.load_keras()
-devices.join()
+device.join()
 for name, count, until in jobs:
     store = Store(sys.argv[2] + "/" + name)
     if until:
@@ -132,19 +132,19 @@ def machine(monkeypatch):
 
 def test_what_cannot_be_spread_is_refused_beforehand(machine, monkeypatch):
     machine("jax", *["GPU X"] * 4)
-    assert [devices.check_devices(each, 128) for each in (1, 2, "all")] == [1, 2, 4]
+    assert [device.check_devices(each, 128) for each in (1, 2, "all")] == [1, 2, 4]
     for wanted, message in ((3, "multiple of 3"), (5, "from 1 to 4"), (0, "devices=0")):
         with pytest.raises(UserError, match=message):
-            devices.check_devices(wanted, 128)
-    monkeypatch.setenv(devices.PROCESSES, "2")
+            device.check_devices(wanted, 128)
+    monkeypatch.setenv(device.PROCESSES, "2")
     monkeypatch.setattr(keras.distribution, "initialize", lambda: int("two"))
     with pytest.raises(UserError, match="PROCESS_ID to 0, 1"):
-        devices.join()
+        device.join()
     machine("tensorflow", *["GPU X"] * 4)
     with pytest.raises(UserError, match="KERAS_BACKEND=jax"):
-        devices.join()
+        device.join()
     with pytest.raises(UserError, match=r"KERAS_BACKEND=jax, .*CUDA_VISIBLE_DEVICES"):
-        devices.check_devices("all", 128)
+        device.check_devices("all", 128)
 
 
 def test_idle_gpus_are_never_passed_over_in_silence(machine, tiny, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""CIFAR-10 (JPEG), the data set of most results here, made from CIFAR-10: `python -m resnet_keras.data.jpeg`.
+"""CIFAR-10 (JPEG), the data set of most results here, made from CIFAR-10: `python data/cifar10_jpeg.py`.
 
 Every image is compressed by Pillow at quality 75 with 4:2:0 chroma and the set is stored as TFDS stores a prepared one,
 `data/tfds/cifar10_jpeg/1.0.0`, so that `--data cifar10_jpeg` names it.
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from resnet_keras import paths
 from resnet_keras.data.datasets import Dataset, Split, load
 from resnet_keras.errors import UserError
+from resnet_keras.files import data_dir
 
 NAME, VERSION = "cifar10_jpeg", "1.0.0"
 # SHA-256 of the decoded test images of the set that the results here were made with.
@@ -47,7 +47,7 @@ def store(dataset: Dataset, name: str, root: Path) -> None:
 def main() -> None:
     """Make the set, and say whether it has the same bits as that of the results here."""
     try:
-        store(load("cifar10"), NAME, paths.data_dir() / "tfds")
+        store(load("cifar10"), NAME, data_dir() / "tfds")
         same = hashlib.sha256(load(NAME).test.images.tobytes()).hexdigest() == ORIGINAL
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
