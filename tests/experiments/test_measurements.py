@@ -7,7 +7,7 @@ import pytest
 
 from resnet_keras import data
 from resnet_keras.errors import UserError
-from resnet_keras.evaluation import surface
+from resnet_keras.evaluation import inside
 from resnet_keras.experiments import measurements
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.store import MEASUREMENTS, Store
@@ -32,7 +32,7 @@ def trained(tiny, tmp_path_factory):
 
 
 def test_measurements_come_back_and_are_not_repeated(trained, tiny, capsys, monkeypatch):
-    monkeypatch.setattr(surface.surface, "__defaults__", (3, 0))  # points and seed
+    monkeypatch.setattr(inside.surface, "__defaults__", (3, 0))  # points and seed
     assert set(measurements.MEASURES) == set(MEASUREMENTS)
     assert {name for experiment in EXPERIMENTS.values() for name in experiment.measures} <= set(MEASUREMENTS)
     store, run, folder = trained

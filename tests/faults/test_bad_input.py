@@ -29,7 +29,7 @@ COMMANDS = [
     *([["run", name] for name in NAUGHTY]),
     *([["evaluate", name] for name in (*NAUGHTY, ".", "..", "/", "a/b", "nothing", ".hidden", "C:\\x")]),
     *([["run", "degradation", f"--seeds={value}"] for value in ("0", "-1", "1001", "x", "1.5", "")]),
-    *([["run", "degradation", f"--{name}=wrong"] for name in ("scale", "precision", "force", "dry-run", "only")]),
+    *([["run", "degradation", f"--{name}=wrong"] for name in ("scale", "precision", "force", "dry-run")]),
     *([["summary", "resnet20", f"--classes={value}"] for value in ("x", "0", "-1", "1000000000000")]),
     ["trian"], ["train"], ["run"], ["evaluate"], ["summary"], ["list", "extra"], ["doctor", "--verbose"], ["--verbose"],
     ["train", "resnet20", "resnet32"], ["train", "resnet20", "--sede", "1"], ["report", "--results"],
