@@ -32,6 +32,7 @@ METRICS = {
     "gradients_end_scaled": ("first layer's gradient over the last's, times their kernels' norms", "", True),
     "lesion_added": ("median rise of the test error without one block", " points", False),
     "lesion_swapped": ("median test error with two blocks swapped", " %", False),
+    "surface_median": ("median loss around the network", "", True),
     "top1_10": ("top-1 error of 10 crops", " %", False),
 }
 

@@ -132,10 +132,11 @@ def shade(kind: str, depth: int) -> tuple[float, ...]:
 
 
 def setting(runs) -> str:
-    """What numbers come from, such as CIFAR-10 (JPEG), 2,000 iterations, bfloat16."""
+    """What numbers come from, such as CIFAR-10 (JPEG), 2,000 iterations, bfloat16, rate 0.02."""
     lengths = listing([f"{n:,}" for n in sorted(runs["iterations"].unique())])
     data, precisions = (listing(sorted(runs[name].unique())) for name in ("data_title", "precision"))
-    return f"{data}, {lengths} iterations, {precisions}"
+    recipe = runs["recipe"].iloc[0] if runs["recipe"].nunique() == 1 else ""
+    return ", ".join(filter(None, [data, f"{lengths} iterations", precisions, title("", recipe=recipe)]))
 
 
 def thousands(axis, places: list | None = None) -> None:
