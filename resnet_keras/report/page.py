@@ -34,7 +34,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         groups=grouped(firsts),
         claim={first.claim.name: first for first in firsts},
         verdicts=verdicts,
-        others=verdicts([finding for findings in results for finding in findings[1:]], settings=True),
+        others=verdicts([each for findings in results for each in findings[1:] if each.gap.n >= ENOUGH], settings=True),
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
         figures=titles,
         figure=lambda name, words: picture(name, titles[name], words) if name in titles else Safe(""),
@@ -46,6 +46,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
         crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
         never_warm=never_warm(shown),
+        inference=inference(shown),
         scar=scar(store, shown),
         independent=as_table(independent(store, shown)),
         smoke=as_table(tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()])),
@@ -106,6 +107,16 @@ def never_warm(runs) -> list[str]:
     """Networks of 110 layers or more whose warm-up never ended: they spent the schedule at its smaller rate."""
     own = finished(runs)
     return [style.network_title(n) for n in own[(own["depth"] >= 110) & own["warmup_end"].isna()]["network"].unique()]
+
+
+def inference(runs) -> list[str]:
+    """Networks whose training error was also taken by one pass as in testing, with both errors in percent."""
+    own = runs[runs["train_error_inference"].notna()]
+    means = own.groupby(["network", "shortcut", "recipe"])[["train_error_inference", "train_error"]].mean()
+    return [
+        f"{style.title(*key)} {style.number(row.iloc[0], 1)} (running {style.number(row.iloc[1], 1)})"
+        for key, row in means.iterrows()
+    ]
 
 
 def scar(store, runs) -> list[float]:
