@@ -39,28 +39,24 @@ def test_the_newest_version_of_the_first_root_is_taken_without_tfds(tmp_path, mo
         data.identify("cifar10", tmp_path / "a")
 
 
-class Offline:
-    """A builder of TFDS whose download must not be tried."""
-
-    info = SimpleNamespace(name="cifar10")
-    data_dir = "data/tfds/cifar10/3.0.2"
-    url_infos = {"https://pictures.invalid/cifar-10.tar.gz": None}  # noqa: RUF012
-
-    def download_and_prepare(self):
-        raise RuntimeError("checksum mismatch\nand much more")
-
-
 def test_without_a_network_or_tfds_a_line_says_what_to_do(monkeypatch):
-    def unreachable(*_, **__):
-        raise OSError("no connection")
+    def fails(error):
+        def fail(*_, **__):
+            raise error
 
-    monkeypatch.setattr(socket, "create_connection", unreachable)
+        return fail
+
+    builder = SimpleNamespace(
+        info=SimpleNamespace(name="cifar10"), data_dir="data/cifar10/3.0.2", url_infos={"https://x.invalid/c": None},
+        download_and_prepare=fails(RuntimeError("checksum mismatch\nand much more")),
+    )  # fmt: skip
+    monkeypatch.setattr(socket, "create_connection", fails(OSError("no connection")))
     monkeypatch.setattr(tfds, "getproxies", dict)
     with pytest.raises(UserError, match=r"3\.0\.2 .*\(OSError: no connection\); .*tfds\.load\(.*--data shapes16"):
-        tfds.open_set(Offline())
+        tfds.open_set(builder)
     monkeypatch.setattr(tfds, "getproxies", lambda: {"https": "proxy"})
     with pytest.raises(UserError, match=r"cannot be downloaded \(RuntimeError: checksum mismatch\); where"):
-        tfds.open_set(Offline())
+        tfds.open_set(builder)
     monkeypatch.setattr(tfds, "load_keras", lambda: None)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r"cifar10 is in no cache, and reading it needs TensorFlow Datasets"):
@@ -69,11 +65,11 @@ def test_without_a_network_or_tfds_a_line_says_what_to_do(monkeypatch):
 
 def rows(splits=("train", "test"), label=lambda i: i % 2, keys=("image", "label"), **extra):
     """`{split: records}`: 9 images to train on, 4 to test on."""
-    return {
-        split: [dict(zip(keys, (noise(100 * n + i, 4, 6), label(i)), strict=True)) | extra
-                for i in range(4 if n else 9)]
-        for n, split in enumerate(splits)
-    }  # fmt: skip
+
+    def row(seed, i):
+        return dict(zip(keys, (noise(seed + i, 4, 6), label(i)), strict=True)) | extra
+
+    return {split: [row(100 * n, i) for i in range(4 if n else 9)] for n, split in enumerate(splits)}
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +79,11 @@ def shelf(tmp_path_factory):
     kinds = library.features
     label = kinds.ClassLabel(names=["cat", "ant"])
     image, mask = (kinds.Image(shape=shape, encoding_format="png") for shape in ((4, 6, 3), (None, None, 1)))
-    words = [{"text": "a", "label": 0}]
     sets = {
-        "toys": (rows(), {}), "single": (rows(["train"]), {}),
-        "secret": (rows(label=lambda i: -1 if i == 3 else i % 2), {}),
-        "words": ({"train": words, "test": words}, {"text": kinds.Text(), "image": None}),
         "masked": (rows(("train", "validation"), a_mask=np.zeros((300, 300, 1), np.uint8)), {"a_mask": mask}),
         "renamed": (rows(keys=("scan", "kind")), {"scan": image, "kind": label, "image": None, "label": None}),
         "several": (rows(keys=("image", "kind"), sort=1), {"kind": label, "sort": label, "label": None}),
+        "secret": (rows(label=lambda i: -1 if i == 3 else i % 2), {}), "single": (rows(["train"]), {}),
     }  # fmt: skip
     root = tmp_path_factory.mktemp("shelf")
     for name, (content, own) in sets.items():
@@ -104,7 +97,7 @@ def shelf(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["toys", "masked", "renamed"])
+@pytest.mark.parametrize("name", ["masked", "renamed"])
 def test_a_prepared_set_is_read_as_it_was_stored(shelf, name):
     root, stored = shelf
     dataset = data.load(name, root)
@@ -119,27 +112,20 @@ def test_a_prepared_set_is_read_as_it_was_stored(shelf, name):
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_sets_that_cannot_be_used_are_refused(shelf, tmp_path):
+def test_sets_that_cannot_be_used_are_refused(shelf, tmp_path, home):
     for name, says in {
-        "words": "words/1.0.0 has nothing of kind Image; only sets of labelled images can be used",
         "several": "several/1.0.0 has kind, sort of kind ClassLabel; only sets of labelled images",
         "single": "single/1.0.0 has the splits train; it must have train, and test or validation",
         "secret": "secret/1.0.0, train record 3 has the label -1: a split whose labels are secret or wrong",
     }.items():
         with pytest.raises(UserError, match=says):
             data.load(name, shelf[0])
-    shutil.copytree(shelf[0] / "toys", tmp_path / "toys")
-    for record in (tmp_path / "toys" / "1.0.0").glob("*train*"):
+    shutil.copytree(shelf[0] / "renamed", tmp_path / "renamed")
+    for record in (tmp_path / "renamed" / "1.0.0").glob("*train*"):
         record.write_bytes(record.read_bytes()[:-5])
-    with pytest.raises(UserError, match=r"^toys/1.0.0 cannot be read \([^\n]*\); prepare it again$"):
-        data.load("toys", tmp_path)
-
-
-@pytest.mark.slow
-def test_tfds_itself_knows_the_names(home):
-    """What the installed TFDS answers: version and features without a download, and None for a stranger."""
-    pytest.importorskip("tensorflow_datasets")
-    assert data.identify("cifar10").name == "cifar10"
+    with pytest.raises(UserError, match=r"^renamed/1.0.0 cannot be read \([^\n]*\); prepare it again$"):
+        data.load("renamed", tmp_path)
+    assert data.identify("cifar10").name == "cifar10"  # what the installed TFDS knows, without a download
     assert tfds.unprepared("cifar1o", home) is None
 
 

@@ -1,4 +1,4 @@
-"""The test error on sets in memory and on photographs; classes by name; the data of a run; what is refused."""
+"""Errors against counts by hand; tests on sets in memory and on photographs; classes by name; the data of a run."""
 
 import dataclasses
 import types
@@ -13,9 +13,34 @@ from resnet_keras.data import views as geometry
 from resnet_keras.data.photos import MEAN
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation import views as ways
-from resnet_keras.evaluation.accuracy import evaluate
+from resnet_keras.evaluation.accuracy import Tally, evaluate, softmax, top_error
 from resnet_keras.evaluation.predict import Trained, find, image_files, predict
 from tests.test_cli import call
+
+
+def test_top_error_is_a_percentage_and_softmax_does_not_overflow():
+    scores = np.array([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0], [0.0, 1.0, 5.0], [2.0, 1.0, 0.0]], np.float32)
+    for labels, k, error in (([0, 1, 2, 0], 1, 0), ([1, 2, 1, 1], 1, 100), ([1, 2, 1, 1], 2, 0), ([2, 0, 0, 0], 2, 75)):
+        assert top_error(scores, np.array(labels), k) == error
+    exact = [1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1)), 0.0]
+    np.testing.assert_allclose(softmax(np.array([[1000.0, 999.0, 0.0]], np.float32)), [exact])
+
+
+def test_a_tally_of_batches_is_that_of_all_at_once():
+    draw = np.random.default_rng(0)
+    scores, labels = draw.normal(size=(103, 9)).astype(np.float32), draw.integers(0, 9, 103)
+    tally = Tally()
+    for start in range(0, 103, 10):
+        tally.add(softmax(scores[start : start + 10]), labels[start : start + 10])
+    assert tally.images == 103 and tally.error(1) == pytest.approx(top_error(scores, labels))
+    assert tally.error(5) == pytest.approx(top_error(scores, labels, 5))
+    right = np.exp(scores.astype(float))[np.arange(103), labels] / np.exp(scores.astype(float)).sum(1)
+    assert tally.entropy == pytest.approx(-np.log(right).sum())
+    assert str(tally).startswith("top-1 error ") and ", top-5 error " in str(tally)
+
+    five = Tally()  # a class of probability 0 costs much, but not everything
+    five.add(np.array([[1.0, 0.0, 0.0, 0.0, 0.0]]), np.array([1]))
+    assert five.error(5) is None and str(five).startswith("error ") and 100 < five.entropy < 1000
 
 
 @pytest.fixture
@@ -60,6 +85,9 @@ def test_classes_are_matched_by_name_unless_taken_by_their_order(trained, tiny, 
     older = dataclasses.replace(trained, classes=("class 0", "class 1", "class 2", "class 3"))  # kept no names
     loaded.dataset = tiny
     assert evaluate(older)[0].error() == error
+    loaded.dataset = dataclasses.replace(tiny, classes=(*tiny.classes, "e"))
+    with pytest.raises(UserError, match="has 4 classes, tiny has 5"):
+        evaluate(trained, "tiny")
 
 
 def test_the_runs_data_are_looked_for_where_they_were(trained, tiny, loaded):
@@ -76,16 +104,6 @@ def test_the_runs_data_are_looked_for_where_they_were(trained, tiny, loaded):
         evaluate(trained)
     with pytest.raises(UserError, match="not trained here: say with --data"):
         evaluate(dataclasses.replace(trained, folder=None))
-
-
-def test_other_networks_data_are_refused(trained, tiny, loaded):
-    loaded.dataset = dataclasses.replace(tiny, classes=(*tiny.classes, "e"))
-    with pytest.raises(UserError, match="has 4 classes, tiny has 5"):
-        evaluate(trained, "tiny")
-    small = datasets.Split(tiny.test.images[:, :4, :4], tiny.test.labels)
-    loaded.dataset = dataclasses.replace(tiny, train=small, test=small)
-    with pytest.raises(UserError, match="takes images of 8x8x3, those of tiny are 4x4x3"):
-        evaluate(trained, "tiny")
 
 
 @pytest.fixture

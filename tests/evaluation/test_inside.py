@@ -1,4 +1,4 @@
-"""Responses, gradient norms and lesions against arithmetic that shares nothing with the package."""
+"""Responses, gradients, lesions, loss surfaces and precise BN against arithmetic of its own in NumPy."""
 
 import re
 
@@ -6,10 +6,26 @@ import numpy as np
 import pytest
 
 from resnet_keras import build
-from resnet_keras.evaluation import inside
+from resnet_keras.data.augment import Plan, apply, draw
+from resnet_keras.evaluation import inside, precise_bn
 from resnet_keras.training.steps import gradients
-from tests.evaluation.arithmetic import SHAPE, array, cross_entropy, forward, pictures, trained_like, unchanged
-from tests.models.reference import weights_of
+from tests.models.reference import array, cross_entropy, forward, randomize, weights_of
+
+SHAPE = (8, 8, 3)
+
+
+def trained_like(name, **options):
+    """A small network every variable of which is away from its start."""
+    return randomize(build(name, classes=4, input_shape=SHAPE, **options))
+
+
+def pictures(count, seed=0):
+    draw = np.random.default_rng(seed)
+    return draw.integers(0, 256, (count, *SHAPE)).astype(np.uint8), draw.integers(0, 4, count).astype(np.int32)
+
+
+def unchanged(network, before):
+    return all(np.array_equal(old, array(new)) for old, new in zip(before, network.variables, strict=True))
 
 
 @pytest.mark.parametrize(("name", "batch_norm"), [("plain14", True), ("resnet14", True), ("resnet8", False)])
@@ -108,3 +124,67 @@ def test_every_block_is_left_out_once_and_equal_neighbours_are_swapped():
     assert [row["place"] for row in deleted if row["grows"]] == ["stage2_block1", "stage3_block1"]
     swapped = [row["place"] for row in rows if row["lesion"] == "swap"]
     assert swapped == ["stage1_block1", "stage1_block2", "stage2_block2", "stage3_block2"]
+
+
+def test_every_filter_of_a_direction_has_the_norm_of_the_networks():
+    network = trained_like("resnet8")
+    parts = inside.direction(network, np.random.default_rng(0))
+    for variable, part in zip(network.trainable_variables, parts, strict=True):
+        weights = array(variable)
+        assert part.shape == weights.shape
+        if weights.ndim == 1:  # biases and BN stay
+            assert not part.any()
+            continue
+        for filter, own in zip(np.moveaxis(part, -1, 0), np.moveaxis(weights, -1, 0), strict=True):
+            assert np.linalg.norm(filter) == pytest.approx(np.linalg.norm(own), rel=1e-5)
+            assert abs(np.corrcoef(filter.ravel(), own.ravel())[0, 1]) < 0.9  # no copy of it
+    again = inside.direction(network, np.random.default_rng(0))
+    assert all(np.array_equal(part, other) for part, other in zip(parts, again, strict=True))
+
+
+@pytest.mark.parametrize("name", ["plain8", "resnet8"])
+def test_the_loss_is_that_of_the_moved_weights(name, monkeypatch):
+    monkeypatch.setattr(inside, "BATCH", 8)  # the last batch is not full
+    network, (images, labels) = trained_like(name), pictures(20)
+    before, weights = [array(variable).copy() for variable in network.variables], weights_of(network)
+    rows = inside.surface(network, images, labels, points=3, seed=5)
+    assert unchanged(network, before)
+    assert [(row["x"], row["y"]) for row in rows] == [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)]
+    draw = np.random.default_rng(5)
+    first, second = inside.direction(network, draw), inside.direction(network, draw)
+    for row in rows:
+        moved = dict(weights)
+        for variable, across, up in zip(network.trainable_variables, first, second, strict=True):
+            moved[variable.path.split("/", 1)[1]] = array(variable).astype(float) + row["x"] * across + row["y"] * up
+        logits, _ = forward(name, moved, images)
+        assert row["cross_entropy"] == pytest.approx(cross_entropy(logits, labels), rel=1e-3)
+        assert row["error"] == pytest.approx(100 * np.mean(logits.argmax(1) != labels))
+    centre, _ = forward(name, weights, images)
+    assert rows[4]["cross_entropy"] == pytest.approx(cross_entropy(centre, labels), rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "loop"), [("plain8", False), ("resnet14", False), ("resnet20", True)])
+def test_statistics_are_plain_averages_over_the_batches(name, loop):
+    network, before = trained_like(name), weights_of(trained_like(name))
+    network.scan_from = 2 if loop else None
+    momenta = [layer.momentum for _, layer in network.parts() if hasattr(layer, "momentum")]
+    batches = [pictures(16, seed)[0] // (1 + seed) for seed in range(3)]  # of very unlike statistics
+    precise_bn.recompute(network, iter(batches))
+    seen = [forward(name, before, batch, training=True)[1] for batch in batches]
+    after = weights_of(network)
+    for place in seen[0]:
+        bn = place.replace("conv", "bn")
+        for kind, statistic in (("moving_mean", np.mean), ("moving_variance", np.var)):
+            plain = np.mean([statistic(each[place][0], axis=(0, 1, 2)) for each in seen], axis=0)
+            np.testing.assert_allclose(after.pop(f"{bn}/{kind}"), plain, rtol=2e-3, atol=2e-3)
+    assert all(np.array_equal(value, before[place]) for place, value in after.items())
+    assert momenta == [layer.momentum for _, layer in network.parts() if hasattr(layer, "momentum")] and momenta[0]
+
+
+def test_the_batches_are_the_runs_own(tiny):
+    config = {"seed": 3, "recipe": {"batch_size": 64, "bn_batch": 32, "augment": True}}
+    batches = precise_bn.training_batches(tiny, config)
+    first, second = (array(next(batches)) for _ in range(2))
+    plan = draw(3, 1, 1, 32, len(tiny.train), pad=1)  # an eighth of the side
+    exact, _ = apply(tiny.train.images, tiny.train.labels, Plan(*(field[0] for field in plan)))
+    assert first.shape == (32, 8, 8, 3) and np.array_equal(second, array(exact))

@@ -1,9 +1,11 @@
 """Networks by name, and predictions on image files; which kinds of files and views there are: tests/data."""
 
+import io
 import json
 import os
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from resnet_keras.data import views
 from resnet_keras.data.photos import MEAN
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation import predict as module
-from resnet_keras.evaluation.predict import Trained, find, image_files, predict
+from resnet_keras.evaluation.predict import Prediction, Trained, find, image_files, predict, sheet
 from resnet_keras.store import Store
 from tests.models.reference import array
 from tests.test_cli import call
@@ -52,16 +54,6 @@ def test_the_names_of_the_classes_travel_with_a_run_and_a_users_come_first(train
         (tmp_path / "names.txt").write_bytes(content)
         with pytest.raises(UserError, match=says):
             find(run_name, classes=tmp_path / "names.txt", store=trained_store)
-
-
-def test_a_catalogue_name_with_weights(tmp_path):
-    network = build("resnet18", classes=3, shortcut="B", pool_padding="both", input_shape=(64, 64, 3))
-    network.set_mean(MEAN)
-    network.save(tmp_path / "w.keras")
-    read = find("resnet18", tmp_path / "w.keras")
-    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    np.testing.assert_allclose(array(read.network(images)), array(network(images)), rtol=1e-4, atol=1e-4)
-    assert read.classes == ("class 0", "class 1", "class 2") and read.folder is None
 
 
 def test_what_names_no_trained_network_is_refused(trained_store, run_name, tmp_path):
@@ -126,18 +118,18 @@ def test_a_folder_stands_for_its_images(tmp_path):
 
 
 def test_the_command_prints_a_table_json_and_a_sheet(capsys, trained_store, run_name, files, tmp_path):
-    results, sheet = ["--results", str(trained_store.root)], tmp_path / "sheet.png"
+    results, path = ["--results", str(trained_store.root)], tmp_path / "sheet.png"
     code, out, err = call(capsys, "predict", run_name, *files[:2], "--top", "2", *results)
     assert code == 2 and len(out.splitlines()) == 2 and out.startswith(files[0]) and "%" in out
     assert err.count("\n") == 1 and "cut.png" in err
-    code, out, _ = call(capsys, "predict", run_name, *files, "--json", "--sheet", str(sheet), *results)
+    code, out, _ = call(capsys, "predict", run_name, *files, "--json", "--sheet", str(path), *results)
     first, second, third = json.loads(out)
     assert code == 2 and "error" in second and first["picture"] == files[0] and len(third["predictions"]) == 3
     assert first["predictions"][0]["class"] in "abcd"
-    with Image.open(sheet) as drawn:
+    with Image.open(path) as drawn:
         assert drawn.width > 300 and drawn.height > 100
-    for pictures, path, says in ((files[:1], "a.pdf", "ending in .png"), (files[:1] * 201, "a.png", "at most 200")):
-        code, out, err = call(capsys, "predict", run_name, *pictures, "--sheet", str(tmp_path / path), *results)
+    for pictures, name, says in ((files[:1], "a.pdf", "ending in .png"), (files[:1] * 201, "a.png", "at most 200")):
+        code, out, err = call(capsys, "predict", run_name, *pictures, "--sheet", str(tmp_path / name), *results)
         assert code == 2 and out == "" and err.count("\n") == 1 and says in err
 
 
@@ -150,3 +142,16 @@ def test_names_that_no_terminal_can_show_lose_no_result(capsys, trained_store, r
         sys.stdout.reconfigure(encoding=encoding, errors="strict")
         code, out, err = call(capsys, "predict", run_name, *names, "--top", "1", "--results", str(trained_store.root))
         assert (code, err) == (0, "") and len(out.splitlines()) == 2 and "caf" in out
+
+
+def test_names_are_text_and_no_mathematics_and_missing_glyphs_are_no_warning():
+    view = np.zeros((8, 8, 3), np.uint8)
+    names = ["$", "$x^{$", "a_b$c$", "猫 고양이 🐈", "\udce9", "x" * 300, "&<b>"]
+    predictions = [Prediction(f"{name}.png", view, ((0, name, 0.7), (1, "b", 0.3))) for name in names]
+    predictions.append(Prediction("grey.png", view[..., :1], ((0, "a", 1.0),)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        png = sheet(predictions)
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.width > image.height > 300
+    assert sheet(predictions) == png

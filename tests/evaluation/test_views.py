@@ -109,20 +109,17 @@ def test_the_fully_convolutional_form_is_the_network_itself_at_its_own_size_and_
 
 
 def test_a_stream_has_a_few_photographs_in_memory_at_a_time():
+    asked, most = [], 0
+
     class Source:
-        """A photograph that comes as often as it is asked for, and how often that was."""
-
-        asked = 0
-
         def __getitem__(self, number):
-            self.asked += 1
-            return Photograph(encoded, number, "")
+            asked.append(number)
+            return Photograph(png(0), number, "")
 
-    encoded, source, most = png(0), Source(), 0
-    stream = views.evaluated(Linear(), Photographs(source, range(50_000)), "10")
+    stream = views.evaluated(Linear(), Photographs(Source(), range(50_000)), "10")
     for seen in range(1, 31):
         next(stream)
-        most = max(most, source.asked - seen)
+        most = max(most, len(asked) - seen)
     stream.close()
     assert most <= 4 * workers() + 1
 

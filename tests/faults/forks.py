@@ -20,33 +20,21 @@ def serve():
         forkserver.ensure_running()
 
 
-def start(function, *arguments, output, backend="tensorflow"):
+def start(function, *arguments, output):
     """Call a function in a new process that prints into the file `output`; returns the process."""
-    context = multiprocessing.get_context("forkserver" if backend == "tensorflow" else "spawn")
-    child = context.Process(target=_call, args=(backend, str(output), function, arguments))
+    child = multiprocessing.get_context("forkserver").Process(target=_call, args=(str(output), function, arguments))
     child.start()
     return child
 
 
-def call(function, *arguments, **options):
+def call(function, *arguments, output):
     """The exit code of a function in a new process, negative for a signal."""
-    return wait(start(function, *arguments, **options))
-
-
-def wait(child):
-    """The exit code of a process, negative for a signal."""
+    child = start(function, *arguments, output=output)
     child.join()
     return child.exitcode
 
 
-def send(child, number):
-    """Send a signal to a process, if it has not ended."""
-    if child.is_alive():
-        os.kill(child.pid, number)
-
-
-def _call(backend, output, function, arguments):
-    os.environ.update(KERAS_BACKEND=backend, JAX_PLATFORMS="cpu")
+def _call(output, function, arguments):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which the process that forks ignores
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(handle, 1)

@@ -1,8 +1,7 @@
 """Kills this process, or breaks its disk, at the n-th thing it does to the file system.
 
-Counted are the calls that change something: opening to write, each half of each write, flushing, closing, renaming,
-removing and so on. With every n from 0 up to the first that is never reached, no point between two system calls of a
-writer is left out, and every write is torn once.
+Counted are the calls that change something: opening to write, each half of each write, flushing, closing, renaming and
+so on. With every n from 0 up to the first that is never reached, no point between two system calls is left out.
 """
 
 import builtins
@@ -16,12 +15,10 @@ CHANGING = ("fsync", "replace", "rename", "unlink", "remove", "mkdir", "rmdir")
 
 
 class Injector:
-    """While entered, counts what is done and strikes at the `at`-th; with `at` None it only counts.
+    """While entered, counts what is done and strikes at the `at`-th, from 0; with `at` None it only counts.
 
-    Args:
-        at: Which, from 0.
-        error: The errno to raise; None to kill the process.
-        lasting: Whether everything after it fails too, as on a disk that stays full, but for removing and closing.
+    It raises the errno `error`, or kills the process where that is None. With `lasting` everything after it fails too,
+    as on a disk that stays full, but for removing and closing.
     """
 
     def __init__(self, at=None, error=None, lasting=False):

@@ -1,4 +1,6 @@
-"""The layers of the paper in plain NumPy, written from its text with loops: slow, and independent of the package."""
+"""The layers and CIFAR networks of the paper in NumPy, written from its text with loops: slow, and independent."""
+
+import re
 
 import keras
 import numpy as np
@@ -77,6 +79,35 @@ def block(x, weights, strides, shortcut, channels, training=False):
     elif shortcut != "none":
         y = y + subsample(x, stride, channels)
     return relu(y)
+
+
+def forward(name, weights, images, training=False):
+    """Of a CIFAR network of basic blocks, option A or none, from the values of its variables by their paths.
+
+    Logits, and place of each convolution -> (its output, the same after BN), in the order of the data.
+    """
+    seen = {}
+
+    def layer(x, place, stride=1):
+        before = after = conv(x, weights[f"{place}/kernel"], stride)
+        bn = place.replace("conv", "bn")
+        if f"{bn}/gamma" in weights:
+            after = batch_norm(before, *(weights[f"{bn}/{kind}"] for kind in NORM), training)
+        seen[place] = before, after
+        return after
+
+    x = relu(layer(images - weights["mean/mean"], "conv1"))
+    blocks = (int(re.sub(r"\D", "", name)) - 2) // 6
+    for stage, number in ((stage, number) for stage in (1, 2, 3) for number in range(1, blocks + 1)):
+        place, stride = f"stage{stage}_block{number}", 2 if stage > 1 and number == 1 else 1
+        y = layer(relu(layer(x, f"{place}/conv1", stride)), f"{place}/conv2")
+        x = relu(y + subsample(x, stride, y.shape[-1]) if name.startswith("resnet") else y)
+    return x.mean((1, 2)) @ weights["fc/kernel"] + weights["fc/bias"], seen
+
+
+def cross_entropy(logits, labels):
+    logits = logits - logits.max(1, keepdims=True)
+    return np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels])
 
 
 def weights_of(layer):

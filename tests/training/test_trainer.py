@@ -118,7 +118,7 @@ def test_a_validation_split_is_evaluated_instead_of_the_test_split(tiny, tmp_pat
 
 
 def test_a_closed_terminal_saves_before_it_stops_and_is_ignored_under_nohup(tiny, tmp_path, monkeypatch, request):
-    """Ctrl-C and SIGTERM: tests/faults/test_kill_anywhere.py."""
+    """Ctrl-C and SIGTERM: tests/faults/test_processes.py."""
     former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     request.addfinalizer(lambda: signal.signal(signal.SIGHUP, former))
     add = Record.add
