@@ -46,7 +46,7 @@ def test_the_built_in_set_is_drawn_once_and_validation_images_are_fixed(small_sh
             data.load("shapes16", validation=count)
 
 
-def test_a_folder_gives_its_images_in_an_order_of_their_content(pets, arrays, tmp_path):
+def test_a_folder_gives_its_images_in_an_order_of_their_content(pets, arrays, tmp_path, caplog):
     dataset = data.load(pets)
     assert dataset.classes == ("ant", "cat", "dog") and dataset.shape == (5, 6, 3)
     for name, split in (("train", dataset.train), ("test", dataset.test)):
@@ -54,15 +54,12 @@ def test_a_folder_gives_its_images_in_an_order_of_their_content(pets, arrays, tm
         assert pairs == {(a.tobytes(), p.split("/")[1]) for p, a in arrays.items() if p.startswith(name)}
     assert (np.diff(dataset.train.labels) < 0).any() and dataset.train.labels.dtype == np.int32
     renamed = {f"{p.rpartition('/')[0]}/{99 - i}.png": array for i, (p, array) in enumerate(arrays.items())}
-    assert loaded(write(tmp_path / "other", renamed)) == loaded(pets)
-
-
-def test_what_is_left_out_is_said_once(pets, caplog):
-    write(pets, {"train/cat/notes.txt": b"x"})
-    data.identify(pets), data.load(pets), data.load(pets)
-    assert [record.message for record in caplog.records] == [
-        "pets: files left out, as they are no images: 1 (train/cat/notes.txt)"
-    ]
+    other = write(tmp_path / "other", renamed)
+    assert loaded(other) == loaded(pets) and not caplog.records
+    write(other, {"train/cat/notes.txt": b"x"})  # what is left out is said, once
+    assert data.identify(other) and loaded(other) == loaded(pets)
+    (record,) = caplog.records
+    assert record.message == "other: files left out, as they are no images: 1 (train/cat/notes.txt)"
 
 
 def test_a_set_says_how_to_find_it_again(pets, small_shapes, tmp_path, monkeypatch):

@@ -168,12 +168,18 @@ def test_what_is_left_out_is_said(pets, tmp_path):
     ]
 
 
-def test_the_version_is_that_of_the_content_not_of_names_sizes_and_times(pets, tmp_path):
-    version = images.survey(pets).version
+def test_the_version_is_that_of_the_content_not_of_names_sizes_and_times(pets, tmp_path, monkeypatch):
+    survey = images.survey(pets)
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "_look", lambda path: pytest.fail("a file was read again"))
+        assert images.survey(pets) == survey
+    with monkeypatch.context() as patched:  # where nothing can be remembered
+        patched.setenv("RESNET_KERAS_DATA", str(pets / "train/cat/0.png"))
+        assert images.survey(pets) == survey
     moved = pets.rename(tmp_path / "moved")
     path = (moved / "train" / "cat" / "0.png").rename(moved / "train" / "cat" / "renamed.png")
-    assert images.survey(moved).version == version
-    times, versions = os.stat(path), {version}
+    assert images.survey(moved).version == survey.version
+    times, versions = os.stat(path), {survey.version}
     for content in (noise(1), 255 - noise(1)):  # as long as one another, and with the old time
         path.write_bytes(encoded(content, compress_level=0))
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -181,15 +187,6 @@ def test_the_version_is_that_of_the_content_not_of_names_sizes_and_times(pets, t
     for split in ("train", "test"):
         (moved / split / "dog").rename(moved / split / "cow")
     assert len(versions | {images.survey(moved).version}) == 4
-
-
-def test_the_second_time_no_file_is_opened(pets, monkeypatch):
-    before = images.survey(pets)
-    with monkeypatch.context() as patched:
-        patched.setattr(images, "_look", lambda path: pytest.fail("read again"))
-        assert images.survey(pets) == before
-    monkeypatch.setenv("RESNET_KERAS_DATA", str(pets / "train/cat/0.png"))  # where nothing can be remembered
-    assert images.survey(pets) == before
 
 
 def test_images_of_one_small_size_are_kept_in_memory_and_photographs_streamed(scenes, pets):

@@ -128,8 +128,9 @@ def test_a_training_crop_is_cut_from_the_resized_image(dataset):
         assert np.abs(crop - resized[rows, columns][:, :: -1 if flip else 1]).max() <= 1
 
 
-def test_batches_are_a_function_of_seed_and_iteration(dataset):
+def test_batches_are_a_function_of_seed_and_iteration_with_their_labels_and_noise(dataset):
     """However they are asked for, and whatever the threads do."""
+    keras = pytest.importorskip("keras")
     feed, late = dataset.feed(5, 8, True), dataset.feed(5, 8, True)
     row = [feed.take(iteration, 1) for iteration in range(4)]
     later = [late.take(2, 1), late.take(3, 1)]
@@ -138,16 +139,11 @@ def test_batches_are_a_function_of_seed_and_iteration(dataset):
         assert np.array_equal(np.concatenate(fields[1:3]), fields[0])
         assert np.array_equal(np.concatenate(fields[3:]), fields[0])
     assert not np.array_equal(dataset.feed(6, 8, True).take(2, 2).images, both.images)
-
-
-def test_a_batch_has_its_labels_and_its_noise(dataset):
-    keras = pytest.importorskip("keras")
-    batch, draws = dataset.feed(0, 12, True).take(0, 1), photos.draw_crops(0, 0, 12, 12, 32)
-    assert [dataset.train.read(i).label for i in draws.index] == batch.labels[0].tolist()
-    noisy, labels = photos.add_noise(photos.Batch(*(field[0] for field in batch)))
-    noise = keras.ops.convert_to_numpy(noisy) - batch.images[0]
-    assert np.allclose(noise, views.colour_shift(draws.noise)[:, None, None, :], atol=1e-4)
-    assert np.abs(noise).max() > 1 and labels.shape == (12,)
+    draws = photos.draw_crops(5, 0, 8, 12, 32)
+    noisy, labels = photos.add_noise(photos.Batch(*(field[0] for field in row[0])))
+    assert [dataset.train.read(i).label for i in draws.index] == list(labels)
+    noise = keras.ops.convert_to_numpy(noisy) - row[0].images[0]
+    assert np.allclose(noise, views.colour_shift(draws.noise)[:, None, None, :], atol=1e-4) and np.abs(noise).max() > 1
 
 
 def test_the_test_views_are_complete_in_order_and_what_a_batch_without_augmentation_consists_of(dataset):

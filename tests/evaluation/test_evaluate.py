@@ -1,11 +1,11 @@
 """Errors against counts by hand; tests on sets in memory and on photographs; classes by name; the data of a run."""
 
 import dataclasses
+import itertools
 import types
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from resnet_keras import build
 from resnet_keras import data as datasets
@@ -15,6 +15,7 @@ from resnet_keras.errors import UserError
 from resnet_keras.evaluation import views as ways
 from resnet_keras.evaluation.accuracy import Tally, evaluate, softmax, top_error
 from resnet_keras.evaluation.predict import Trained, find, image_files, predict
+from tests.data.conftest import noise, write
 from tests.test_cli import call
 
 
@@ -108,15 +109,11 @@ def test_the_runs_data_are_looked_for_where_they_were(trained, tiny, loaded):
 
 @pytest.fixture
 def pets(tmp_path, monkeypatch):
-    """A folder of photographs of two sizes, and a network whose answer hangs on what exactly it is shown."""
+    """A folder of photographs of two sizes: noise, so that a network's answer hangs on what exactly it is shown."""
     monkeypatch.setenv("RESNET_KERAS_DATA", str(tmp_path / "data"))
-    draw = np.random.default_rng(0)
-    for split, name, number in ((s, n, i) for s in ("train", "test") for n in ("cat", "dog") for i in range(6)):
-        path = tmp_path / "pets" / split / name / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = draw.integers(0, 256, (150 if name == "cat" else 170, 200, 3), dtype=np.uint8)
-        Image.fromarray(image).save(path)
-    return tmp_path / "pets"
+    heights, splits = {"cat": 150, "dog": 170}, itertools.product(range(6), ("train", "test"))
+    images = {f"{split}/{k}/{i}.png": noise(i, h, 200) for i, split in splits for k, h in heights.items()}
+    return write(tmp_path / "pets", images)
 
 
 @pytest.mark.parametrize("mean", [MEAN, [120.0, 120.0, 120.0]], ids=["crops", "as they are"])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from resnet_keras import build
-from resnet_keras.data.augment import Plan, apply, draw
 from resnet_keras.evaluation import inside, precise_bn
 from resnet_keras.training.steps import gradients
 from tests.models.reference import array, cross_entropy, forward, randomize, weights_of
@@ -179,12 +178,3 @@ def test_statistics_are_plain_averages_over_the_batches(name, loop):
             np.testing.assert_allclose(after.pop(f"{bn}/{kind}"), plain, rtol=2e-3, atol=2e-3)
     assert all(np.array_equal(value, before[place]) for place, value in after.items())
     assert momenta == [layer.momentum for _, layer in network.parts() if hasattr(layer, "momentum")] and momenta[0]
-
-
-def test_the_batches_are_the_runs_own(tiny):
-    config = {"seed": 3, "recipe": {"batch_size": 64, "bn_batch": 32, "augment": True}}
-    batches = precise_bn.training_batches(tiny, config)
-    first, second = (array(next(batches)) for _ in range(2))
-    plan = draw(3, 1, 1, 32, len(tiny.train), pad=1)  # an eighth of the side
-    exact, _ = apply(tiny.train.images, tiny.train.labels, Plan(*(field[0] for field in plan)))
-    assert first.shape == (32, 8, 8, 3) and np.array_equal(second, array(exact))

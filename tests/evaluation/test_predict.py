@@ -69,8 +69,11 @@ def test_what_names_no_trained_network_is_refused(trained_store, run_name, tmp_p
             find(name, weights, store=store)
 
 
-def test_probabilities_are_the_networks_softmax(trained, files):
-    (prediction,) = predict(trained, files[:1], top=4)
+def test_probabilities_are_the_networks_softmax_and_bad_files_are_named(trained, files, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 2)
+    prediction, cut, grey = predict(trained, files, top=4)
+    assert [prediction.picture, cut.picture, grey.picture] == files and len(grey.top) == 4
+    assert cut.picture in cut.error and "\n" not in cut.error and not grey.error
     logits = array(trained.network(prediction.view[None]))[0].astype(float)
     scores = np.exp(logits) / np.exp(logits).sum()
     order = np.argsort(-scores)
@@ -86,14 +89,6 @@ def test_the_view_is_a_crop_where_the_network_was_trained_on_crops(photograph, t
     for network in (build("resnet18", classes=2, input_shape=(64, 64, 3)), cifar):
         assert np.array_equal(Trained("x", network, ("a", "b")).view(photograph), crop)
     assert np.array_equal(trained.view(photograph), views.test_view(photograph, (8, 8, 3), cropped=False))
-
-
-def test_bad_files_are_named_and_the_others_go_on(trained, files, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 2)
-    good, cut, grey = predict(trained, files, top=4)
-    assert [good.picture, cut.picture, grey.picture] == files
-    assert cut.picture in cut.error and "\n" not in cut.error
-    assert not good.error and not grey.error and len(good.top) == len(grey.top) == 4
 
 
 def test_the_number_of_classes(files):

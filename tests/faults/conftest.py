@@ -1,7 +1,7 @@
 """How long the fault tests take: short in `make test`, at full length in `make torture`."""
 
-import importlib.util
 import os
+from multiprocessing import forkserver
 
 import pytest
 
@@ -17,8 +17,11 @@ def length(short, full):
 
 @pytest.fixture(scope="session")
 def forks():
-    """The module `forks`, ready."""
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("tensorflow is not installed")
-    processes.serve()
+    """The module `forks`, with the process that forks started."""
+    pytest.importorskip("tensorflow")
+    preloaded = ["keras", "pandas", "resnet_keras.training.trainer", "resnet_keras.training.steps", "tests.faults.work"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", "tensorflow")
+        forkserver.set_forkserver_preload(preloaded)
+        forkserver.ensure_running()
     return processes

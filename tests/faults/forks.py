@@ -5,19 +5,6 @@ import os
 import signal
 import sys
 import traceback
-from multiprocessing import forkserver
-
-import pytest
-
-PRELOADED = ["keras", "pandas", "resnet_keras.training.trainer", "resnet_keras.training.steps", "tests.faults.work"]
-
-
-def serve():
-    """Start the process that forks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_BACKEND", "tensorflow")
-        forkserver.set_forkserver_preload(PRELOADED)
-        forkserver.ensure_running()
 
 
 def start(function, *arguments, output):
