@@ -40,7 +40,7 @@ class Family(NamedTuple):
 
 FAMILIES = {
     "cifar": Family((32, 32, 3), 10, 4, (16, 32, 64), 1, "stage{}", "stage{}_block{}", (16, 3, 1)),
-    "imagenet": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512), 2, "conv{}", "stage{}_block{}", (64, 7, 2)),
+    "imagenet": Family((224, 224, 3), 1000, 16, (64, 128, 256, 512), 2, "conv{}", "stage{}_block{}", (64, 7, 2)),
     "vgg": Family((224, 224, 3), 1000, 32, (64, 128, 256, 512, 512), 1, "conv{}", "{}_{}", None),
 }
 VGG_WIDTH = 4096  # of the two fully-connected layers before the logits

@@ -189,7 +189,7 @@ def dots(runs, column: str, order: list[str], shape: str, title: str):
     figure, panels = style.panels(parts, shape, title, small, height, sharey=True, sharex=True)
     for axis, own in panels:
         line = {"data": own, "x": "test_error", "y": column, "hue": "kind", "palette": style.HUES}
-        line |= {"order": order, "ax": axis}
+        line |= {"order": order, "ax": axis, "legend": False}
         seaborn.stripplot(**line, size=8, alpha=0.6, jitter=False)
         seaborn.pointplot(**line, marker="|", markersize=22, markeredgewidth=2.5, linestyle="", errorbar=None)
         for (value, kind), errors in own.groupby([column, "kind"])["test_error"]:

@@ -124,7 +124,8 @@ class Trainer:
         self.announce()
         with Interruption() as interruption, contextlib.closing(self.feed), contextlib.closing(self.progress):
             try:
-                self._test()  # what an image that could not be read has left undone
+                if device.processes() == 1:  # of several, the others know no rows of before
+                    self._test()  # what an image that could not be read has left undone
                 while self.record.iteration < self.recipe.iterations:
                     self._call(self.recipe.iterations)
                     if self.record.diverged():

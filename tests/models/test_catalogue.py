@@ -36,7 +36,7 @@ def test_the_papers_option_is_the_default_and_who_projects():
     ("resnet20", {"classes": True}, "classes=True: give a whole number of classes from 1 to 1,000,000"),
     ("resnet20", {"input_shape": (32, 32.0, 3)}, "in whole pixels.*; sides of 4 or more"),
     ("resnet20", {"input_shape": (None, None, 3)}, r"such as \(32, 32, 3\)"),
-    ("resnet18", {"input_shape": (31, 224, 3)}, "sides of 32 or more, or None for any"),
+    ("resnet18", {"input_shape": (15, 224, 3)}, "sides of 16 or more, or None for any"),
     ("vgg16", {"input_shape": (None, None, 3)}, "include_top=False"),
     ("resnet34", {"stride_in": "3x3"}, "resnet34 takes no option 'stride_in': the further options are .*pool_padding"),
     ("resnet34", {"pool_padding": "same"}, "pool_padding='same': use one of 'end', 'both'"),
