@@ -11,23 +11,28 @@ from cyclopts import CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from resnet_keras import options as opt
+from resnet_keras import report as reporter
 from resnet_keras import screens
+from resnet_keras.data import identify
 from resnet_keras.errors import Interrupted, ProcessLost, SomeFailed, UserError
+from resnet_keras.evaluation import accuracy
+from resnet_keras.evaluation import export as exporter
+from resnet_keras.evaluation import predict as predictor
+from resnet_keras.experiments import cluster, runner
 from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
 from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
+from resnet_keras.models.complexity import table1
 from resnet_keras.options import DATA, EXPERIMENT, RECIPE, RUN, TRY, USE, option, verb
 from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
-from resnet_keras.training import device
+from resnet_keras.training import device, trainer
 from resnet_keras.training.run import Run
 
 
 @verb(EXPERIMENT, sort_key=3)
 def train(
-    network: Annotated[str, option("Such as resnet56 or plain20; resnet-keras list prints all.")],
-    /,
-    *,
+    network: Annotated[str, option("Such as resnet56 or plain20; resnet-keras list prints all.")], /, *,
     scale: Annotated[opt.Scale | None, option("Its recipe; default: paper, or imagenet for Table 1's.", RECIPE)] = None,
     recipe: Annotated[opt.RecipeOptions | None, Parameter(group=RECIPE, name="*")] = None,
     data: Annotated[str | None, option(f"{opt.SETS} Default: cifar10 or imagenet2012.", DATA)] = None,
@@ -35,27 +40,21 @@ def train(
     seed: Annotated[opt.Whole, option("Of the weights, the order of the images, crops and flips.", RUN)] = 0,
     shortcut: opt.Shortcut = None,
     devices: Annotated[int | Literal["all"], option("That share each batch, on JAX.", RUN, converter=opt.count)] = 1,
-    force: opt.Force = False,
-    results: opt.Results = None,
-):
+    force: opt.Force = False, results: opt.Results = None,
+):  # fmt: skip
     """Train one network, or go on where its training stopped.
 
     Prints the run's directory last. Options of the recipe that are left out are those of the scale.
     """
-    from resnet_keras.data import identify
-
     scale = scale or ("paper" if architecture(network).family == "cifar" else "imagenet")
     data = data or ("imagenet2012" if scale == "imagenet" else "cifar10")
     run = Run(network, data, opt.recipe_from(scale, recipe), seed, shortcut)
     title = identify(data, data_dir).title
     load_keras()
-    from resnet_keras.training import trainer
-
     device.join()
     device.check_devices(devices, run.recipe.batch_size)
-    if recipe is None or recipe.precision is None:
-        faster = dataclasses.replace(run.recipe, precision=device.settings().precision)
-        run = dataclasses.replace(run, recipe=faster)
+    if recipe is None or recipe.precision is None:  # the faster one
+        run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, precision=device.settings().precision))
     if device.is_first():
         print(f"{run.title} on {title}: {run.recipe.iterations:,} iterations in {run.recipe.precision}", flush=True)
     folder = trainer.train(run, store=Store(results), data_dir=data_dir, force=force, devices=devices)
@@ -66,9 +65,7 @@ def train(
 
 @verb(EXPERIMENT, sort_key=2)
 def run(
-    name: Annotated[str, option("Such as degradation; all: every experiment that has the scale.")],
-    /,
-    *,
+    name: Annotated[str, option("Such as degradation; all: every experiment that has the scale.")], /, *,
     scale: Annotated[opt.Scale | None, option(f"{opt.LENGTHS} Default: smoke, or imagenet on ImageNet.", RUN)] = None,
     data: Annotated[str | None, option("Default: shapes16 at smoke scale, else cifar10 or imagenet2012.", DATA)] = None,
     data_dir: opt.DataDir = None,
@@ -78,13 +75,9 @@ def run(
     gpus_per_run: Annotated[opt.Amount, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
     cpus_per_run: Annotated[opt.Amount, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
     dry_run: Annotated[bool, option("Only list the runs and the time that they will take.", RUN)] = False,
-    force: opt.Force = False,
-    results: opt.Results = None,
-):
+    force: opt.Force = False, results: opt.Results = None,
+):  # fmt: skip
     """Train what an experiment lacks, then show its table and figure."""
-    from resnet_keras import report
-    from resnet_keras.experiments import cluster, runner
-
     every = name == "all"
     scale = scale or ("smoke" if every else next(iter(experiment(name).networks)))
     experiments = [each for each in EXPERIMENTS.values() if scale in each.networks] if every else [experiment(name)]
@@ -104,47 +97,37 @@ def run(
         options = {"force": force, "store": store, "precision": precisions[each.name]}
         runs, identity = runner.run(each.name, **options, **shared)
     if every:
-        print(f"Tables and figures: {screens.path(report.build(store)[-1])}")
+        print(f"Tables and figures: {screens.path(reporter.build(store)[-1])}")
     else:
-        report.build(store, [name])
+        reporter.build(store, [name])
         screens.show_results(store, name, scale, identity.title)
 
 
 @verb(EXPERIMENT, sort_key=4)
 def report(*, results: opt.Results = None):
     """Redraw all tables, figures and pages from the runs that are here."""
-    from resnet_keras import report as reporter
-
     files = reporter.build(Store(results))
-    for file in files:
-        print(screens.path(file))
+    print(*map(screens.path, files), sep="\n")
     screens.show_next(f"open {screens.path(files[-1])} in a browser")
 
 
 @verb(USE)
 def evaluate(
-    name: opt.TrainedName,
-    /,
-    *,
-    weights: opt.Weights = None,
+    name: opt.TrainedName, /, *, weights: opt.Weights = None,
     data: Annotated[str | None, option("Another data set of the same classes; default: the run's own.")] = None,
     data_dir: opt.DataDir = None,
     views: Annotated[Literal["1", "10", "multiscale"], option("Of each image, averaged (Sec. 3.4).")] = "1",
     precise_bn: Annotated[opt.Whole, option("Training batches for new statistics of BN.", validator=Number(gte=0))] = 0,
     classes_as_they_are: Annotated[bool, option("Match classes by their order, not by name.")] = False,
     results: opt.Results = None,
-):
+):  # fmt: skip
     """Test a trained network: its top-1 and top-5 errors."""
-    from resnet_keras.data import identify
-    from resnet_keras.evaluation.accuracy import evaluate as test
-    from resnet_keras.evaluation.predict import find
-
     if data:
         identify(data, data_dir)
-    trained = find(name, weights, store=Store(results))
+    trained = predictor.find(name, weights, store=Store(results))
+    how = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are}
     with screens.progress(trained.name) as update:
-        how = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are, "progress": update}
-        counted, title = test(trained, data, data_dir, **how)
+        counted, title = accuracy.evaluate(trained, data, data_dir, **how, progress=update)
     batches = f", {precise_bn} batches of precise BN" if precise_bn else ""
     print(f"{trained.name} on {title}, {counted.images:,} test images, views {views}{batches}: {counted}")
     screens.show_next(f"resnet-keras predict {name} IMAGE...")
@@ -152,22 +135,18 @@ def evaluate(
 
 @verb(TRY)
 def predict(
-    name: opt.TrainedName,
-    /,
+    name: opt.TrainedName, /,
     *images: Annotated[Path, option("Files of any size, JPEG, PNG, WebP, GIF, BMP or TIFF, or folders of them.")],
-    weights: opt.Weights = None,
-    classes: opt.Classes = None,
+    weights: opt.Weights = None, classes: opt.Classes = None,
     top: Annotated[opt.Whole | None, option("Classes of each image; default: 3, or all where there are fewer.")] = None,
     json: Annotated[bool, option("Print JSON in place of the table.")] = False,
     sheet: Annotated[Path | None, option("PNG file to draw all images in, each with its classes.")] = None,
     results: opt.Results = None,
-):
+):  # fmt: skip
     """Classify images: the most probable classes of each.
 
     A file that cannot be read is reported and left out.
     """
-    from resnet_keras.evaluation import predict as predictor
-
     if not images:
         raise UserError("no images given: resnet-keras predict NAME IMAGE...")
     files = predictor.image_files(images)
@@ -186,60 +165,46 @@ def predict(
 
 @verb(USE)
 def export(
-    name: opt.TrainedName,
-    /,
-    *,
+    name: opt.TrainedName, /, *,
     format: Annotated[opt.Format, option("All but keras run without this package; savedmodel is a folder.")],
-    weights: opt.Weights = None,
-    classes: opt.Classes = None,
+    weights: opt.Weights = None, classes: opt.Classes = None,
     output: Annotated[Path | None, option("Default: NAME with the format's ending, here.")] = None,
     force: Annotated[bool, option("Replace an earlier export.")] = False,
     results: opt.Results = None,
-):
+):  # fmt: skip
     """Write a trained network as a file for other software.
 
     It takes raw RGB, uint8 [batch, height, width, 3], and gives logits, as is checked. FILE.json names the classes.
     """
-    from resnet_keras.evaluation import export as exporter
-    from resnet_keras.evaluation.predict import find
-
     exporter.destination(name, format, output, force)
-    file = exporter.export(find(name, weights, classes, Store(results)), format, output, force)
+    file = exporter.export(predictor.find(name, weights, classes, Store(results)), format, output, force)
     screens.show_next(f"{screens.path(file)}.json names its input, output and classes")
     print(screens.path(file))
 
 
 @verb(TRY)
 def summary(
-    name: Annotated[str, option("Such as resnet50.")],
-    /,
-    *,
-    shortcut: opt.Shortcut = None,
+    name: Annotated[str, option("Such as resnet50.")], /, *, shortcut: opt.Shortcut = None,
     classes: Annotated[opt.Whole | None, option("Length of the logits; default: 10, or 1000 on ImageNet.")] = None,
-):
+):  # fmt: skip
     """Show a network as Table 1 does, with parameters and multiply-adds."""
-    from resnet_keras.models.complexity import table1
-
     screens.show(table1(name, shortcut=shortcut, classes=classes))
 
 
 @verb(EXPERIMENT, name="list", sort_key=1)
 def list_(
-    what: Annotated[Literal["runs"] | None, option("runs: their errors, a row for each setting.")] = None,
-    /,
-    *,
+    what: Annotated[Literal["runs"] | None, option("runs: their errors, a row for each setting.")] = None, /, *,
     scale: Annotated[Literal[opt.Scale, "custom"] | None, option("Only runs of this scale.")] = None,
     network: Annotated[str | None, option("Only runs of this network.")] = None,
     names: Annotated[bool, option("A row for every run, with its name.")] = False,
     json: Annotated[bool, option("Print all that is known of each run, as JSON.")] = False,
     results: opt.Results = None,
-):
+):  # fmt: skip
     """List networks and experiments; `list runs`: the runs and their errors."""
     store = Store(results)
     if not (what or scale or network or names or json):
         screens.show(screens.overview(store))
-        screens.show_next("resnet-keras list runs", "resnet-keras run degradation --dry-run")
-        return
+        return screens.show_next("resnet-keras list runs", "resnet-keras run degradation --dry-run")
     network = network and architecture(network).name
     from resnet_keras.report.runs import frame
 
@@ -248,8 +213,7 @@ def list_(
         screens.show_error(problem)
     runs = runs[(runs["scale"] == (scale or runs["scale"])) & (runs["network"] == (network or runs["network"]))]
     if json:
-        print(runs.to_json(orient="records", indent=2))
-        return
+        return print(runs.to_json(orient="records", indent=2))
     screens.show(*screens.runs_tables(runs, names))
     screens.show_next("resnet-keras list runs --names", "resnet-keras report")
 

@@ -11,12 +11,22 @@ import base64
 import io
 from pathlib import Path
 
+import ipywidgets
 import numpy as np
+import seaborn
+from IPython import display as cell
+from matplotlib import cbook
+from matplotlib.figure import Figure
 
 from resnet_keras import report
+from resnet_keras.data.images import decode
+from resnet_keras.evaluation import predict
+from resnet_keras.experiments import runner
 from resnet_keras.experiments.catalogue import experiment as catalogue
-from resnet_keras.report import profiles, style
+from resnet_keras.report import paper, profiles, runs, style, tables
 from resnet_keras.store import Store
+from resnet_keras.training.progress import Progress
+from resnet_keras.training.trainer import train as train_run
 
 
 class Experiment:
@@ -25,17 +35,11 @@ class Experiment:
     def __init__(self, name: str, scale: str = "short", *, data=None, train: bool = False, store=None, **options):
         """Read the results folder (`store`, or the default one), after training what is missing where `train` is true.
 
-        `data` is a data set's name; None for the one that most of its runs are on. Other options are the training's, as
-        `resnet_keras.experiments.runner.run` takes them: data_dir, seeds, precision. Raises UserError where there is no
-        such experiment, scale or data set.
+        `data` names a data set, by default the one that most of its runs are on; other options are `runner.run`'s.
         """
-        from resnet_keras.report import runs
-
         self.entry, self.store = catalogue(name), store or Store()
         self.command = f"resnet-keras run {name} --scale {scale}"
         if train:
-            from resnet_keras.experiments import runner
-
             runner.run(name, scale=scale, data=data, store=self.store, **options)
         self.runs = runs.of_experiment(runs.frame(self.store), self.entry, scale, data)
         absent = sorted({run.network for run in self.entry.runs(scale)} - set(self.runs["network"]))
@@ -52,15 +56,11 @@ class Experiment:
 
     def table(self):
         """The table, folded, a row a network: Markdown, which needs no style and no trust."""
-        from resnet_keras.report import tables
-
         return _folded("The numbers", *tables.experiment_table(self.runs, self.entry.measures))
 
     def finding(self):
         """What the numbers say, in sentences made of them."""
-        from IPython.display import Markdown
-
-        return Markdown(style.markdown(report.finding(self.entry, self.runs)))
+        return cell.Markdown(style.markdown(report.finding(self.entry, self.runs)))
 
 
 experiment = Experiment  # as a notebook calls it
@@ -71,7 +71,7 @@ def gradients_over_time(experiment: Experiment):
     table = profiles.measured(experiment.store, experiment.runs, "gradients")
     table = table[table["batch_norm"] & (table["depth"] == table["depth"].max())]
 
-    @style.styled
+    @style.styled()
     def picture(iteration: int) -> bytes:
         title = f"After {iteration:,} iterations" if iteration else "Before training"
         figure, ((axis, rows),) = style.panels({"": table[table["iteration"] == iteration]}, "wide", title)
@@ -86,16 +86,12 @@ def gradients_over_time(experiment: Experiment):
 
 def reproductions(*networks: str):
     """The paper's CIFAR-10 test errors of these networks, in percent, and those of others who repeated it, folded."""
-    from resnet_keras.report import paper
-
     headers, rows = paper.reproductions(networks)
     return _folded(f"Test errors of {headers[2]} to {headers[-1]}", headers, rows)
 
 
 def imagenet_table(place: str, store: Store | None = None):
     """One of the paper's Tables 2 to 4, such as "Table 2": its errors beside those of our runs, in percent; folded."""
-    from resnet_keras.report import paper, runs
-
     own, rows = runs.frame(store or Store()), []
     own = own[own["data"] == "imagenet2012"]
     for (network, shortcut, views), printed in paper.imagenet(place).items():
@@ -108,25 +104,20 @@ def imagenet_table(place: str, store: Store | None = None):
 
 def watch(run, **options):
     """Train a run, as `trainer.train` does, while its curve grows under the cell; return the run's folder."""
-    from IPython.display import Image, display
-
-    from resnet_keras.training.progress import Progress
-    from resnet_keras.training.trainer import train
-
-    rows, handle = [], display(Image(_curve([], run)), display_id=True)
+    rows, handle = [], cell.display(cell.Image(_curve([], run)), display_id=True)
 
     class Curve(Progress):
         def row(self, row):
             rows.append(row)
-            handle.update(Image(_curve(rows, run), alt="Training and test error so far", width=700))
+            handle.update(cell.Image(_curve(rows, run), alt="Training and test error so far", width=700))
 
         def note(self, text):
             """Nothing: the curve says it."""
 
-    return train(run, progress=Curve, **options)
+    return train_run(run, progress=Curve, **options)
 
 
-@style.styled
+@style.styled()
 def _curve(rows: list[dict], run) -> bytes:
     figure, ((axis, _),) = style.panels({"": rows}, "wide", style.network_title(run.network))
     color = style.shade("plain" if run.shortcut == "none" else "residual", run.depth)
@@ -140,27 +131,19 @@ def _curve(rows: list[dict], run) -> bytes:
 
 def guesses(trained, *files) -> None:
     """Show what a network (see `predict.find`) makes of six drawings, of a photograph and of your image files."""
-    from IPython.display import Image, display
-
-    from resnet_keras.data.images import decode
-
     named = {"Grace Hopper": photograph(), **{Path(file).stem: file for file in files}}
     views = {name: trained.view(decode(file)) for name, file in named.items()}
-    display(Image(_sheet(trained, views, trained.network.predict_on_batch), width=900))
+    cell.display(cell.Image(_sheet(trained, views, trained.network.predict_on_batch), width=900))
 
 
 def photograph() -> str:
     """The path of the photograph that comes with matplotlib, of Grace Hopper."""
-    from matplotlib import cbook
-
     return cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
 
 def without_block(name: str, store: Store | None = None) -> None:
     """Show what a trained network makes of six drawings, with a slider for the block that is left out."""
-    from resnet_keras.evaluation.predict import find
-
-    trained = find(name, store=store)  # loads Keras without its chatter: before what imports it
+    trained = predict.find(name, store=store)  # loads Keras without its chatter: before what imports it
     from resnet_keras.evaluation import inside
 
     chain = trained.network.chain()
@@ -175,20 +158,15 @@ def without_block(name: str, store: Store | None = None) -> None:
 
 def _sheet(trained, views: dict, logits) -> bytes:
     """A sheet of the most probable classes of six drawings and of these views; `logits` is a function of all views."""
-    from resnet_keras.evaluation import predict
-
     views = {f"drawn {name}": trained.view(predict.draw(name)) for name in predict.DRAWINGS} | views
     rows = zip(views.items(), logits(np.stack(list(views.values()))), strict=True)
-    return predict.sheet(
-        [predict.Prediction(name, view, predict.most_probable(trained, row)) for (name, view), row in rows]
-    )
+    tops = [predict.Prediction(*item, predict.most_probable(trained, row)) for item, row in rows]
+    return predict.sheet(tops)
 
 
-@style.styled
+@style.styled()
 def confusion(classes, guesses, labels) -> None:
     """Show what the images of each class were taken for; `guesses` and `labels` are numbers of classes [n]."""
-    import seaborn
-
     counts = np.zeros((len(classes), len(classes)), int)  # true class, class it was taken for
     np.add.at(counts, (labels, guesses), 1)
     row, column = np.unravel_index(np.argmax(counts - np.diag(counts.diagonal())), counts.shape)
@@ -204,8 +182,6 @@ def confusion(classes, guesses, labels) -> None:
 
 def images(arrays, titles, columns: int, finding: str = "") -> None:
     """Show images [h, w, 3] of values 0 to 255 in rows, each under its title; their sizes are in proportion."""
-    from matplotlib.figure import Figure
-
     rows, widths = -(-len(arrays) // columns), [array.shape[1] for array in arrays[:columns]]
     height = 9 * max(array.shape[0] for array in arrays) / sum(widths)  # inches
     figure = Figure((9, rows * (height + 0.25) + 0.4 * bool(finding)), layout="constrained")
@@ -220,31 +196,22 @@ def images(arrays, titles, columns: int, finding: str = "") -> None:
 
 
 def _show(figure, photographs: bool = False) -> None:
-    from IPython.display import Image, display
-
     file = io.BytesIO()
     if photographs:
         figure.savefig(file, format="jpeg", dpi=144)
     content = file.getvalue() or style.png(figure)
-    display(Image(content, alt=figure.get_suptitle().replace("\n", " "), width=900))
+    cell.display(cell.Image(content, alt=figure.get_suptitle().replace("\n", " "), width=900))
 
 
 def _slider(label: str, values, picture) -> None:
     """Show `picture(value)`, a PNG, under a slider; where no kernel runs, the first one as a still picture."""
-    import ipywidgets
-    from IPython.display import display
-
     slider = ipywidgets.SelectionSlider(options=[(f"{value:,}", value) for value in values], description=label)
     image = ipywidgets.Image(value=picture(slider.value), format="png", width=900)
     slider.observe(lambda change: setattr(image, "value", picture(change["new"])), "value")
     still = {"image/png": base64.b64encode(image.value).decode()}
-    display({**ipywidgets.VBox([slider, image])._repr_mimebundle_(), **still}, raw=True)
+    cell.display({**ipywidgets.VBox([slider, image])._repr_mimebundle_(), **still}, raw=True)
 
 
 def _folded(summary: str, headers, rows):
     """A Markdown table under its summary."""
-    from IPython.display import Markdown
-
-    from resnet_keras.report.tables import markdown_table
-
-    return Markdown(f"<details><summary>{summary}</summary>\n\n{markdown_table(headers, rows)}\n</details>")
+    return cell.Markdown(f"<details><summary>{summary}</summary>\n\n{tables.markdown_table(headers, rows)}\n</details>")

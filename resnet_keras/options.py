@@ -15,10 +15,8 @@ import resnet_keras
 from resnet_keras.experiments import catalogue
 from resnet_keras.training.recipe import Recipe, preset
 
-TRY, EXPERIMENT, USE, DATA, RECIPE, RUN, OUTPUT = (
-    Group(name, sort_key=place)
-    for place, name in enumerate(("Try", "Experiment", "Use", "Data", "Recipe", "Run", "Output"))
-)
+_sections = enumerate(("Try", "Experiment", "Use", "Data", "Recipe", "Run", "Output"))
+TRY, EXPERIMENT, USE, DATA, RECIPE, RUN, OUTPUT = (Group(name, sort_key=place) for place, name in _sections)
 EXAMPLES = """\
 Examples
   resnet-keras predict resnet20-cifar10_jpeg photo.jpg    a bundled network

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 import resnet_keras
+from resnet_keras import report
 from resnet_keras.errors import UserError, first_line
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.models.catalogue import architecture
@@ -88,12 +89,14 @@ def path(place: Path) -> str:
     return str(place.relative_to(here)) if place.is_relative_to(here) else str(place)
 
 
-def plain_table(*columns: str, right: Iterable[str] = (), heading: str | None = None) -> Table:
-    """An empty table without a frame; the columns named in `right` hold numbers."""
-    empty = Table(title=heading, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, show_edge=False)
+def plain_table(heading: str, columns: list[str], rows: Iterable, numbers: list[str]) -> Table:
+    """A table without a frame; those of its columns that are named in `numbers` are set to the right."""
+    table = Table(title=heading, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, show_edge=False)
     for column in columns:
-        empty.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return empty
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def two_columns(rows: Iterable[tuple]) -> Table:
@@ -114,15 +117,14 @@ def overview(store: Store) -> Table:
     imagenet = ", ".join(f"{kind}{'/'.join(name[len(kind) :] for name in several)}" for kind, several in kinds)
     statuses = sorted(collections.Counter(map(status, store.runs())).items(), reverse=True)
     line = {"no_wrap": True, "overflow": "ellipsis"}
-    return two_columns(
-        [
-            ("networks", f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {imagenet}"),
-            ("bundled", ", ".join(plain(folder.name) for folder in store.models()) or "none"),
-            *((f"  {each.name}", Text(each.title.removeprefix("ImageNet: "), **line)) for each in EXPERIMENTS.values()),
-            ("scales", ", ".join(f"{name} {recipe.iterations:,}" for name, recipe in PRESETS.items()) + " iterations"),
-            ("runs", ", ".join(f"{count} {name}" for name, count in statuses) or "none"),
-        ]
-    )
+    rows = [
+        ("networks", f"CIFAR: {cifar[0]} to {cifar[-1]}, any depth 6n+2; ImageNet: {imagenet}"),
+        ("bundled", ", ".join(plain(folder.name) for folder in store.models()) or "none"),
+        *((f"  {each.name}", Text(each.title.removeprefix("ImageNet: "), **line)) for each in EXPERIMENTS.values()),
+        ("scales", ", ".join(f"{name} {recipe.iterations:,}" for name, recipe in PRESETS.items()) + " iterations"),
+        ("runs", ", ".join(f"{count} {name}" for name, count in statuses) or "none"),
+    ]
+    return two_columns(rows)
 
 
 def status(folder) -> str:
@@ -134,34 +136,28 @@ def status(folder) -> str:
 
 
 def runs_tables(runs, names: bool = False) -> list:
-    """Tables of `report.runs.frame`: one a scale, data set and precision, a row for runs that differ in the seed.
-
-    With `names`, a row for every run, by its name.
-    """
+    """A table of each scale, data set and precision: a row for all seeds, or each run by its name."""
     numbers = ["train %", "test %"] if names else ["seeds", "train %", "test %"]
     cell = ["run"] if names else ["kind", "depth", "shortcut", "recipe", "status"]
     place = {name: number for number, name in enumerate(PRESETS)}
     setting = [runs["scale"].map(place).fillna(len(place)), "scale", "iterations", "data_title", "precision"]
     tables = []
     for (_, scale, iterations, data, precision), group in runs.groupby(setting):
-        heading = f"\n{scale} scale, {iterations:,} iterations, {data}, {precision}"
-        rows = plain_table("run" if names else "network", *numbers, "device", "weights", right=numbers, heading=heading)
+        heading, rows = f"\n{scale} scale, {iterations:,} iterations, {data}, {precision}", []
         for _, equal in group.groupby(cell, sort=False):
             run = equal.iloc[0]
             errors = [spread(equal[column].mean(), equal[column].std()) for column in ("train_error", "test_error")]
             errors = errors if run["status"] == "finished" else ["", run["status"]]
-            devices = ", ".join(sorted({short_device(name) for name in equal["device"]}))
+            # A device without its maker: "2 x Xeon" of "2 x Intel(R) Xeon(R) Processor (CPU)".
+            words = equal["device"].str.replace(r"\(\w+\)|\b(Intel|AMD|NVIDIA|Processor)\b", "", regex=True).str.split()
+            devices = ", ".join(sorted(set(words.str.join(" "))))
             devices = re.sub(r" x (\w+), (?=\d+ x \1)", ", ", devices)  # 1, 2 x EPYC
             weights = {0: "no", 1: "yes"}.get(equal["weights"].mean(), "some")
             first = [run["run"]] if names else [title(run["network"], run["shortcut"], run["recipe"]), str(len(equal))]
-            rows.add_row(*first, *errors, devices, weights)
-        tables.append(rows)
+            rows.append([*first, *errors, devices, weights])
+        columns = ["run" if names else "network", *numbers, "device", "weights"]
+        tables.append(plain_table(heading, columns, rows, numbers))
     return tables or ["No such runs here."]
-
-
-def short_device(name: str) -> str:
-    """A device without its maker: "2 x Xeon" of "2 x Intel(R) Xeon(R) Processor (CPU)"."""
-    return " ".join(re.sub(r"\(\w+\)|\b(Intel|AMD|NVIDIA|Processor)\b", "", name).split())
 
 
 def diagnosis(facts: dict[str, str], store: Store) -> Table:
@@ -194,16 +190,13 @@ def show_predictions(predictions: Iterable, files: list, as_json: bool, views: b
 
 def show_results(store: Store, name: str, scale: str, data_title: str) -> None:
     """Show an experiment's table and finding, where its files are, and what to do next."""
-    from resnet_keras import report
     from resnet_keras.report import runs, tables
 
     frame, entry = runs.frame(store), EXPERIMENTS[name]
     own = runs.of_experiment(frame, entry, scale, data_title)
     headers, rows = tables.experiment_table(own, entry.measures)
-    results = plain_table(*headers, right=headers[1:], heading=f"{entry.title}: {plain(data_title)}, {scale} scale")
-    for row in rows:
-        results.add_row(*row)
-    show("", results, "", report.finding(entry, own), "")
+    heading = f"{entry.title}: {plain(data_title)}, {scale} scale"
+    show("", plain_table(heading, headers, rows, headers[1:]), "", report.finding(entry, own), "")
     figure = store.root / "figures" / f"{'smoke' if scale == 'smoke' else report.FIGURES.get(name)}.png"
     show(*[f"Figure: {path(figure)}"] * figure.is_file(), f"Page:   {path(store.root / 'README.md')}")
     longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]

@@ -7,6 +7,7 @@ results/
     README.md, index.html                      the page, for a code host and for a browser
 """
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,8 +26,7 @@ DRAWN = "shapes"  # how the names of the package's own drawings begin: they shar
 def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     """Redraw tables, pages and figures; returns the files written.
 
-    With names of experiments, of the figures only theirs and those that are missing. Raises UserError where there is
-    no such experiment, or nothing can be written.
+    With names of experiments, of the figures only theirs and those that are missing.
     """
     from resnet_keras.experiments.catalogue import experiment
     from resnet_keras.report import claims, page, style, tables
@@ -50,7 +50,14 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     files |= {f"tables/{name}.csv": tables.csv_text(table) for name, table in contents.items()}
     files["README.md"] = page.as_markdown(store, runs, results, titles)
     files["index.html"] = page.as_html(files["README.md"])
-    return [_written(store.root / name, content) for name, content in files.items()]
+    for path, content in ((store.root / name, content) for name, content in files.items()):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content)
+        except OSError as error:
+            reason = f"{path.name} cannot be written ({error.strerror})"
+            raise UserError(f"{reason}: make room or pass --results.") from None
+    return [store.root / name for name in files]
 
 
 def draw(store: Store, runs, name: str | None, **options):
@@ -58,10 +65,8 @@ def draw(store: Store, runs, name: str | None, **options):
     from resnet_keras.report import crossing, figures, profiles, style
 
     functions = {**vars(profiles), **vars(figures), **vars(crossing), "smoke": figures.curves}
-    try:
-        return style.styled(functions[name])(store, runs, **options) if name in functions else None
-    except figures.Unanswered:
-        return None
+    with style.styled(), contextlib.suppress(figures.Unanswered):
+        return functions[name](store, runs, **options) if name in functions else None
 
 
 def finding(experiment, runs) -> str:
@@ -70,15 +75,3 @@ def finding(experiment, runs) -> str:
 
     own = [claims.findings(claim, runs)[0] for claim in claims.claims() if claim.experiment == experiment.name]
     return " ".join(each.sentence for each in own if each.gap) or claims.reading(runs) or "No run has finished."
-
-
-def _written(path: Path, content: bytes | str) -> Path:
-    from resnet_keras.report.style import plain
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        reason = f"{plain(path.name)} cannot be written ({error.strerror})"
-        raise UserError(f"{reason}: make room or pass --results.") from None
-    return path

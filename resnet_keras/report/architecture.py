@@ -54,7 +54,7 @@ def boxes_and_arcs(network) -> tuple[list[Box], list[Arc]]:
     return boxes, arcs
 
 
-@styled
+@styled()
 def side_by_side(networks: list, captions: list[str]):
     """Networks beside each other, maps of one size in one band, as in Fig. 3; returns a matplotlib `Figure`.
 

@@ -10,7 +10,11 @@ before it; `data` the one data set that counts; `needs` what this project has no
 
 import dataclasses
 import functools
+import itertools
 import math
+import operator
+
+import pandas
 
 from resnet_keras.report import paper, style
 from resnet_keras.report.runs import finished
@@ -71,15 +75,14 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What the runs of one data set, length and precision say to a claim.
+    """What the runs of one data set, length and precision say to a claim; the verdict is one of the words above.
 
-    The verdict is one of the words above. The gap, left less right on the claim's scale, is None where a side has no
-    runs; both sides are in the metric's unit, and a fixed number has no seeds.
+    Both sides are in the metric's unit; a fixed number has no seeds.
     """
 
     claim: Claim
     verdict: str
-    gap: Estimate | None = None
+    gap: Estimate | None = None  # left less right on the claim's scale; None where a side has no runs
     left: Estimate | None = None
     right: Estimate | None = None
     data: str = ""
@@ -136,34 +139,30 @@ class Finding:
         if self.gap is None:
             return ""
         claim, (words, unit, _) = self.claim, METRICS[self.claim.metric]
-        name = label_title(claim.left)
-        name = name[0].upper() + name[1:]
+        network, other = (label_title(str(label)) for label in (claim.left, claim.right))
+        network = network[0].upper() + network[1:]
         if not self.right.n:
             claimed = f"(claim: {claim.relation} {claim.right:g})"
-            return f"{name}, {words}: {self.effect}{unit} {claimed}; {self.verdict_text}."
+            return f"{network}, {words}: {self.effect}{unit} {claimed}; {self.verdict_text}."
         side = "higher" if self.gap.mean > 0 else "lower"
         seeds = "one seed each" if self.seeds == "1 and 1" else f"{self.seeds} seeds"
-        numbers = f"({self.sides}{unit}, {seeds})"
-        return f"{name} has a {side} {words} than {label_title(claim.right)} {numbers}: {self.verdict_text}."
+        return f"{network} has a {side} {words} than {other} ({self.sides}{unit}, {seeds}): {self.verdict_text}."
 
 
 @functools.cache
 def claims() -> tuple[Claim, ...]:
     """All claims, in the order of the file."""
-    rows = []
-    for row in paper.rows_of("claims.csv"):
-        numbers = {"margin": float(row["margin"]), "from_iterations": int(row["from_iterations"])}
-        right = row["right"] if row["right"][0].isalpha() else float(row["right"])
-        rows.append(Claim(**{**row, **numbers, "right": right}))
-    return tuple(rows)
+    kinds = {"margin": float, "from_iterations": int, "right": lambda word: word if word[0].isalpha() else float(word)}
+    rows = paper.rows_of("claims.csv")
+    return tuple(Claim(**{name: kinds.get(name, str)(word) for name, word in row.items()}) for row in rows)
 
 
 def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
-    """The rule.
+    """The rule, for a gap (left less right) on the claim's scale.
 
     Below `ENOUGH` seeds on a side there is no verdict, nor before the length from which the effect can show, unless
-    others' curves say what to expect until then. Otherwise the 95 % interval of the gap (left less right, on the
-    claim's scale) decides by the side of zero that it lies on; for "within" the 90 % one, by lying inside the margin.
+    others' curves say what to expect until then. Otherwise the 95 % interval of the gap decides by the side of zero
+    that it lies on; for "within" the 90 % one, by lying inside the margin.
     """
     early, full = iterations < claim.from_iterations, PAPER.get(data) == iterations
     if early and not claim.expected:
@@ -184,13 +183,10 @@ def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
 
 
 def findings(claim: Claim, runs) -> list[Finding]:
-    """What the runs say to a claim, a finding for each data set, length and precision.
+    """What the runs say to a claim: a finding for each data set, length and precision, or one without runs.
 
     The one to show comes first: the longest with enough seeds on both sides or, where none has, the longest of all.
-    There is always one.
     """
-    import pandas
-
     own = finished(runs) if claim.metric.endswith("error") else runs
     if claim.metric == "gradients_start":  # where the length of a run plays no part
         own = pandas.concat([own, paper.starts()]).assign(iterations=0)
@@ -238,23 +234,14 @@ def label_title(label: str) -> str:
 
 def findings_table(results: list[list[Finding]]):
     """Every finding of every claim as a DataFrame, the one that decides a claim marked."""
-    import pandas
-
-    columns = ["data", "iterations", "precision", "effect", "seeds", "verdict_text"]
-    rows = [
-        {"claim": finding.claim.name, "group": finding.claim.group, "decides": finding is each[0]}
-        | {name: getattr(finding, name) for name in columns}
-        for each in results
-        for finding in each
-    ]
-    return pandas.DataFrame(rows).rename(columns={"verdict_text": "verdict"})
+    fields = ["claim.name", "claim.group", "data", "iterations", "precision", "effect", "seeds", "verdict_text"]
+    table = pandas.DataFrame(map(operator.attrgetter(*fields), itertools.chain(*results)), columns=fields)
+    table.insert(2, "decides", [finding is each[0] for each in results for finding in each])
+    return table.rename(columns={"claim.name": "claim", "claim.group": "group", "verdict_text": "verdict"})
 
 
 def reading(runs) -> str:
-    """In a sentence: what more layers do to plain and to residual networks of a frame, by their training errors.
-
-    They have no sure effect where seeds of both depths lie among each other.
-    """
+    """In a sentence: what more layers do to plain and to residual networks of a frame, by their training errors."""
     own, clauses = finished(runs), []
     errors = own[own["recipe"] == ""].groupby(["kind", "depth"])["train_error"]
     for kind, rows in errors.agg(["mean", "min", "max", "count"]).groupby("kind"):
@@ -264,7 +251,7 @@ def reading(runs) -> str:
             if low["count"] + high["count"] > 2:
                 numbers += f", {high['count']:.0f} and {low['count']:.0f} seeds"
             does = "harm" if high["mean"] > low["mean"] else "help"
-            if high["min"] <= low["max"] and low["min"] <= high["max"]:
+            if high["min"] <= low["max"] and low["min"] <= high["max"]:  # seeds of both depths lie among each other
                 does = "have no sure effect on"
             if abs(high["mean"] - low["mean"]) < 1.0:
                 does = "do not harm"

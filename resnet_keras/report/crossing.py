@@ -5,6 +5,11 @@ Functions as in `figures`.
 
 import io
 
+import numpy
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
 from resnet_keras.report import paper, style
 from resnet_keras.report.figures import LENGTH, Unanswered, longest, usual
 from resnet_keras.report.runs import commonest, histories
@@ -95,11 +100,6 @@ def crossing(store, runs, shape: str = "wide"):
 
 def race(store, runs, frames: int = 40) -> bytes:
     """Plain-56 and ResNet-56 over their iterations as an animated GIF."""
-    import numpy
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
-
     own = usual(runs)
     own = longest(own[own["depth"] == 56], lambda group: group["kind"].nunique() > 1)
     table, end = histories(store, own[own["seed"] == own["seed"].min()]), own["iterations"].iloc[0]

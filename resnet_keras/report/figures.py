@@ -4,6 +4,8 @@ Each function takes the store, a frame of runs (`runs.frame`) and a shape, "wide
 can answer its question, and returns a matplotlib `Figure`. Where none can, it raises `Unanswered`.
 """
 
+import seaborn
+
 from resnet_keras.errors import UserError
 from resnet_keras.report import style
 from resnet_keras.report.runs import commonest, finished, histories
@@ -44,8 +46,6 @@ def repaired(runs) -> bool:
 
 def over(axis, runs, column: str, order: list, hue: str, palette: dict, metric: str = "test_error") -> None:
     """Draw an error over the values of a column, evenly spaced: means as joined points, single seeds as dashes."""
-    import seaborn
-
     shared = {"data": runs, "x": column, "y": metric, "hue": hue, "palette": palette, "order": order, "ax": axis}
     seaborn.stripplot(**shared, marker="_", size=14, linewidth=0.8, jitter=False, legend=False)
     seaborn.pointplot(**shared, errorbar=None, linewidth=2, markersize=6, legend=False)
@@ -64,7 +64,11 @@ def depth(store, runs, shape: str = "wide"):
     if repaired(own[own["iterations"] == lengths[-1]]):
         title = "Depth breaks a plain network. Shortcuts repair most of it."
     small = f"{style.setting(own)}. Test error after the last iteration; points are means, dashes single seeds."
-    parts = {f"{n:,} iterations, {_seeds(rows)}": rows for n, rows in own.groupby("iterations")}
+    parts = {}
+    for n, rows in own.groupby("iterations"):
+        counts = rows.groupby("network")["seed"].nunique()
+        seeds = " to ".join(map(str, sorted({counts.min(), counts.max()})))
+        parts[f"{n:,} iterations, {seeds} seed{'s' * bool(counts.max() > 1)}"] = rows
     figure, panels = style.panels(parts, shape, title, small, sharey=True)
     for axis, rows in panels:
         axis.axhline(style.GUESSING, color=style.GREY, linestyle=style.DASHES, linewidth=0.9)
@@ -83,11 +87,6 @@ def depth(store, runs, shape: str = "wide"):
     return figure
 
 
-def _seeds(runs) -> str:
-    counts = sorted(set(runs.groupby("network")["seed"].nunique()))
-    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) + f" seed{'s' * (counts[-1] > 1)}"
-
-
 def rate(store, runs, shape: str = "wide"):
     """Training and test error over the learning rate, a line a network."""
     own = finished(runs)
@@ -98,14 +97,10 @@ def rate(store, runs, shape: str = "wide"):
     if {"resnet20", "resnet56"} <= set(own["network"]):
         errors = own.pivot_table("train_error", ["learning_rate", "seed"], "network")
         gaps = (errors["resnet56"] - errors["resnet20"]).unstack("seed").dropna(axis=1)  # seeds with every rate
-        if count := gaps.shape[1]:
+        if n := gaps.shape[1]:
             mean = gaps.mean(axis=1)
-            words = [
-                f"{style.number(mean[rate], 1, '+')} points at rate {rate:g}" for rate in (rates[-1], mean.idxmin())
-            ]
-            title = (
-                f"ResNet-56 less ResNet-20, training error: {style.listing(words)} ({count} seed{'s' * (count > 1)})"
-            )
+            words = [f"{style.number(mean[at], 1, '+')} points at rate {at:g}" for at in (rates[-1], mean.idxmin())]
+            title = f"ResNet-56 less ResNet-20, training error: {style.listing(words)} ({n} seed{'s' * (n > 1)})"
     small = f"{style.setting(own)}. Points are means, dashes single seeds."
     parts = {"Training error": "train_error", "Test error": "test_error"}
     figure, panels = style.panels(parts, shape, title, small, 2.9, sharey=True)
@@ -121,8 +116,6 @@ def rate(store, runs, shape: str = "wide"):
 
 def curves(store, runs, shape: str = "wide"):
     """Training and test error over iterations, plain and residual networks, seeds thin and their means bold."""
-    import seaborn
-
     own = longest(usual(runs), lambda group: group["network"].nunique() > 3)
     tables, end = histories(store, own), own["iterations"].iloc[0]
     keep = ["run", "kind", "depth", "network", "iteration"]
@@ -182,8 +175,6 @@ def precision(store, runs, shape: str = "wide"):
 
 def dots(runs, column: str, order: list[str], shape: str, title: str):
     """Test errors along the x axis, a line for each value of a column, a panel for each value of `panel`."""
-    import seaborn
-
     small = f"{style.setting(runs)}. A dot is a seed, a bar their mean."
     parts, height = dict(list(runs.groupby("panel", sort=False))), 0.8 + 0.4 * len(order)
     figure, panels = style.panels(parts, shape, title, small, height, sharey=True, sharex=True)

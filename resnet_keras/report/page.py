@@ -3,8 +3,12 @@
 Every value that the template prints is escaped as Markdown unless it is `Safe`: names in run folders may be anybody's.
 """
 
+import collections
 import html
 import re
+
+import jinja2
+import markdown_it
 
 from resnet_keras.report import DRAWN, crossing, figures, paper, style, tables
 from resnet_keras.report.runs import commonest, finished, histories, measurements
@@ -17,27 +21,24 @@ class Safe(str):
 
 def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     """results/README.md, of the findings of each claim (`claims.findings`) and the title of each figure."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Safe) else style.markdown(value),
-    )
-    environment.filters |= {"number": style.number, "significant": style.significant, "listing": style.listing}
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.finalize = lambda value: value if isinstance(value, Safe) else style.markdown(value)
+    environment.filters |= {"number": style.number, "listing": style.listing, "counts": collections.Counter}
     on_drawings = runs["data"].str.startswith(DRAWN)
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
-    firsts, cells = [first for first, *_ in results], tables.cells(shown)
+    firsts, groups, cells = [first for first, *_ in results], {}, tables.cells(shown)
+    for first in firsts:
+        groups.setdefault(first.claim.group, []).append(first)
+    twice = shown[shown["train_error_inference"].notna()].groupby(["network", "shortcut", "recipe"])
     page = environment.from_string(paper.resource("page.md.jinja")).render(
         runs=runs,
-        groups=grouped(firsts),
+        groups=groups,
         claim={first.claim.name: first for first in firsts},
         verdicts=verdicts,
         others=verdicts([each for findings in results for each in findings[1:] if each.gap.n >= ENOUGH], settings=True),
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
         figures=titles,
-        figure=lambda name, words: picture(name, titles[name], words) if name in titles else Safe(""),
+        figure=lambda name, words: picture(name, f"{titles[name].rstrip('.')}. {words}") if name in titles else "",
         masters={name: as_table(tables.networks_by_length(each)) for name, each in cells.groupby("data_title")},
         machine=paper.idle_hours()[0],
         usual=next(iter(shown["precision"].mode()), ""),
@@ -46,7 +47,10 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
         crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
         never_warm=never_warm(shown),
-        inference=inference(shown),
+        inference=[
+            f"{style.title(*key)} {style.number(once, 1)} (running {style.number(running, 1)})"
+            for key, once, running in twice[["train_error_inference", "train_error"]].mean().itertuples()
+        ],
         scar=scar(store, shown),
         independent=as_table(independent(store, shown)),
         smoke=as_table(tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()])),
@@ -57,8 +61,6 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
 
 def as_html(page: str) -> str:
     """results/index.html of results/README.md: no scripts, and narrow screens get the figures' tall form."""
-    import markdown_it
-
     parser = markdown_it.MarkdownIt("commonmark").enable("table")
     parser.add_render_rule("image", _image)
     return paper.resource("page.html").replace("{body}", parser.render(page))
@@ -71,10 +73,9 @@ def _image(self, tokens, index, options, environment) -> str:
     return f'<picture>{tall}<img src="{source}" alt="{words}"></picture>'
 
 
-def picture(name: str, title: str, words: str) -> Safe:
-    """A figure with its title and more words for those who do not see it."""
-    shown = style.markdown(f"{title.rstrip('.')}. {words}")
-    return Safe(f"![{shown}](figures/{name}.png)")
+def picture(name: str, words: str) -> Safe:
+    """A figure, with words for those who do not see it."""
+    return Safe(f"![{style.markdown(words)}](figures/{name}.png)")
 
 
 def as_table(content) -> Safe:
@@ -92,31 +93,10 @@ def verdicts(findings, settings: bool = False) -> Safe:
     return as_table((["Claim", *["Iterations"] * settings, "Here [95 % interval]", "Seeds", "Verdict"], rows))
 
 
-def grouped(firsts) -> dict[str, dict]:
-    """Group -> its claims' first findings, and how many have each verdict, in words; each claim counts once."""
-    groups: dict[str, dict] = {}
-    for first in firsts:
-        groups.setdefault(first.claim.group, {"findings": []})["findings"].append(first)
-    for group in groups.values():
-        words = [first.verdict for first in group["findings"]]
-        group["tally"] = "; ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    return groups
-
-
 def never_warm(runs) -> list[str]:
     """Networks of 110 layers or more whose warm-up never ended: they spent the schedule at its smaller rate."""
     own = finished(runs)
     return [style.network_title(n) for n in own[(own["depth"] >= 110) & own["warmup_end"].isna()]["network"].unique()]
-
-
-def inference(runs) -> list[str]:
-    """Networks whose training error was also taken by one pass as in testing, with both errors in percent."""
-    own = runs[runs["train_error_inference"].notna()]
-    means = own.groupby(["network", "shortcut", "recipe"])[["train_error_inference", "train_error"]].mean()
-    return [
-        f"{style.title(*key)} {style.number(row.iloc[0], 1)} (running {style.number(row.iloc[1], 1)})"
-        for key, row in means.iterrows()
-    ]
 
 
 def scar(store, runs) -> list[float]:

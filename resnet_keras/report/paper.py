@@ -5,11 +5,12 @@ import functools
 import importlib.resources
 import re
 
+import pandas
+
 from resnet_keras.files import checkout
 from resnet_keras.report.style import network_title
 
 FAMILY = re.compile(r"(cifar10|imagenet)(2012)?(_\w+)?")  # cifar10_jpeg and imagenet2012, but not cifar100
-BOUNDS = {"above this": "> ", "below this": "< "}
 WAYS = {"1_crop": "1", "10_crop": "10", "multi_scale": "multiscale"}  # of testing: in paper.csv, and as we name them
 
 
@@ -27,15 +28,10 @@ def rows_of(name: str) -> list[dict[str, str]]:
 def others():
     """Errors in percent of others' networks of 20 and 56 layers on the paper's schedule, as a DataFrame.
 
-    Columns: source, kind ("plain" or "residual"), metric ("train_error" while the rate is 0.1, "test_error" at the
-    end), iteration, error_20, error_56, note (where they come from), gap (56 less 20 layers, a mean over five epochs).
+    The metric is train_error while the rate is 0.1, test_error at the end; gap is a mean over five epochs.
     """
-    import pandas
-
-    table = pandas.DataFrame(rows_of("others.csv"))
-    table = table.astype({"iteration": int, "error_20": float, "error_56": float}).sort_values(
-        "iteration", kind="stable"
-    )
+    numbers = {"iteration": int, "error_20": float, "error_56": float}
+    table = pandas.DataFrame(rows_of("others.csv")).astype(numbers).sort_values("iteration", kind="stable")
     groups = (table["error_56"] - table["error_20"]).groupby([table[name] for name in ("source", "kind", "metric")])
     return table.assign(gap=groups.transform(lambda gap: gap.rolling(5, center=True, min_periods=1).mean()))
 
@@ -48,8 +44,6 @@ def crossings() -> list[int]:
 
 def benchmark(name: str):
     """A CSV file of benchmarks/results as a DataFrame; empty where there is none, as in an installed copy."""
-    import pandas
-
     file = (checkout() or importlib.resources.files("resnet_keras")) / "benchmarks" / "results" / f"{name}.csv"
     return pandas.read_csv(file) if file.is_file() else pandas.DataFrame()
 
@@ -89,10 +83,7 @@ def reproductions(networks: tuple[str, ...]) -> tuple[list[str], list[list[str]]
 
 
 def shown(data: str, network: str, shortcut: str, metric: str = "test_error") -> str:
-    """The paper's number as text, such as 6.97 or ≈ 13.5; empty where it has none.
-
-    `data` may be a re-encoded copy, such as cifar10_jpeg for cifar10.
-    """
+    """The paper's number as text, such as 6.97 or ≈ 13.5; empty where it has none. Data may be a re-encoded copy."""
     match = FAMILY.fullmatch(data)
     key = ("paper", match[1] if match else "", network, shortcut)
     own = [row for row in rows_of("paper.csv") if (row["source"], row["data"], row["network"], row["shortcut"]) == key]
@@ -101,7 +92,8 @@ def shown(data: str, network: str, shortcut: str, metric: str = "test_error") ->
 
 
 def _printed(row: dict[str, str]) -> str:
-    sign = BOUNDS.get(row["reported"], "≈ " if row["approximate"] == "yes" else "")
+    bounds = {"above this": "> ", "below this": "< "}
+    sign = bounds.get(row["reported"], "≈ " if row["approximate"] == "yes" else "")
     return sign + row["value"] + (f" ± {row['std']}" if row["std"] else "")
 
 

@@ -67,14 +67,13 @@ def gradients(store, runs, shape: str = "wide"):
     figure, panels = style.panels(parts, shape, title, f"{small}own norm.", 2.7)
     first = panels[0][0]
     for axis, rows in panels:
-        with_first = rows["batch_norm"].all() and axis is not first
-        if with_first:
+        if shared := axis is not first and rows["batch_norm"].all():
             axis.sharey(first)
         lines(axis, rows, "gradient_norm")
         lines(axis, rows, "scaled", linestyle=style.DOTS, linewidth=0.9, label=None)
         axis.set_xlabel("layer")
         style.powers(axis)
-        if not with_first:
+        if not shared:
             axis.legend(fontsize=8)
     first.set_ylabel("norm of the gradient")
     return figure
@@ -85,13 +84,11 @@ def lesion(store, runs, shape: str = "wide"):
     table = measured(store, runs, "lesion")
     table = table[(table["depth"] == table["depth"].max()) & (table["seed"] == table["seed"].min())]
     medians = table.groupby(["kind", "lesion"])["error"].median().unstack()
-    rise = medians["delete"] - medians["none"]
+    rise, networks = medians["delete"] - medians["none"], by_network(table)
     title = "Test error with one block left out"
-    networks = by_network(table)
     if len(rise) > 1 and rise["residual"] < rise["plain"] / 4:
-        plain, residual = networks
-        title = f"Without one block {residual} errs by {style.number(rise['residual'], 0)} points more (median), "
-        title += f"{plain} by {style.number(rise['plain'], 0)}"
+        more = {name: style.number(rise[rows["kind"].iloc[0]], 0) for name, rows in networks.items()}
+        title = "Without one block {1} errs by {3} points more (median), {0} by {2}".format(*more, *more.values())
     small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; "
     small += "black: the first block of a stage, where the map shrinks."
     figure, panels = style.panels(networks, shape, title, small, 2.3, sharey=True)
@@ -111,27 +108,25 @@ def surface(store, runs, shape: str = "wide"):
     """The loss around trained networks along two random directions, and how far the first kernel's norm was thrown."""
     table, start = (measured(store, runs, name) for name in ("surface", "start"))
     table, start = (rows[rows["seed"] == rows["seed"].min()] for rows in (table, start))
-    networks, norms = by_network(table), by_network(start)
+    networks = by_network(table)
     title, medians = "The loss around trained networks", [rows["cross_entropy"].median() for rows in networks.values()]
     if len(networks) == 2 and medians[1] < medians[0] / 2:
         (plain, residual), numbers = networks, [style.significant(median) for median in medians]
         title = f"{residual} lies in a wide basin, {plain} in a narrow one: median loss {numbers[1]} and {numbers[0]}"
-    small = (
-        f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Cross-entropy on training images, BN as in testing, "
-    )
-    small += "along two random directions of each filter's own norm; the network is in the centre."
+    small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Cross-entropy on training images, BN as in "
+    small += "testing, along two random directions of each filter's own norm; the network is in the centre."
     parts = {**{f"Loss around {name}": rows for name, rows in networks.items()}, "Norm of the first kernel": start}
     figure, panels = style.panels(parts, shape, title, small, 2.8)
     *around, (last, _) = panels
     for axis, rows in around:
         heights = rows.pivot(index="y", columns="x", values="cross_entropy")
-        lines = {"cmap": "viridis", "norm": "log", "linewidths": 0.9}
-        contours = axis.contour(heights.columns, heights.index, heights, CONTOURS, **lines)
+        look = {"cmap": "viridis", "norm": "log", "linewidths": 0.9}
+        contours = axis.contour(heights.columns, heights.index, heights, CONTOURS, **look)
         axis.clabel(contours, fontsize=7, fmt="{:,g}".format)
         axis.plot(0, 0, "o", color=style.INK, markersize=3)
         axis.set(aspect="equal", xlabel="direction 1", ylabel="direction 2")
         axis.grid(visible=False)
-    for name, rows in norms.items():
+    for name, rows in by_network(start).items():
         last.plot(rows["iteration"], rows["weight_norm"], color=style.HUES[rows["kind"].iloc[0]], label=name)
     last.set(xlabel="iteration", ylim=(0, None))
     last.legend()

@@ -14,10 +14,13 @@ Only this module reads the results folder. Columns, beside those of a run's conf
 Runs that agree in all of `CELL` differ in the seed alone.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
 import re
+
+import pandas
 
 from resnet_keras.errors import UserError
 from resnet_keras.report.style import plain
@@ -26,7 +29,6 @@ from resnet_keras.training.recipe import OBSERVING, PRESETS, Recipe
 from resnet_keras.training.run import described
 
 CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network", "shortcut", "precision"]
-KIND_OF = {"plain": "plain", "resnet": "residual", "vgg": "vgg"}
 FROM_SUMMARY = [
     "train_error", "test_error", "train_error_inference", "warmup_end", "hours", "images_per_second", "parameters",
 ]  # fmt: skip
@@ -54,11 +56,6 @@ def lesion_error(table, lesion: str) -> float:
     return table[table["lesion"] == lesion]["error"].median()
 
 
-def view_error(table, views: str, column: str) -> float:
-    """Error in percent in one of the ways of testing."""
-    return table[table["views"].astype(str) == views][column].iloc[0]
-
-
 # Measurement -> column -> (its table, the run's last iteration) -> number.
 NUMBERS = {
     "responses": {"responses_median": lambda table, end: table["std"].median()},
@@ -75,23 +72,20 @@ NUMBERS = {
     "start": {"start_growth": lambda table, end: table["weight_norm"].max() / table["weight_norm"].iloc[0]},
     "surface": {"surface_median": lambda table, end: table["cross_entropy"].median()},
     "views": {
-        f"top{k}_{views}": lambda table, end, views=views, k=k: view_error(table, views, f"top{k}_error")
-        for views in ("1", "10", "multiscale")
+        f"top{k}_{by}": lambda rows, end, k=k, by=by: rows[f"top{k}_error"][rows["views"].astype(str) == by].item()
+        for by in ("1", "10", "multiscale")
         for k in (1, 5)
     },
 }
 MEASURED = [column for columns in NUMBERS.values() for column in columns]
-NUMERIC = FROM_SUMMARY + MEASURED
+NUMERIC = [*FROM_SUMMARY, *MEASURED]  # NaN where they are unknown
 
 
 def frame(store: Store):
     """All runs of the store as a pandas DataFrame, plain before residual, by depth, length and seed.
 
-    ``attrs["problems"]`` has a line for each folder that is left out: its name is not that of its configuration, or a
-    file of it cannot be read.
+    ``attrs["problems"]`` says in a line each which folders are left out, and why.
     """
-    import pandas
-
     rows, problems = [], []
     for folder in store.runs():
         try:
@@ -99,7 +93,8 @@ def frame(store: Store):
         except UserError as error:
             problems.append(plain(error))
     runs = pandas.DataFrame(rows, columns=COLUMNS + NUMERIC)
-    runs[NUMERIC] = runs[NUMERIC].apply(pandas.to_numeric)
+    numbers = runs[NUMERIC].apply(pandas.to_numeric, errors="coerce").astype(float)
+    runs[NUMERIC] = numbers.replace([math.inf, -math.inf], math.nan)  # what is no finite number is none
     runs = runs.sort_values(["data", "kind", "depth", "iterations", "shortcut", "recipe", "precision", "seed"])
     runs.attrs["problems"] = problems
     return runs.reset_index(drop=True)
@@ -120,9 +115,8 @@ def commonest(runs, *columns: str):
 def histories(store: Store, runs):
     """The histories of the finished runs among these, one below the other, with what `runs` says of each run.
 
-    A row a log interval: the history's own columns (train_error and test_error in percent, the latter NaN where there
-    was no evaluation) and those of `runs` that it lacks. The validation error stands for the test error of a run that
-    was evaluated on one.
+    A row a log interval; errors in percent, test_error NaN where there was no evaluation, and the validation error
+    of a run that was evaluated on one.
     """
     tables = {name: store.run(name).history for name in finished(runs)["run"]}
     tested = {name: table.get("validation_error", table["test_error"]) for name, table in tables.items()}
@@ -138,9 +132,8 @@ def measurements(store: Store, runs, name: str):
 def of_experiment(runs, experiment, scale: str, data: str | None = None):
     """The runs of an experiment at one scale, on one data set and, unless it compares precisions, in one precision.
 
-    Those that most runs have, where no name or title of a data set is given. A run belongs to an experiment if the
-    catalogue lists its network, shortcut option and recipe, at any seed, and if what the experiment measures has been
-    measured on it.
+    Those that most runs have, where no name or title of a data set is given. A run belongs to it if the catalogue lists
+    its network, shortcut option and recipe, at any seed, and if what the experiment measures was measured on it.
     """
     planned = {(run.network, run.shortcut, variation(run.recipe)[1]) for run in experiment.runs(scale)}
     keys = zip(runs["network"], runs["shortcut"], runs["recipe"], strict=True)
@@ -168,13 +161,19 @@ def _row(folder: RunFolder) -> dict:
     scale, recipe = variation(run.recipe)
     if folder.status == "finished":
         _ = folder.history  # raises if it is not what the summary vouches for
+    measured = {}
+    for name in filter(folder.has_measurement, NUMBERS):
+        table = folder.measurement(name)
+        for column, number in NUMBERS[name].items():
+            with contextlib.suppress(KeyError, IndexError, TypeError, ValueError):  # a table of another making
+                measured[column] = number(table, run.recipe.iterations)
     device = plain(summary.get("device") or environment.get("device") or "")[:100]
     cores = re.match(r"(\d+) x ", device)
     settings = {**vars(run), **vars(run.recipe)}
     return {
         **{name: value for name, value in settings.items() if name in COLUMNS},
         "run": folder.name,
-        "kind": KIND_OF[run.network.rstrip("0123456789")],
+        "kind": run.network.rstrip("0123456789").replace("resnet", "residual"),
         "depth": run.depth,
         "data_version": plain(folder.config["data_version"]),
         "data_title": plain(folder.config["data_title"]),
@@ -188,35 +187,12 @@ def _row(folder: RunFolder) -> dict:
         "cpu": re.sub(r"^\d+ x | \(CPU\)$", "", device),
         "device_class": plain(environment.get("kind") or ""),
         "weights": folder.network_file.is_file(),
-        **{name: _number(summary.get(name)) for name in FROM_SUMMARY},
-        **_measured(folder, run.recipe.iterations),
+        **{name: summary.get(name) for name in FROM_SUMMARY},
+        **measured,
     }
 
 
-def _measured(folder: RunFolder, end: int) -> dict:
-    """Column -> number, of what has been measured on a run; a table of another making gives NaN."""
-    numbers = {}
-    for name, columns in NUMBERS.items():
-        if not folder.has_measurement(name):
-            continue
-        table = folder.measurement(name)
-        for column, of in columns.items():
-            try:
-                numbers[column] = _number(float(of(table, end)))
-            except (KeyError, IndexError, TypeError, ValueError):
-                numbers[column] = math.nan
-    return numbers
-
-
-def _number(value) -> float:
-    """A finite number, or NaN for anything else."""
-    numeric = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if numeric else math.nan
-
-
 def _joined(runs, tables: dict):
-    import pandas
-
     if not tables:
         return pandas.DataFrame(columns=[*runs.columns, "iteration"])
     rows = pandas.concat([table.assign(run=run) for run, table in tables.items()], ignore_index=True)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import stdtr, stdtrit  # loads much faster than scipy.stats
 
 ENOUGH = 3  # seeds from which on an interval is shown: with two, Student's t spans 12.7 standard errors each way
 OUT_OF_REACH = 10_000  # seeds; beyond, a difference is out of reach
@@ -17,34 +18,24 @@ OUT_OF_REACH = 10_000  # seeds; beyond, a difference is out of reach
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A mean, or a difference of two, and how far it can be trusted, in the unit of the values.
-
-    Attributes:
-        mean: The mean.
-        n: Number of values; of a difference, that of the smaller side.
-        std: Standard deviation of one value (n - 1 in the denominator), pooled over both sides; NaN without repeats.
-        error: Standard error of the mean; NaN without repeats.
-        freedom: Degrees of freedom of `error`, by Welch and Satterthwaite for a difference.
-    """
+    """A mean, or a difference of two, and how far it can be trusted, in the unit of the values; NaN without repeats."""
 
     mean: float
-    n: int
-    std: float = math.nan
-    error: float = math.nan
-    freedom: float = math.nan
+    n: int  # values; of a difference, those of the smaller side
+    std: float = math.nan  # of one value (n - 1 in the denominator), pooled over both sides
+    error: float = math.nan  # standard error of the mean
+    freedom: float = math.nan  # degrees of freedom of `error`, by Welch and Satterthwaite for a difference
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Both ends of the interval of the mean; NaN with fewer than `ENOUGH` values."""
         if self.n < ENOUGH:
             return math.nan, math.nan
-        reach = _quantile(self.freedom, 0.5 + confidence / 2) * self.error
+        reach = stdtrit(self.freedom, 0.5 + confidence / 2) * self.error
         return self.mean - reach, self.mean + reach
 
     @property
     def probability_above(self) -> float:
         """Probability that the true value is above zero, for a flat prior; NaN without repeats."""
-        from scipy.special import stdtr
-
         return float(stdtr(self.freedom, self.mean / self.error)) if self.error else float(self.mean > 0)
 
     def within(self, margin: float) -> bool:
@@ -83,12 +74,6 @@ def seeds_needed(std: float, effect: float, *, equivalence: bool = False) -> int
     """
     level, power = (0.95, 0.9) if equivalence else (0.975, 0.8)
     for n in range(ENOUGH, OUT_OF_REACH):
-        if n >= 2 * (std / effect * (_quantile(2 * n - 2, level) + _quantile(2 * n - 2, power))) ** 2:
+        if n >= 2 * (std / effect * (stdtrit(2 * n - 2, level) + stdtrit(2 * n - 2, power))) ** 2:
             return n
     return OUT_OF_REACH
-
-
-def _quantile(freedom: float, probability: float) -> float:
-    from scipy.special import stdtrit  # loads much faster than scipy.stats
-
-    return float(stdtrit(freedom, probability))

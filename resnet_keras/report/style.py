@@ -4,8 +4,8 @@ Plain networks are orange, residual ones blue, deeper ones darker, seeds thin; t
 copied between people, so names are made safe where they are shown.
 """
 
+import contextlib
 import decimal
-import functools
 import io
 import math
 import re
@@ -89,24 +89,19 @@ def listing(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def styled(draw):
-    """Draw in the project's style, whatever the reader's matplotlibrc says."""
+@contextlib.contextmanager
+def styled():
+    """Draw in the project's style, whatever the reader's matplotlibrc says; a context, or a decorator."""
+    import seaborn
 
-    @functools.wraps(draw)
-    def drawn(*arguments, **options):
-        import seaborn
-
-        with drawing(seaborn.axes_style("ticks"), STYLE):
-            return draw(*arguments, **options)
-
-    return drawn
+    with drawing(seaborn.axes_style("ticks"), STYLE):
+        yield
 
 
 def panels(contents: dict, shape: str, title: str, small: str = "", height: float = 3.0, **options):
     """A figure, and (axis, content) of each of its panels, by heading: beside each other where it is wide, else below.
 
-    The title is what the figure shows; the small print under it data, length, precision and what marks stand for. The
-    height is that of a panel in inches; options are those of `matplotlib.figure.Figure.subplots`.
+    The title is what the figure shows. The height is a panel's, in inches; options are those of `Figure.subplots`.
     """
     from matplotlib.figure import Figure
 
@@ -140,7 +135,7 @@ def setting(runs) -> str:
 
 
 def thousands(axis, places: list | None = None) -> None:
-    """Iterations as 2k, 6.4k, 64k along the x axis, at these places where they are given."""
+    """Iterations as 2k, 6.4k, 64k along the x axis, at these places or matplotlib's."""
     if places:
         axis.set_xticks(places)
         axis.set_xticks([], minor=True)
@@ -173,28 +168,21 @@ def level(axis, value: float, words: str, hue=GREY, **options) -> None:
     axis.text(1.01, value, words, transform=axis.get_yaxis_transform(), va="center", color=hue, fontsize=8)
 
 
-def apart(values: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Ascending values moved until they are `gap` apart, as little as it takes, from `low` on."""
-    moved = [min(max(value, low), high) for value in values]
-    for _ in range(200):
-        for i in range(len(moved) - 1):
-            lacking = gap - (moved[i + 1] - moved[i])
-            if lacking > 1e-9:
-                moved[i], moved[i + 1] = moved[i] - lacking / 2, moved[i + 1] + lacking / 2
-        moved = [max(moved[0], low), *moved[1:]] if moved else []
-    return moved
-
-
 def label_ends(axis, ends: list[tuple[float, str, tuple]], x: float) -> None:
-    """Names at the right ends of lines, moved apart where they would touch: (value, name, hue) each."""
+    """Names at the right ends of lines, (value, name, hue) each, moved apart as little as it takes to be read."""
     low, high = axis.get_ylim()
     ends = sorted(ends, key=lambda end: end[0])
-    places = apart([value for value, *_ in ends], 0.062 * (high - low), low, high)
+    places = [min(max(value, low), high) for value, *_ in ends]
+    for i in list(range(len(ends) - 1)) * 200:
+        places[0] = max(places[0], low)
+        lacking = 0.062 * (high - low) - (places[i + 1] - places[i])
+        if lacking > 1e-9:
+            places[i], places[i + 1] = places[i] - lacking / 2, places[i + 1] + lacking / 2
     for place, (_, name, hue) in zip(places, ends, strict=True):
         note(axis, name, (x, place), (5, 0), hue, fontweight="bold")
 
 
-@styled
+@styled()
 def png(figure, dpi: int = 160) -> bytes:
     """The figure as PNG in 128 colours, 1,440 pixels wide where it is wide; the same bytes every time."""
     from PIL import Image

@@ -1,5 +1,7 @@
 """Tables made of the frame of runs: one of all results, one of runs, and those of the terminal and the pages."""
 
+import pandas
+
 from resnet_keras.report import paper, style
 from resnet_keras.report.runs import CELL, MEASURED, NUMBERS, finished
 from resnet_keras.report.statistics import estimate
@@ -25,14 +27,11 @@ HEADINGS = {
 
 
 def cells(runs):
-    """Means over seeds, as a DataFrame with a row for each network, length, recipe, data set and precision.
+    """Means over seeds, as a DataFrame: a row for all runs that agree in `runs.CELL`.
 
-    Beside what its runs share (`runs.CELL`, kind, depth, scale) a row has seeds (the finished runs), diverged,
-    for either error `_mean`, `_std`, `_low` and `_high` (the 95 % interval, from three seeds on), and the mean of
-    each number that was measured.
+    It has seeds (the finished runs), diverged, of either error `_mean`, `_std`, `_low` and `_high` (the 95 % interval,
+    from three seeds on), and the mean of each number that was measured.
     """
-    import pandas
-
     shared, rows = [*CELL, "kind", "depth", "scale"], []
     for _, group in runs.groupby(CELL, sort=False):
         done = finished(group)
@@ -47,9 +46,7 @@ def cells(runs):
 
 def csv_text(table) -> str:
     """A table as CSV, numbers to four decimals."""
-    return table.to_csv(
-        index=False, float_format=lambda value: style.number(value, 4).replace(",", ""), lineterminator="\n"
-    )
+    return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
 def markdown_table(headers, rows) -> str:
@@ -67,19 +64,15 @@ def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
     rows = []
     for key, group in results.groupby(["kind", "depth", "network", "shortcut", "recipe", "precision"]):
         _, depth, network, shortcut, recipe, precision = key
-        by_length = {row.iterations: cell(row) for row in group.itertuples()}
+        cell = {}
+        for row in group.itertuples():
+            means = f"{' / '.join(errors(row, 1))} ({row.seeds})"
+            cell[row.iterations] = means if row.seeds else "diverged" * bool(row.diverged)
         name = style.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
         printed = "" if recipe else paper.shown(group.iloc[0]["data"], network, shortcut)
         hours = style.number(paper.idle_hours()[1].get(depth)) if precision == "bfloat16" else ""
-        rows.append([name, *(by_length.get(length, "") for length in lengths), printed, hours])
+        rows.append([name, *(cell.get(length, "") for length in lengths), printed, hours])
     return ["Network", *(f"{n:,}" for n in lengths), "Paper, 64,000", "Hours for 1,000"], rows
-
-
-def cell(row) -> str:
-    """One cell of the master table, such as 70.2 ± 1.8 / 68.2 ± 1.9 (3)."""
-    if not row.seeds:
-        return "diverged" if row.diverged else ""
-    return f"{' / '.join(errors(row, 1))} ({row.seeds})"
 
 
 def errors(row, digits: int = 2) -> list[str]:
