@@ -25,10 +25,7 @@ class Plan(NamedTuple):
 
 
 class Feed:
-    """Batches of a split in memory: its `arrays`, images and labels, stay on the device.
-
-    `apply(*arrays, plan)` makes `(images, labels)` of the plan of one batch there.
-    """
+    """Batches of a split in memory: its `arrays` stay on the device, where `apply(*arrays, plan)` makes a batch."""
 
     most_steps = None  # no limit to the iterations that are planned at once
 
@@ -52,17 +49,16 @@ def padding(height: int, width: int) -> int:
 def draw(
     seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int, augment: bool = True, pad: int = 4
 ) -> Plan:
-    """Plan of `iterations` batches from `first_iteration` on, of a split of `examples` images.
+    """Plan of `iterations` batches from `first_iteration` on, of a split of `examples` images; `pad`: see `padding`.
 
     Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches
     run across the border of two epochs, nothing is dropped, and each image comes once in every epoch.
-    Without `augment` each crop is the middle one, which is the image itself, never flipped. `pad` is that of `padding`.
+    Without `augment` each crop is the middle one, which is the image itself, never flipped.
     """
     shape = (iterations, batch_size)
     index = order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
     if not augment:
-        middle = np.full(shape, pad, np.int32)
-        return Plan(index, middle, middle.copy(), np.zeros(shape, bool))
+        return Plan(index, np.full(shape, pad, np.int32), np.full(shape, pad, np.int32), np.zeros(shape, bool))
     rows = [words(seed, first_iteration + row, _CROP, batch_size) for row in range(iterations)]
     bits = np.array(rows, np.uint64).reshape(shape)
     top, left = ((part * np.uint64(2 * pad + 1)) >> np.uint64(24) for part in (bits >> 40, (bits >> 16) & 0xFFFFFF))
@@ -70,11 +66,10 @@ def draw(
 
 
 def apply(images, labels, plan: Plan) -> tuple:
-    """One batch of augmented images uint8 `[B, H, W, C]`, and its labels `[B]`, computed on the device.
+    """Augmented images uint8 `[B, H, W, C]` and labels `[B]` of one batch's plan, computed on the device.
 
-    Of a split's images uint8 `[N, H, W, C]` and labels `[N]` by the plan of one batch; N*H*W may exceed 2^31, since
-    only places within a batch are counted. The padding is zeros on raw pixels, that is, black: a pixel from outside the
-    image is 0 *before* any mean is subtracted. (The paper leaves this order open.)
+    Of a split's images uint8 `[N, H, W, C]` and labels `[N]`; N*H*W may exceed 2^31, since only places within a batch
+    are counted. Padding is black: 0 *before* any mean is subtracted. (The paper leaves this order open.)
     """
     from keras import ops
 

@@ -1,8 +1,4 @@
-"""Data sets by name: `load("cifar10")` gives train and test splits, in memory or streamed.
-
-The decoded images of a set in memory are kept in `data/cache/<name>-<version>.npz`, so that a second start takes a
-second.
-"""
+"""Data sets by name, in memory or streamed; decoded images are kept in `data/cache/<name>-<version>.npz`."""
 
 import contextlib
 import difflib
@@ -63,7 +59,6 @@ class Split:
 
 
 Contents = tuple  # class names, the images to train on and those to test on: splits of one kind
-Source = tuple[Identity, Callable[[int], Contents]]  # which set it is, and what reads it, with crops of a size
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +77,7 @@ class Dataset:
         return (self.train.crop, self.train.crop, 3) if self.train.cropped else self.train.images.shape[1:]
 
     def mean(self) -> np.ndarray:
-        """What a network subtracts, float32: of photographs ImageNet's mean colour `[3]`.
-
-        Of images in memory the mean `[H, W, 3]` of the training images used (Sec. 4.2).
-        """
+        """What a network subtracts, float32: the training images' mean `[H, W, 3]` (Sec. 4.2) or ImageNet's `[3]`."""
         if self.train.cropped:
             return photos.MEAN
         total = np.add.reduce(self.train.images, axis=0, dtype=np.uint64)  # whole numbers: the same on every machine
@@ -100,16 +92,12 @@ class Dataset:
 def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, validation=0, crop=CROP) -> Dataset:
     """The data set `name`, its images in a fixed order.
 
-    Images of one size up to 128 pixels a side are decoded now; others are photographs, streamed while a network trains.
-
-    Args:
-        name: `shapes16`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
-            `DIR/{train,test}/CLASS/*.jpg`, with a slash in it.
-        data_dir: where prepared TFDS sets lie and downloads go; default: `data/tfds`. The cache stays under `data/`.
-        validation: how many training images to set apart: the same ones on every machine and for every seed.
-        crop: side in pixels of what a network is shown of a photograph.
-
-    Raises a UserError where there is no such set, it cannot be read, or `validation` leaves no training images.
+    `name` is `shapes16`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
+    `DIR/{train,test}/CLASS/*.jpg`, with a slash in it. Prepared TFDS sets lie in `data_dir`, and downloads go there
+    (default: `data/tfds`). `validation` training images are set apart, the same ones on every machine and for every
+    seed. Images of one size up to 128 pixels a side are decoded now; others are photographs, streamed while a network
+    trains that is shown `crop` pixels a side of them. Raises a UserError where there is no such set, it cannot be read,
+    or no training images are left.
     """
     identity, read = _source(os.fspath(name), data_dir)
     classes, train, test = _cached(identity, lambda: read(crop))
@@ -125,7 +113,8 @@ def identify(name: str | os.PathLike, data_dir: str | os.PathLike | None = None)
     return _source(os.fspath(name), data_dir)[0]
 
 
-def _source(name: str, data_dir) -> Source:
+def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
+    """Which set it is, and what reads it, with crops of a size."""
     path = os.path.expanduser(name)
     if name == BUILT_IN:
         splits = (Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)  # drawn when they are asked for
@@ -137,19 +126,24 @@ def _source(name: str, data_dir) -> Source:
     for note in survey.notes:
         _say(f"{title}: {note}")
     classes = tuple(sorted(set(map(images.class_of, survey.train))))
-    parts = (photos.listed(folder, paths, classes) for paths in (survey.train, survey.test))
+    numbers = {name: number for number, name in enumerate(classes)}
+
+    def listed(paths: list[str]) -> list[photos.Photograph]:
+        """In one fixed shuffle, by a hash of their paths."""
+        shuffled = sorted(paths, key=lambda path: hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest())
+        return [photos.Photograph(folder / p, numbers[images.class_of(p)], str(folder / p)) for p in shuffled]
+
     identity = Identity(_safe(title), survey.version, title, str(folder))
-    return identity, lambda crop: (classes, *_splits(parts, survey.streamed, crop))
+    return identity, lambda crop: (classes, *_splits(map(listed, (survey.train, survey.test)), survey.streamed, crop))
 
 
-def _from_tfds(name: str, data_dir) -> Source:
+def _from_tfds(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
     """A prepared set; else a cached one, which needs no TFDS; else one to download into the first folder."""
+    folder = Path(data_dir).expanduser() if data_dir is not None else files.data_dir()
+    if data_dir is not None and not folder.is_dir():
+        raise UserError(f"there is no data folder {folder}; name an existing one, or make it first")
     elsewhere = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    roots = [files.data_dir() / "tfds", elsewhere]
-    if data_dir is not None:
-        roots = [Path(data_dir).expanduser(), Path(data_dir).expanduser() / "tfds", elsewhere]
-        if not roots[0].is_dir():
-            raise UserError(f"there is no data folder {roots[0]}; name an existing one, or make it first")
+    roots = [*([folder] if data_dir is not None else []), folder / "tfds", elsewhere]
     if not tfds.NAME.fullmatch(name):
         raise UserError(_unknown(name))
     source, full_name = tfds.prepared_folder(name, roots), name
@@ -173,11 +167,9 @@ def _from_tfds(name: str, data_dir) -> Source:
 
 
 def _splits(parts: Iterable, streamed: bool, crop: int) -> Iterator:
-    """Photographs to train and to test on as splits of one kind.
+    """Photographs to train and to test on as splits of one kind; images in memory are sorted by their SHA-256.
 
-    Images in memory are sorted by the SHA-256 of their values. That is one fixed shuffle, whatever order they came in:
-    a set from TFDS and the same images in a folder are equal bit for bit, and the last 5,000 are a random but fixed
-    sample. Raises a UserError that names an image which is broken.
+    So a set from TFDS and the same images in a folder are equal bit for bit, and the last 5,000 a fixed sample.
     """
 
     def decoded(item: photos.Photograph) -> tuple[bytes, int, np.ndarray]:
@@ -194,13 +186,10 @@ def _splits(parts: Iterable, streamed: bool, crop: int) -> Iterator:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name[:60], [BUILT_IN, *TITLES], n=4)
-    hint = f" (near it: {', '.join(near)})" if near else ""
-    hint = f" (for the folder of that name, give ./{name})" if os.path.isdir(name) else hint
-    return (
-        f"there is no data set {name[:60]!r}{hint}; allowed are {BUILT_IN}, the name of a TFDS image-classification "
-        f"set such as cifar10, or ./NAME for a folder that holds {images.LAYOUT}"
-    )
+    near = ", ".join(difflib.get_close_matches(name[:60], [BUILT_IN, *TITLES], n=4))
+    hint = f" (for the folder of that name, give ./{name})" if os.path.isdir(name) else near and f" (near it: {near})"
+    allowed = f"{BUILT_IN}, a TFDS set of labelled images such as cifar10, or ./NAME for a folder of {images.LAYOUT}"
+    return f"there is no data set {name[:60]!r}{hint}; allowed are {allowed}"
 
 
 def _safe(name: str) -> str:
@@ -217,12 +206,12 @@ def _say(line: str) -> None:
 def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:
     """A set from the cache, or made by one process while others wait; what is streamed is not kept."""
     path = files.data_dir() / "cache" / f"{identity.name}-{identity.version}.npz"
-    if (contents := _read(path)) is not None:
+    if contents := _read(path):
         return contents
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # where nothing can be written, no lock is needed
             stack.enter_context(files.locked(path.with_name(f".{path.name}.lock"), identity.title, say=log.warning))
-        if (contents := _read(path)) is None:
+        if not (contents := _read(path)):
             contents = make()
             if isinstance(contents[1], Split):
                 _write(path, *contents)
@@ -231,19 +220,18 @@ def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:
 
 def _read(path: Path) -> Contents | None:
     """What a file of the cache holds; None where there is none or its check sums say that it is damaged."""
-    if not path.is_file():
-        return None
     try:
         with np.load(path, allow_pickle=False) as arrays:
             train, test = (Split(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in ("train", "test"))
             return tuple(arrays["classes"].tolist()), train, test
     except Exception as error:  # NumPy and zipfile raise many kinds
-        _say(f"the cache {path} is damaged ({first_line(error)}); making it again")
+        if path.is_file():
+            _say(f"the cache {path} is damaged ({first_line(error)}); making it again")
         return None
 
 
 def _write(path: Path, classes: tuple[str, ...], train: Split, test: Split) -> None:
-    """Write a file of the cache, or none. Without room or permission for it, log that and go on."""
+    """Write a file of the cache; without room or permission for it, log that and go on."""
     arrays = {"train_images": train.images, "train_labels": train.labels}
     arrays |= {"test_images": test.images, "test_labels": test.labels, "classes": np.array(classes)}
     try:

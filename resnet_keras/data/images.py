@@ -1,7 +1,4 @@
-"""Image files: one decoder for every kind, one walk through a folder `{train,test}/<class>/`.
-
-What a file holds decides its kind, never its name: ImageNet has a PNG that is called .JPEG.
-"""
+"""Image files: a decoder for every kind (by content, as ImageNet has a PNG called .JPEG), a walk through a folder."""
 
 import contextlib
 import hashlib
@@ -27,20 +24,19 @@ ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".
 TESTED = ("test", "val", "validation")  # folders of images to test on: the first that is there
 TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF's orientation -> Pillow's `Image.Transpose`
 LAYOUT = "train/CLASS/*.jpg and test/CLASS/*.jpg (or val in place of test; PNG, WebP, GIF, BMP and TIFF too)"
-FACTS = "1"  # a new one when what `_examine` returns changes
+FACTS = "1"  # a new one when what `_facts` returns changes
 IN_MEMORY = 128  # most pixels a side of a set of one size that is kept in memory; any other is streamed
 
-# Of metadata, palettes and size; what makes an image unreadable is an error, which names the file.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.filterwarnings("ignore", module=r"PIL\.")  # what makes an image unreadable is an error, which names the file
 
 
 def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter: int | None = None):
     """An encoded image, or that in a file, as a Pillow image of mode RGB, upright as the camera was held (EXIF).
 
-    Other modes become RGB, 16 bits a value become 8, transparency is dropped, and of an animation the first image is
-    taken. Where the shorter side needs no more than `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size
-    if that still has them: much faster for a photograph straight from a camera. Raises a UserError, which calls the
-    image `where` or by its path, for what is broken, cut off, of another kind, or larger than Pillow allows.
+    16 bits a value become 8, transparency is dropped, and of an animation the first image is taken. Where the shorter
+    side needs no more than `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that still has them:
+    much faster for a photograph straight from a camera. Raises a UserError, which calls the image `where` or by its
+    path, for what is broken, cut off, of another kind, or larger than Pillow allows.
     """
     where = where or ("an image" if isinstance(source, bytes) else os.fspath(source))
     try:
@@ -60,8 +56,8 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
     except Image.DecompressionBombError:
         raise UserError(f"{where} has more than 178 million pixels; make it smaller or remove it") from None
     except Exception as error:  # decoders raise many kinds, struct.error and AttributeError among them
-        if isinstance(error, OSError) and error.strerror:
-            raise UserError(f"{where} cannot be read ({error.strerror})") from None
+        if reason := getattr(error, "strerror", None):
+            raise UserError(f"{where} cannot be read ({reason})") from None
         raise UserError(f"{where} is a broken image ({first_line(error)}); mend or remove it") from None
 
 
@@ -98,9 +94,8 @@ class Folder(NamedTuple):
 def survey(folder: Path) -> Folder:
     """List the images of a folder, and digest what they hold; hidden files and folders do not count.
 
-    The first time every image is decoded; what was learnt is kept in `data/cache` as long as no name, size, time or
-    inode of a file changes. Raises a UserError where an image is broken or of another size than most, training or test
-    images are missing, or a class to test on is not among those to train on.
+    Raises a UserError where an image is broken or of another size than most, training or test images are missing, or a
+    class to test on is not among those to train on.
     """
     if not os.path.isdir(folder):
         raise UserError(f"there is no folder {folder}; a folder of images must hold {LAYOUT}")
@@ -147,8 +142,7 @@ def in_threads(function: Callable, items: Iterable) -> Iterator:
             pending.append(pool.submit(function, item))
             if len(pending) > 4 * workers():
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from (future.result() for future in pending)
 
 
 def workers() -> int:
@@ -171,39 +165,35 @@ def _walk(folder: Path, split: str) -> tuple[list[str], list[str], list[str]]:
 
 
 def _facts(folder: Path, files: list[str]) -> dict:
-    """Which files are images, a digest of them all, and whether they are to be streamed: found now or earlier."""
+    """Which files are images, a digest of them all, and whether they are to be streamed.
+
+    The first time every file is read and decoded; what was learnt is kept in `data/cache` as long as no name, size,
+    time or inode of a file changes.
+    """
     stats = ((file, os.stat(folder / file)) for file in files)
     lines = [f"{file} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for file, stat in stats]
     path = data_dir() / "cache" / f"{_digest([FACTS, str(folder), *lines])[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
-    facts = _examine(folder, files)
-    with contextlib.suppress(OSError):  # without room or permission the files are examined again
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(facts), encoding="utf-8")
-    return facts
-
-
-def _examine(folder: Path, files: list[str]) -> dict:
-    """What `_facts` remembers: every file is read and decoded."""
     looks = dict(zip(files, in_threads(_look, (folder / file for file in files)), strict=True))
-    broken = [look for look in looks.values() if isinstance(look, UserError)]
-    if broken:
+    if broken := [look for look in looks.values() if isinstance(look, UserError)]:
         more = f" ({len(broken)} of {len(files)} files are like that)" if len(broken) > 1 else ""
         raise UserError(f"{broken[0]}{more}")
     images = {file: look for file, look in looks.items() if look}
     sizes = Counter(size for _, size in images.values())
     (size, count), *_ = sizes.most_common(1) or [((0, 0), 0)]
     if max(size) <= IN_MEMORY and len(images) / 2 < count < len(images):
-        odd, (_, other) = next((file, look) for file, look in images.items() if look[1] != size)
-        raise UserError(
-            f"{folder / odd} has {other[0]}x{other[1]} pixels, but {count} of {len(images)} images have "
-            f"{size[0]}x{size[1]}: resize or remove it, since a set of small images is of one size"
-        )
+        odd, (_, (width, height)) = next((file, look) for file, look in images.items() if look[1] != size)
+        most = f"{count} of {len(images)} images have {size[0]}x{size[1]}"
+        raise UserError(f"{folder / odd} has {width}x{height} pixels, but {most}: resize or remove it")
     streamed = len(sizes) > 1 or max(size) > IN_MEMORY
     # The order of streamed images depends on their paths, that of others on what they hold alone.
     lines = (f"{file if streamed else file.rpartition('/')[0]} {digest}" for file, (digest, _) in images.items())
-    return {"images": list(images), "version": _digest(sorted(lines))[:8], "streamed": streamed}
+    facts = {"images": list(images), "version": _digest(sorted(lines))[:8], "streamed": streamed}
+    with contextlib.suppress(OSError):  # without room or permission the files are examined again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(facts), encoding="utf-8")
+    return facts
 
 
 def _look(path: Path) -> tuple[str, tuple[int, int]] | UserError | None:

@@ -2,10 +2,9 @@
 
 For training: the shorter side uniform in 256..480, a random crop of 224 or its mirror image, AlexNet's colour noise.
 For the error while training: the central 224 at shorter side 256. All is a function of (seed, iteration, place in the
-batch) as in `augment`. Pillow decodes on several threads. The network subtracts the mean colour itself.
+batch) as in `augment`. The network subtracts the mean colour itself.
 """
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ import numpy as np
 
 from resnet_keras.data import views
 from resnet_keras.data.augment import order, words
-from resnet_keras.data.images import class_of, decode, in_threads, workers
+from resnet_keras.data.images import decode, in_threads, workers
 
 # Mean colour of ImageNet's training images, as the authors' released networks and VGG's subtract it.
 MEAN = np.array([123.68, 116.779, 103.939], np.float32)
@@ -28,22 +27,15 @@ _CROPS = 2  # purpose of the random words, beside those of `augment`
 
 
 class Photograph(NamedTuple):
-    """One photograph, not decoded: its bytes or its file, its class's number, and what messages call it."""
+    """One photograph, not decoded."""
 
     source: bytes | Path
     label: int
-    where: str
+    where: str  # what messages call it
 
     def image(self, shorter: int | None = None):
         """The photograph as `images.decode` has it."""
         return decode(self.source, self.where, shorter)
-
-
-def listed(folder: Path, files: list[str], classes: tuple[str, ...]) -> list[Photograph]:
-    """Photographs of a folder in one fixed shuffle, by a hash of their paths, which are relative to it."""
-    shuffled = sorted(files, key=lambda file: hashlib.sha256(file.encode("utf-8", "surrogateescape")).digest())
-    numbers = {name: number for number, name in enumerate(classes)}
-    return [Photograph(folder / file, numbers[class_of(file)], str(folder / file)) for file in shuffled]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +58,7 @@ class Photographs:
         return self.source[self.numbers[place]]
 
     def each(self, view: Callable) -> Iterator[tuple[Any, int]]:
-        """`view` of every decoded photograph, and its label, in order; see `images.in_threads`."""
+        """`view` of every decoded photograph, and its label, in order."""
 
         def make(place: int) -> tuple[Any, int]:
             photograph = self.read(place)
@@ -107,9 +99,9 @@ def draw_crops(seed: int, iteration: int, batch_size: int, examples: int, crop: 
     return Draws(index, side, top, left, (bits[:, 0] & 1).astype(bool), _normal(bits[:, 2:]) * NOISE)
 
 
-def _below(most, bits24):
-    """24 random bits to 0..most-1."""
-    return (bits24 * np.asarray(most, np.uint64)) >> np.uint64(24)
+def _below(most: int, bits24):
+    """24 random bits, uint64, to 0..most-1."""
+    return (bits24 * np.uint64(most)) >> np.uint64(24)
 
 
 def _normal(bits: np.ndarray) -> np.ndarray:
@@ -130,7 +122,7 @@ def training_crop(photograph: Photograph, side: int, top: int, left: int, flip: 
 
 
 class Batch(NamedTuple):
-    """The images of a batch, or of several with a leading axis n, as the training takes them."""
+    """A batch, or several with a leading axis n, as the training takes them."""
 
     images: Any  # uint8 [B, crop, crop, 3]
     shift: Any  # float32 [B, 3], the colour noise: added to every pixel, on the device
@@ -145,10 +137,7 @@ def add_noise(batch: Batch) -> tuple:
 
 
 class PhotographFeed:
-    """Batches of photographs, made ahead on threads; see `augment.Feed`. No array stays on the device.
-
-    Without `augment` a batch is the test views, without noise.
-    """
+    """Batches made ahead on threads, without `augment` of test views without noise; see `augment.Feed`."""
 
     most_steps = 1  # iterations a call: a batch is large, and so is what a device does with it
 
@@ -159,13 +148,12 @@ class PhotographFeed:
         self.pending: dict[int, tuple[np.ndarray, list]] = {}
 
     def take(self, iteration: int, steps: int) -> Batch:
-        """Images of the iterations `iteration .. iteration + steps - 1`; begins with those after them.
-
-        Raises a UserError that names a photograph which cannot be read.
-        """
+        """Batches from `iteration` on, with those after them begun; a UserError names an unreadable photograph."""
         for number in range(iteration, iteration + steps + AHEAD):
             if number not in self.pending:
-                self.pending[number] = self._begin(number)
+                draws = draw_crops(self.seed, number, self.batch_size, len(self.split), self.split.crop)
+                futures = [self.pool.submit(self._example, draws, place) for place in range(self.batch_size)]
+                self.pending[number] = views.colour_shift(draws.noise) * np.float32(self.augment), futures
         batches = []
         for number in range(iteration, iteration + steps):
             shift, futures = self.pending.pop(number)
@@ -177,16 +165,10 @@ class PhotographFeed:
         """Stop making batches."""
         self.pool.shutdown(cancel_futures=True)
 
-    def _begin(self, iteration: int) -> tuple[np.ndarray, list]:
-        """The colour noise of a batch, and futures of its images and labels."""
-        draws = draw_crops(self.seed, iteration, self.batch_size, len(self.split), self.split.crop)
-
-        def make(place: int) -> tuple[np.ndarray, int]:
-            photograph = self.split.read(draws.index[place])
-            if not self.augment:
-                return self.split.test_view(photograph.image()), photograph.label
-            fields = (int(field[place]) for field in draws[1:5])
-            return training_crop(photograph, *fields, self.split.crop), photograph.label
-
-        shift = views.colour_shift(draws.noise) * np.float32(self.augment)
-        return shift, [self.pool.submit(make, place) for place in range(self.batch_size)]
+    def _example(self, draws: Draws, place: int) -> tuple[np.ndarray, int]:
+        photograph = self.split.read(draws.index[place])
+        if not self.augment:
+            return self.split.test_view(photograph.image()), photograph.label
+        return training_crop(
+            photograph, *(int(field[place]) for field in draws[1:5]), self.split.crop
+        ), photograph.label

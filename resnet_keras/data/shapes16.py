@@ -1,8 +1,7 @@
 """shapes16: ten classes of 16x16 RGB images, drawn by the package, the same bits on every machine.
 
 The outline of a figure tells the classes apart and nothing else: its colour, place, size, tilt and stretch vary, and
-so do the background's colour and the light. No class becomes another when it is mirrored or turned. A network of 20
-layers learns it within some hundred small batches, minutes on two CPU cores.
+so do the background's colour and the light. No class becomes another when it is mirrored or turned.
 
 Only + - * / and square roots touch floating point, element by element: IEEE 754 fixes their last bit. Sines and cosines
 come from a table rounded to ten-thousandths, and no sum is taken over an axis: libraries and processors differ there.
@@ -34,24 +33,19 @@ def arc(first: int, last: int, points: int, radius: float = 1.0, x: float = 0.0,
 
 
 _CROSS = [(1, 3), (1, 1), (3, 1), (3, -1), (1, -1), (1, -3)]
-_CROSS = [*_CROSS, *((-x, -y) for x, y in _CROSS)]
-_ARROW = [(0, -100), (85, -5), (32, -5), (32, 95), (-32, 95), (-32, -5), (-85, -5)]
 _HEART = [(0, 95), (-60, 42), (-92, 0), (-98, -38), (-78, -72), (-42, -80), (-14, -64), (0, -38)]
-_HEART = [*_HEART, *((-x, y) for x, y in _HEART[:0:-1] if x)]
-_STAR = np.stack([arc(-90, 198, 5), arc(-54, 234, 5, radius=0.42)], axis=1).reshape(10, 2)
-_CRESCENT = np.concatenate([arc(50, 310, 18), arc(281, 79, 11, radius=0.78, x=0.5)[1:-1]])
 
 # Outlines as corners `[V, 2]`, about as large as the unit circle.
 OUTLINES = {
-    "arrow": np.array(_ARROW) / 100,
+    "arrow": np.array([(0, -100), (85, -5), (32, -5), (32, 95), (-32, 95), (-32, -5), (-85, -5)]) / 100,
     "circle": arc(0, 345, 24, radius=0.9),
-    "crescent": _CRESCENT + np.array([0.2, 0.0]),
-    "cross": np.array(_CROSS) / 3.1,
+    "crescent": np.concatenate([arc(50, 310, 18), arc(281, 79, 11, radius=0.78, x=0.5)[1:-1]]) + np.array([0.2, 0.0]),
+    "cross": np.array([*_CROSS, *((-x, -y) for x, y in _CROSS)]) / 3.1,
     "drop": np.concatenate([arc(-28, 208, 16, radius=0.66, y=0.32), [[0.0, -1.1]]]),
-    "heart": np.array(_HEART) / 95,
+    "heart": np.array([*_HEART, *((-x, y) for x, y in _HEART[:0:-1] if x)]) / 95,
     "hexagon": arc(0, 300, 6),
     "square": arc(45, 315, 4, radius=1.1),
-    "star": _STAR * 1.15,
+    "star": np.stack([arc(-90, 198, 5), arc(-54, 234, 5, radius=0.42)], axis=1).reshape(10, 2) * 1.15,
     "triangle": arc(-90, 150, 3, radius=1.2),
 }
 CLASSES = tuple(OUTLINES)
@@ -90,24 +84,16 @@ class _Random:
 
 def _draw_block(random: _Random, labels: np.ndarray) -> np.ndarray:
     """A figure on its background in a light that falls off in one direction: uint8 `[m, 16, 16, 3]`."""
-    ground, ink = (colour[:, None, None] for colour in _colours(random))
+    ground, colours = _hue(random, 1), _hue(random, 8)
+    apart = np.abs(colours - ground)  # [m, 8, 3]
+    apart = (apart[..., 0] * 3 + apart[..., 1] * 6 + apart[..., 2]) / 10  # the weights of luminance, nearly
+    apart = np.minimum(apart, random.uniform(60, 100)[:, None])  # the first that is far enough wins, or the farthest
+    ground, ink = ground[:, None], colours[np.arange(len(colours)), np.argmax(apart, axis=1)][:, None, None]
     canvas = ground + (ink - ground) * _figure(random, labels)[..., None]
     cosine, sine = (part[:, None, None] for part in direction(random.integers(360)))
     fall = random.uniform(0.0, 0.2)[:, None, None] / (SIZE / 2)
     light = 1.0 + ((_X - SIZE / 2) * cosine + (_Y - SIZE / 2) * sine) * fall
     return np.rint(np.clip(canvas * light[..., None], 0.0, 255.0)).astype(np.uint8)
-
-
-def _colours(random: _Random) -> tuple[np.ndarray, np.ndarray]:
-    """Colours of the background and of the figure, `[m, 3]` each, in 0..255.
-
-    The figure's is the first of eight that is far enough from the background's, or else the farthest.
-    """
-    ground, colours = _hue(random, 1), _hue(random, 8)
-    apart = np.abs(colours - ground)  # [m, 8, 3]
-    apart = (apart[..., 0] * 3 + apart[..., 1] * 6 + apart[..., 2]) / 10  # the weights of luminance, nearly
-    apart = np.minimum(apart, random.uniform(60, 100)[:, None])  # the first that is far enough wins
-    return ground[:, 0], colours[np.arange(len(colours)), np.argmax(apart, axis=1)]
 
 
 def _hue(random: _Random, each: int) -> np.ndarray:
@@ -125,22 +111,16 @@ def _figure(random: _Random, labels: np.ndarray) -> np.ndarray:
     stretch = random.uniform(0.85, 1.0)
     tilt, lean = random.integers(2 * TILT + 1) - TILT, random.integers(360)
     distance = np.empty((len(labels), SIZE, SIZE))
-    for number, outline in enumerate(OUTLINES.values()):
+    for number, outline in enumerate(OUTLINES.values()):  # turned, stretched along a second direction, sized and moved
         rows = np.flatnonzero(labels == number)
-        corners = _placed(outline, tilt[rows], lean[rows], stretch[rows], size[rows], place[rows])
-        distance[rows] = polygon_distance(_X, _Y, corners)
+        cosine, sine = (part[:, None] for part in direction(tilt[rows]))
+        x, y = outline[:, 0] * cosine - outline[:, 1] * sine, outline[:, 0] * sine + outline[:, 1] * cosine
+        cosine, sine = (part[:, None] for part in direction(lean[rows]))
+        less = (x * cosine + y * sine) * (stretch[rows] - 1.0)[:, None]
+        corners = np.stack([x + less * cosine, y + less * sine], axis=2)
+        distance[rows] = polygon_distance(_X, _Y, corners * size[rows][:, None, None] + place[rows][:, None])
     softness = random.uniform(0.8, 1.2)[:, None, None]  # width of the edge
     return np.clip(0.5 - distance / softness, 0.0, 1.0)
-
-
-def _placed(outline, turn, lean, stretch, size, place) -> np.ndarray:
-    """Corners `[m, V, 2]` of an outline turned, stretched along a second direction, sized and moved."""
-    cosine, sine = (part[:, None] for part in direction(turn))
-    x, y = outline[:, 0] * cosine - outline[:, 1] * sine, outline[:, 0] * sine + outline[:, 1] * cosine
-    cosine, sine = (part[:, None] for part in direction(lean))
-    less = (x * cosine + y * sine) * (stretch - 1.0)[:, None]
-    x, y = x + less * cosine, y + less * sine
-    return np.stack([x, y], axis=2) * size[:, None, None] + place[:, None]
 
 
 def polygon_distance(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -158,5 +138,4 @@ def polygon_distance(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.nd
         crosses = (start_y > y) != (end_y > y)
         reach = start_x + from_y * along_x / np.where(along_y == 0, 1.0, along_y)
         inside ^= crosses & (x < reach)
-    distance = np.sqrt(nearest)
-    return np.where(inside, -distance, distance)
+    return np.where(inside, -1.0, 1.0) * np.sqrt(nearest)

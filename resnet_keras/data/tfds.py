@@ -1,7 +1,6 @@
 """Sets from TFDS: prepared ones listed by their files alone, others downloaded where there is a network.
 
-Only opening a set and downloading need TFDS, and TensorFlow where the records have no random access; both are imported
-then, and not before.
+Only opening a set and downloading import TFDS, and TensorFlow where the records have no random access.
 """
 
 import contextlib
@@ -36,9 +35,9 @@ def order_of(version: str) -> tuple[int, ...]:
 def prepared_folder(name: str, roots: list[Path]) -> Path | None:
     """Folder `root/name/version` of a prepared set, the newest version in the first root that has one."""
     for root in roots:
-        versions = [path.parent.name for path in (root / name).glob("*/dataset_info.json")]
-        if versions := list(filter(VERSION.fullmatch, versions)):
-            return root / name / max(versions, key=order_of)
+        folders = [path.parent for path in (root / name).glob("*/dataset_info.json")]
+        if folders := [folder for folder in folders if VERSION.fullmatch(folder.name)]:
+            return max(folders, key=lambda folder: order_of(folder.name))
     return None
 
 
@@ -56,9 +55,9 @@ def unprepared(name: str, root: Path):
 
 
 class Opened(NamedTuple):
-    """A set's builder, and what its description says."""
+    """A set's TFDS builder, and what its description says."""
 
-    builder: Any  # TFDS's
+    builder: Any
     classes: tuple[str, ...]  # names in the order of their labels
     keys: tuple[str, str]  # names of the image and the label feature
     streamed: bool  # whether the images vary in size or are too large to be kept in memory
@@ -70,10 +69,9 @@ class Opened(NamedTuple):
 
     def _in_a_row(self, split: str) -> Iterator[Photograph]:
         name = self.builder.info.full_name
-        tfds = _tfds(name, tensorflow=True)
-        skipping = dict.fromkeys(self.keys, True), {self.keys[0]: tfds.decode.SkipDecoding()}
+        decode = (tfds := _tfds(name, tensorflow=True)).decode
+        encoded = decode.PartialDecoding(dict.fromkeys(self.keys, True), {self.keys[0]: decode.SkipDecoding()})
         with _naming(name):
-            encoded = tfds.decode.PartialDecoding(*skipping)
             rows = self.builder.as_dataset(split=split, shuffle_files=False, decoders=encoded)
             for number, row in enumerate(tfds.as_numpy(rows)):
                 yield self.photograph(split, number, row)
@@ -106,10 +104,7 @@ class Records:
 
 
 def open_set(source: Path | Any) -> Opened:
-    """Open a prepared set, given as its folder; or download and prepare that of a builder.
-
-    Raises a UserError where it cannot be downloaded or read, or is no set of labelled images to train and test on.
-    """
+    """Open a prepared set, by its folder; or download and prepare that of a builder; a UserError where it cannot be."""
     if isinstance(source, Path):
         with _naming(str(source)):
             return _describe(_tfds(str(source)).builder_from_directory(source))
@@ -122,11 +117,10 @@ def open_set(source: Path | Any) -> Opened:
         with contextlib.redirect_stdout(io.StringIO()):
             source.download_and_prepare()
     except Exception as error:  # whatever a download can die of is one line to the reader
-        raise UserError(
-            f"{name} is not prepared in {source.data_dir} and cannot be downloaded ({type(error).__name__}: "
-            f'{first_line(error)}); where there is a network, tfds.load("{name}", data_dir=DIR) prepares '
-            "it: copy DIR here and name it with --data-dir, or use --data shapes16, which needs no download"
-        ) from None
+        why = f"is not prepared in {source.data_dir} and cannot be downloaded"
+        why += f" ({type(error).__name__}: {first_line(error)})"
+        how = f'where there is a network, tfds.load("{name}", data_dir=DIR) prepares it: copy DIR here and name it with'
+        raise UserError(f"{name} {why}; {how} --data-dir, or use --data shapes16, which needs no download") from None
     return _describe(source)
 
 
@@ -144,10 +138,8 @@ def _describe(builder) -> Opened:
         keys.append(preferred[0])
     streamed = any(size is None or size > IN_MEMORY for size in features[keys[0]].shape[:2])
     if streamed and builder.info.file_format.value != RECORDS:
-        raise UserError(
-            f"{name} is a set of photographs, which are read one by one and must have been prepared for that with "
-            f'file_format="{RECORDS}": data/README.md has the command'
-        )
+        how = f'with file_format="{RECORDS}", to be read one by one: data/README.md has the command'
+        raise UserError(f"{name} is a set of photographs, which must have been prepared {how}")
     # The labels of ImageNet's test split are secret: where there is a validation split, everybody tests on that.
     order = ("validation", "test") if streamed else ("test", "validation")
     splits = ("train", next((split for split in order if split in has), order[0]))
@@ -164,8 +156,9 @@ def _naming(name: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        said = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{name} cannot be read ({said}); prepare it again") from None
+        raise UserError(
+            f"{name} cannot be read ({type(error).__name__}: {first_line(error)}); prepare it again"
+        ) from None
 
 
 def _tfds(name: str, tensorflow: bool = False):
@@ -181,10 +174,8 @@ def _tfds(name: str, tensorflow: bool = False):
             with contextlib.suppress(RuntimeError):  # raised where TensorFlow already uses it
                 tf.config.set_visible_devices([], "GPU")
     except ImportError as error:
-        raise UserError(
-            f"{name} is in no cache, and reading it needs TensorFlow Datasets ({error}); pip install tensorflow "
-            "tensorflow-datasets, or give a folder of images, or use --data shapes16"
-        ) from None
+        how = "pip install tensorflow tensorflow-datasets, or give a folder of images, or use --data shapes16"
+        raise UserError(f"{name} is in no cache, and reading it needs TensorFlow Datasets ({error}); {how}") from None
     tfds.disable_progress_bar()
     logging.getLogger("absl").setLevel(logging.ERROR)
     return tfds

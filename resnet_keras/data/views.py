@@ -1,8 +1,7 @@
 """How a photograph becomes what a network sees (Sec. 3.4): resized shorter sides, crops, and colour noise.
 
-All sizes in pixels; an image is uint8 `[h, w, 3]` or a Pillow image of mode RGB. Resizing is bilinear over the area
-that a new pixel covers (antialiased), by Pillow, so that every backend sees the same pixels. Positions are whole
-numbers of the resized image.
+Sizes and positions are in whole pixels; an image is uint8 `[h, w, 3]` or a Pillow image of mode RGB. Resizing is
+bilinear over the area that a new pixel covers (antialiased), by Pillow: every backend sees the same pixels.
 """
 
 import numpy as np
@@ -25,10 +24,9 @@ EIGENVECTORS = np.array([[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948]
 def test_view(image, shape: tuple[int, int, int], cropped: bool) -> np.ndarray:
     """The single view of an image that a network which takes `shape` is tested on and predicts from: uint8 `[h, w, 3]`.
 
-    For a network of photographs, trained on crops of them (`cropped`), it is the central crop, from a shorter side that
-    is larger in the paper's proportion, 256 : 224 (Sec. 3.4). For one of images in memory, which it saw as they are
-    (Sec. 4.2), it is the largest part around the centre that has the network's proportions: an image of the network's
-    own size stays as it is.
+    For a network trained on crops of photographs (`cropped`) the central crop, from a shorter side larger as 256 : 224
+    (Sec. 3.4); for one that saw images as they are (Sec. 4.2), the largest part around the centre that has
+    the network's proportions.
     """
     height, width, _ = shape
     if cropped and height == width:
@@ -53,31 +51,23 @@ def ten_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
     return np.concatenate([five, five[:, :, ::-1]])
 
 
-def scales(image, sides: tuple[int, ...] = SIDES) -> list[np.ndarray]:
-    """All of the image at each shorter side of `sides`: a list of uint8 `[h, w, 3]`."""
-    return [shorter_side(image, side) for side in sides]
+def scales(image) -> list[np.ndarray]:
+    """All of the image at each shorter side of `SIDES`: a list of uint8 `[h, w, 3]`."""
+    return [shorter_side(image, side) for side in SIDES]
 
 
 def shorter_side(image, side: int) -> np.ndarray:
-    """All of the image with its shorter side at `side`, the longer in proportion (rounded down): uint8 `[h, w, 3]`.
-
-    Raises a UserError for so long a strip that the result would not fit into memory.
-    """
+    """All of the image with its shorter side at `side`: uint8 `[h, w, 3]`; a UserError for too long a strip."""
     image = _pillow(image)
     width, height = resized(image.size, side)
     if width * height > MOST:
-        raise UserError(
-            f"an image of {image.width}x{image.height} pixels cannot be shown with a shorter side of {side}: "
-            "it is too long a strip; crop it first"
-        )
+        size = f"{image.width}x{image.height} pixels"
+        raise UserError(f"an image of {size} cannot have a shorter side of {side}: it is too long a strip; crop it")
     return np.array(image.resize((width, height), BILINEAR))
 
 
 def cropped(image, side: int, top: int, left: int, crop: int = CROP, flip: bool = False) -> np.ndarray:
-    """What `shorter_side(image, side)[top : top + crop, left : left + crop]` is, computed for the crop alone.
-
-    With `flip` it is mirrored left to right.
-    """
+    """`shorter_side(image, side)[top : top + crop, left : left + crop]`, or its mirror image, and nothing beside it."""
     image = _pillow(image)
     width, height = resized(image.size, side)
     across, down = image.width / width, image.height / height
@@ -87,16 +77,14 @@ def cropped(image, side: int, top: int, left: int, crop: int = CROP, flip: bool 
 
 
 def resized(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Width and height of an image of `size` (width, height) when its shorter side is `side`."""
-    shorter = min(size)
-    return size[0] * side // shorter, size[1] * side // shorter
+    """Width and height, rounded down, of an image of `size` (width, height) when its shorter side is `side`."""
+    return size[0] * side // min(size), size[1] * side // min(size)
 
 
 def colour_shift(draws: np.ndarray) -> np.ndarray:
     """What AlexNet's colour noise adds to red, green and blue of an image's pixels, in 0..255: float32 `[..., 3]`.
 
-    The components of RGB are added, each with its eigenvalue, of colours in 0..1, times its draw (`[..., 3]`, of mean 0
-    and deviation 0.1): the first component's noise has a deviation of 5.5.
+    Each component counts by its eigenvalue times its draw (`[..., 3]`, of deviation 0.1): the first deviates by 5.5.
     """
     shift = np.zeros((*np.shape(draws)[:-1], 3))
     for component in range(3):

@@ -57,12 +57,11 @@ def evaluate(
     trained, data: str | None = None, data_dir=None, *, mode: str = "1", precise: int = 0, by_order: bool = False,
     progress: Callable[[Tally, int], None] = lambda tally, total: None,
 ) -> tuple[Tally, str]:  # fmt: skip
-    """Test a network; return the tally and the title of the data set.
+    """Test a network, by default on the data set that it was trained on; return the tally and the data set's title.
 
-    Without `data` it is tested on the data set that it was trained on. For `mode` see `resnet_keras.evaluation.views`.
-    `precise` batches of training images make new statistics of BN, in memory alone. `by_order` takes the classes of
-    another data set by their order, whatever their names are. `progress` is called with the tally so far and how many
-    images there are in all. Raises UserError if the data, the views and the network do not fit one another.
+    For `mode` see `resnet_keras.evaluation.views`. `precise` batches of training images make new statistics of BN, in
+    memory alone. `by_order` takes the classes of another data set by their order, whatever their names are. `progress`
+    is called with the tally so far and the number of images. Raises a UserError if these do not fit one another.
     """
     from resnet_keras.evaluation import precise_bn
     from resnet_keras.evaluation.views import check, evaluated
@@ -84,20 +83,17 @@ def evaluate(
 
 def _own_data(trained, data_dir):
     """The data set that the network was trained on, or a line that says why it is not at hand."""
-    config = trained.config
+    config, elsewhere = trained.config, "say with --data where its images are, or what else to test on."
     source = config.get("source") or config.get("data")  # older runs have kept the name alone
     if not source:
         raise UserError(f"{trained.name} was not trained here: say with --data what to test it on.")
-    elsewhere = "say with --data where its images are, or what else to test on."
     try:
         dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
     except UserError as error:
         raise UserError(f"the data of {trained.name}, {source}, cannot be read now: {elsewhere} ({error})") from None
     if not _is_own(trained, dataset.identity):
-        raise UserError(
-            f"{source} is not what {trained.name} was trained on: that was {config['data_title']}, version "
-            f"{config['data_version']}, and this is version {dataset.identity.version}; {elsewhere}"
-        )
+        versions = f"version {config['data_version']}, and this is version {dataset.identity.version}"
+        raise UserError(f"{source} is not what {trained.name} was trained on: that was of {versions}; {elsewhere}")
     return dataset
 
 
@@ -118,7 +114,5 @@ def _logits_of(trained, dataset, by_order: bool) -> np.ndarray:
     if len(set(own)) == len(own) and set(own) == set(others):
         return np.array([own.index(each) for each in others])
     strange, missing = (", ".join(sorted(set(a) - set(b))[:3]) for a, b in ((others, own), (own, others)))
-    raise UserError(
-        f"{title} has classes that {name} does not know ({strange}) and lacks others ({missing}): name them alike, or "
-        "add --classes-as-they-are to take both in their order."
-    )
+    problem = f"{title} has classes that {name} does not know ({strange}) and lacks others ({missing})"
+    raise UserError(f"{problem}: name them alike, or add --classes-as-they-are to take both in their order.")

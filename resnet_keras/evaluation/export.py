@@ -29,8 +29,8 @@ TOLERANCE = 1e-3  # of the largest logit: other libraries add up in another orde
 def export(trained, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
     """Write a trained network (see `predict.find`) in a format of `FORMATS`, all but ``keras`` in float32; its path.
 
-    Raises UserError: See `destination`; or the format cannot be written here, or gives other logits on random images.
-    Then no file is made.
+    Raises what `destination` does, and a UserError where the format cannot be written here, or gives other logits on
+    random images; no file is made then.
     """
     target = destination(trained.name, form, target, replace)
     network = trained.network
@@ -66,8 +66,8 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
 def destination(name: str, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
     """Where a network's file goes: `target`, or by default the network's name with the format's ending, here.
 
-    Raises UserError: A package is missing, the name is none for this format, or something is in the way that is not as
-    an earlier export made it, or that `replace` does not allow to replace.
+    Raises a UserError where a package is missing, the name is none for this format, or something is in the way: what no
+    export made, or without `replace` an earlier export.
     """
     missing = [package for package in PACKAGES.get(form, ()) if importlib.util.find_spec(package) is None]
     if missing:
@@ -76,20 +76,18 @@ def destination(name: str, form: str, target: str | os.PathLike | None = None, r
     about = Path(f"{path}.json")
     if path.name in ("", "..") or not path.name.endswith(FORMATS[form]) or not path.parent.is_dir():
         raise UserError(f"--output {path}: give a name in a folder that exists, such as {name}{FORMATS[form]}.")
-    if path.is_symlink() or about.is_symlink() or ((path.exists() or about.exists()) and not _is_export(path, about)):
+    ours = not path.is_symlink() and not about.is_symlink()
+    if ours and (path.exists() or about.exists()):  # then as the digests in FILE.json say
+        try:
+            made = json.loads(about.read_text(encoding="utf-8"))["sha256"]
+            ours = not path.exists() or made == _digests(path)
+        except (OSError, ValueError, TypeError, KeyError):
+            ours = False
+    if not ours:
         raise UserError(f"{path} or {about.name} exists, and no export made it: move it, or give another --output.")
     if path.exists() and not replace:
         raise UserError(f"{path} is there already: add --force to replace it, or give another --output.")
     return path
-
-
-def _is_export(path: Path, about: Path) -> bool:
-    """Whether FILE.json is an export's, and the file at the path, if any, just as that export made it."""
-    try:
-        made = json.loads(about.read_text(encoding="utf-8"))["sha256"]
-        return not path.exists() or made == _digests(path)
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
 
 
 def _digests(path: Path) -> dict[str, str]:

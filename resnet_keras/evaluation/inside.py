@@ -20,9 +20,8 @@ BATCH = 250  # images a call
 def responses(network, images: np.ndarray) -> list[dict]:
     """Standard deviation of every 3x3 layer's response: after BN, before the ReLU or the addition (Fig. 7).
 
-    In inference mode, over all images, positions and channels of a layer. The paper leaves open which images it took,
-    and whether it pooled the channels. Returns a row a layer, in the order of the data: layer (from 1), place (such as
-    ``stage2_block1/conv2``), std.
+    In inference mode, over all images, positions and channels of a layer (the paper leaves both open). Returns a row a
+    layer, in the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
     """
     moments: dict[str, np.ndarray] = {}
     for start in range(0, len(images), BATCH):
@@ -42,10 +41,9 @@ def responses(network, images: np.ndarray) -> list[dict]:
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:
     """A function that measures the gradients that a training step would see, at any time of the network's training.
 
-    For each kernel the L2 norm of the gradient of the cross-entropy (without weight decay), BN as in training, as a
-    mean over `batches` equal parts of the images, which stay the same. The function returns a row a kernel, in data
-    order: layer (from 1), place (such as ``stage2_block1/conv2``), gradient_norm, weight_norm, and cross_entropy,
-    which is the same in all rows.
+    It returns a row a kernel, in data order: layer (from 1), place (such as ``stage2_block1/conv2``), weight_norm,
+    gradient_norm, which is the L2 norm of the gradient of the cross-entropy (without weight decay), BN as in training,
+    as a mean over `batches` equal parts of the images, and cross_entropy, the same in all rows.
     """
     loss_and_gradients = gradients(network)
     parts = list(zip(np.split(images, batches), np.split(labels, batches), strict=True))
@@ -95,11 +93,7 @@ def lesioned(network) -> Iterator[tuple[dict, list]]:
 
 
 def without(chain: list, place: int) -> list:
-    """The layers without a block's convolutions: its shortcut alone, or nothing where it keeps the shape.
-
-    A plain block that changes the shape is replaced by option A's shortcut: every second pixel, and zeros for
-    the new channels.
-    """
+    """The layers without a block's convolutions: its shortcut alone; where a plain block grows, option A's."""
     block = chain[place]
 
     def shortcut(x, training=False):
@@ -137,10 +131,8 @@ def surface(network, images: np.ndarray, labels: np.ndarray, points: int = 25, s
     draw = np.random.default_rng(seed)
     groups = (network.trainable_variables, network.non_trainable_variables, direction(network, draw))
     values = [[ops.convert_to_tensor(each) for each in group] for group in (*groups, direction(network, draw))]
-    batches = [
-        [ops.convert_to_tensor(array[start : start + BATCH]) for array in (images, labels)]
-        for start in range(0, len(images), BATCH)
-    ]
+    starts = range(0, len(images), BATCH)
+    batches = [[ops.convert_to_tensor(each[start : start + BATCH]) for each in (images, labels)] for start in starts]
     rows = []
     for x, y in itertools.product(np.linspace(-1.0, 1.0, points).tolist(), repeat=2):
         place = [ops.convert_to_tensor(step, "float32") for step in (x, y)]

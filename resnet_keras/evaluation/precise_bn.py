@@ -14,15 +14,11 @@ from resnet_keras.errors import UserError
 from resnet_keras.models.layers import BatchNormalization
 from resnet_keras.training.steps import compiled
 
-# Batches for weights that come without a recipe: the paper's 32 images of a device.
-ELSEWHERE = {"batch_size": 32, "augment": True}
-
 
 def recompute(network, batches: Iterable[np.ndarray]) -> None:
     """Replace the network's moving means and (biased) variances, in memory alone, by averages of those of batches.
 
-    Each batch, training images uint8 [b, h, w, c], goes through the network as in training, normalised with its own
-    statistics. Raises UserError: The network has no BN.
+    Of training images uint8 [b, h, w, c], each normalised with its own as in training. A UserError without BN.
     """
     layers = [layer for _, layer in network.parts() if isinstance(layer, BatchNormalization)]
     if not layers:
@@ -51,11 +47,8 @@ def recompute(network, batches: Iterable[np.ndarray]) -> None:
 
 
 def training_batches(dataset, config: dict) -> Iterator:
-    """Endless batches of training images [b, h, w, c], drawn and augmented as a run's recipe says.
-
-    `config` is the run's, empty for weights from elsewhere. A batch is what BN saw together.
-    """
-    recipe = config.get("recipe", ELSEWHERE)
+    """Endless batches of training images [b, h, w, c], as many as BN saw together, drawn by the recipe in `config`."""
+    recipe = config.get("recipe", {"batch_size": 32, "augment": True})  # else the paper's 32 images of a device
     size = recipe.get("bn_batch") or recipe["batch_size"]
     with contextlib.closing(dataset.feed(config.get("seed", 0), size, recipe["augment"])) as feed:
         arrays = [ops.convert_to_tensor(array) for array in feed.arrays]

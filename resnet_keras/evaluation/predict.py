@@ -1,8 +1,4 @@
-"""A trained network by name, what it says of a user's own images, and a sheet that shows it.
-
-Six drawings are here too, to show a CIFAR-10 network without any data set at hand. They are toys: flat colours and few
-corners, unlike any photograph that a network has learnt from.
-"""
+"""A trained network by name, what it says of a user's own images, and a sheet that shows it."""
 
 import dataclasses
 import difflib
@@ -70,8 +66,8 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
     """Load the trained network of this name. What can be refused is refused before Keras is loaded.
 
     A run's or a bundled network's name, or with `weights`, a file that `resnet_keras.load` reads, the catalogue's.
-    `classes` is a text file with the name of a class on each line, in the order of the logits. Raises UserError if
-    there is no such network or file, or they do not fit one another.
+    `classes` is a text file with the name of a class on each line, in the order of the logits. Raises a UserError where
+    these do not exist or fit one another.
     """
     try:
         lines = Path(classes).read_text(encoding="utf-8-sig").splitlines() if classes else ()
@@ -87,8 +83,8 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
     logits, known = network.arguments["classes"], tuple(line.strip() for line in lines if line.strip())
     known = known or (folder.classes if folder else None) or tuple(f"class {number}" for number in range(logits))
     if len(known) != logits:
-        problem = f"{classes or name} names {len(known)} classes, {network.name} has {logits} logits"
-        raise UserError(f"{problem}: one a line.")
+        names = f"{classes or name} names {len(known)} classes"
+        raise UserError(f"{names}, {network.name} has {logits} logits: one a line.")
     return Trained(name, network, known, folder)
 
 
@@ -99,10 +95,9 @@ def _folder(name: str, store: Store) -> RunFolder:
     except UserError:
         bundled = [folder.name for folder in store.models()]
         if re.fullmatch(r"[a-z]+\d+", name):
-            raise UserError(
-                f"{name} alone is an untrained network: add --weights FILE, or name a run or a bundled network "
-                f"({', '.join(bundled[:3]) or '`resnet-keras list` prints them'})."
-            ) from None
+            some = ", ".join(bundled[:3]) or "`resnet-keras list` prints them"
+            what = f"add --weights FILE, or name a run or a bundled network ({some})"
+            raise UserError(f"{name} alone is an untrained network: {what}.") from None
         near = difflib.get_close_matches(name, [*bundled, *(run.name for run in store.runs())], n=2)
         if near and name not in near:  # else the folder exists, and cannot be read
             raise UserError(f"no run or bundled network {name!r}: did you mean {' or '.join(near)}?") from None
@@ -128,16 +123,12 @@ class Prediction:
 
     def as_text(self, width: int) -> str:
         """Lines of a table: the file's path in a column of `width` characters, probabilities, classes."""
-        paths = itertools.chain([self.picture], itertools.repeat(""))
-        rows = zip(paths, self.top, strict=False)
+        rows = itertools.zip_longest([self.picture], self.top, fillvalue="")
         return "\n".join(f"{path:{width}}  {100 * share:5.1f} %  {name}" for path, (_, name, share) in rows)
 
 
 def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
-    """The files that are meant: a folder stands for its own images, by name, hidden ones left out.
-
-    Raises UserError if a folder holds no images, or there is no file at all.
-    """
+    """The files that are meant: a folder stands for its own images, by name; a UserError where there are none."""
     files = []
     for path in map(Path, paths):
         inside = sorted(each for each in path.iterdir() if images.is_image(each)) if path.is_dir() else [path]
@@ -152,8 +143,7 @@ def image_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
 def predict(trained: Trained, files: Iterable[str | os.PathLike], top: int | None = None) -> Iterator[Prediction]:
     """Predictions of image files in their order; of a file that cannot be read an `error`, and the others go on.
 
-    The files have any size, and any mode that Pillow knows. `top` classes of each; default: 3, or all of fewer. Raises
-    UserError if `top` is not between 1 and the number of classes.
+    `top` classes of each; default: 3, or all of fewer. Raises a UserError where it is not 1 to the number of classes.
     """
     classes = len(trained.classes)
     top = min(TOP, classes) if top is None else top
@@ -186,9 +176,6 @@ def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple
     return tuple((index, trained.classes[index], float(shares[index])) for index in best)
 
 
-# ---------------------------------------------------------------- a sheet of them
-
-
 def check_sheet(path: Path, count: int) -> None:
     """Refuse a sheet of `count` images at a path where none can be written, with a UserError."""
     if path.suffix.lower() != ".png" or not path.parent.is_dir():
@@ -198,10 +185,7 @@ def check_sheet(path: Path, count: int) -> None:
 
 
 def sheet(predictions: list[Prediction]) -> bytes:
-    """A PNG of each image as the network saw it, its file's name, and its most probable classes as bars.
-
-    Of predictions of images that could be read, at least one.
-    """
+    """A PNG of each image (at least one) as the network saw it, its file's name, and its most probable classes."""
     import matplotlib.figure
 
     columns = min(COLUMNS, len(predictions))
@@ -233,35 +217,24 @@ def _short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-# Class of CIFAR-10 -> background, then forms from back to front: kind, corners in hundredths of the side, colour.
+# Toys, to show a CIFAR-10 network without a data set at hand: flat colours, few corners, unlike any photograph.
+# Class -> background, then forms from back to front: kind, corners in hundredths of the side, colour.
 DRAWINGS = {
-    "ship": (
-        "#9cc4e8 | rectangle 0 62 100 100 #24527a | polygon 8 55 92 55 80 74 20 74 #c22a22 | rectangle 30 38 68 "
-        "55 #f0eee8 | rectangle 42 22 52 38 #24303a"
-    ),
-    "airplane": (
-        "#9cc4e8 | ellipse 8 42 92 58 #f0eee8 | polygon 40 50 58 50 34 88 24 88 #c3c9cf | polygon 44 46 58 46 40 "
-        "18 32 18 #d3d8dd | polygon 80 46 92 48 96 24 88 24 #c22a22"
-    ),
-    "automobile": (
-        "#77716b | rectangle 0 0 100 50 #9cc4e8 | rectangle 8 48 92 70 #c22a22 | polygon 26 48 36 30 68 30 78 48 "
-        "#c22a22 | polygon 32 47 39 34 65 34 72 47 #24303a | ellipse 18 60 38 80 #161616 | ellipse 62 60 82 80 "
-        "#161616"
-    ),
-    "truck": (
-        "#77716b | rectangle 0 0 100 45 #9cc4e8 | rectangle 4 22 62 70 #f0eee8 | rectangle 64 36 94 70 #2a5caa | "
-        "rectangle 74 40 92 54 #24303a | ellipse 12 62 30 80 #161616 | ellipse 68 62 86 80 #161616"
-    ),
-    "frog": (
-        "#5b8c3e | ellipse 16 40 84 90 #3f6b1f | ellipse 24 22 46 46 #3f6b1f | ellipse 54 22 76 46 #3f6b1f | "
-        "ellipse 30 28 41 40 #e9d24a | ellipse 59 28 70 40 #e9d24a | ellipse 34 32 38 37 #161616 | ellipse 63 32 "
-        "67 37 #161616"
-    ),
-    "bird": (
-        "#9cc4e8 | ellipse 28 36 78 70 #7a4a2a | ellipse 16 26 42 50 #7a4a2a | polygon 18 36 18 42 6 40 #e0a020 | "
-        "polygon 72 48 96 40 92 58 #5e3820 | polygon 44 46 74 50 54 62 #5e3820 | ellipse 23 33 28 38 #161616"
-    ),
-}
+    "ship": "#9cc4e8 | rectangle 0 62 100 100 #24527a | polygon 8 55 92 55 80 74 20 74 #c22a22 | rectangle 30 38 68 "
+    "55 #f0eee8 | rectangle 42 22 52 38 #24303a",
+    "airplane": "#9cc4e8 | ellipse 8 42 92 58 #f0eee8 | polygon 40 50 58 50 34 88 24 88 #c3c9cf | polygon 44 46 58 46 "
+    "40 18 32 18 #d3d8dd | polygon 80 46 92 48 96 24 88 24 #c22a22",
+    "automobile": "#77716b | rectangle 0 0 100 50 #9cc4e8 | rectangle 8 48 92 70 #c22a22 | polygon 26 48 36 30 68 30 "
+    "78 48 #c22a22 | polygon 32 47 39 34 65 34 72 47 #24303a | ellipse 18 60 38 80 #161616 | ellipse 62 60 82 80 "
+    "#161616",
+    "truck": "#77716b | rectangle 0 0 100 45 #9cc4e8 | rectangle 4 22 62 70 #f0eee8 | rectangle 64 36 94 70 #2a5caa | "
+    "rectangle 74 40 92 54 #24303a | ellipse 12 62 30 80 #161616 | ellipse 68 62 86 80 #161616",
+    "frog": "#5b8c3e | ellipse 16 40 84 90 #3f6b1f | ellipse 24 22 46 46 #3f6b1f | ellipse 54 22 76 46 #3f6b1f | "
+    "ellipse 30 28 41 40 #e9d24a | ellipse 59 28 70 40 #e9d24a | ellipse 34 32 38 37 #161616 | ellipse 63 32 67 37 "
+    "#161616",
+    "bird": "#9cc4e8 | ellipse 28 36 78 70 #7a4a2a | ellipse 16 26 42 50 #7a4a2a | polygon 18 36 18 42 6 40 #e0a020 | "
+    "polygon 72 48 96 40 92 58 #5e3820 | polygon 44 46 74 50 54 62 #5e3820 | ellipse 23 33 28 38 #161616",
+}  # fmt: skip
 
 
 def draw(name: str, side: int = 400):

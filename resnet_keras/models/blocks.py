@@ -10,11 +10,9 @@ from resnet_keras.models.layers import Conv2D, normalization
 class Block(keras.layers.Layer):
     """What both kinds of block share: relu(F(x) + shortcut(x)), where F is a chain of conv, BN, ReLU, conv, BN.
 
-    Variables: ``conv1/kernel``, ``bn1/gamma`` ... and, where the shortcut projects, ``shortcut_conv/kernel`` and
-    ``shortcut_bn/*``. Input [b, h, w, c], output [b, ceil(h / stride), ceil(w / stride), channels].
-
-    `filters` are those of the 3x3 convolutions; `stride` is 2 in the first block of a stage that halves the map; for
-    `shortcut`, `stride_in` and `batch_norm` see `resnet_keras.build`.
+    [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), channels]. Variables: ``conv1/kernel``, ``bn1/gamma`` ...
+    and, where the shortcut projects, ``shortcut_conv/kernel`` and ``shortcut_bn/*``. `filters` are those of the 3x3
+    convolutions; for the options see `resnet_keras.build`.
     """
 
     kind = "basic"
@@ -58,10 +56,7 @@ class Block(keras.layers.Layer):
         return self.stride == 1 and self.convs[0].kernel.shape[2] == self.channels
 
     def call(self, inputs, training=None, watch=None):
-        """relu(F(x) + shortcut(x)), or relu(F(x)) in a plain network (Eq. 1 and 2).
-
-        `watch` is called with each layer inside, its input and its output.
-        """
+        """relu(F(x) + shortcut(x)), or relu(F(x)) in a plain network (Eq. 1 and 2); for `watch` see `through`."""
         x = self.residual(inputs, training, watch)
         if self.shortcut != "none":
             x = x + self.carried(inputs, training, watch)
@@ -91,10 +86,7 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """1x1, 3x3, 1x1 convolutions, the last with four times the filters (Fig. 5, right).
-
-    The first strides, as in the paper ("v1"), or with ``stride_in="3x3"`` the second, as in most later code ("v1.5").
-    """
+    """1x1, 3x3, 1x1 convolutions, the last with four times the filters (Fig. 5, right); for strides see `build`."""
 
     kind = "bottleneck"
 

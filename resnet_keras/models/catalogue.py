@@ -59,10 +59,7 @@ class Architecture:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Names of the stages in order: conv1 and conv2 .. conv5 for the paper's conv2_x .. conv5_x.
-
-        Sec. 4.2 names no stages: on CIFAR they are conv1, then stage1, stage2 and stage3 of 32, 16 and 8 pixels.
-        """
+        """Names of the stages in order: conv1 and conv2 .. conv5 as in Table 1; on CIFAR conv1 and stage1 .. stage3."""
         return (*(["conv1"] if FAMILIES[self.family].stem else []), *self.layout())
 
     def stages_up_to(self, features) -> tuple[str, ...]:
@@ -70,10 +67,7 @@ class Architecture:
         return self.stages[: 1 + max(map(self.stages.index, features))] if features else self.stages
 
     def layout(self) -> dict[str, list[tuple[str, int, int]]]:
-        """Stage -> (name, filters, stride) of each block.
-
-        The first block of every stage but the first halves the map (Sec. 3.3); in VGG a pooling does.
-        """
+        """Stage -> (name, filters, stride) of each block; every stage but the first halves the map (Sec. 3.3)."""
         family, layout = FAMILIES[self.family], {}
         for number, (count, filters) in enumerate(zip(self.blocks, family.filters, strict=True), family.first):
             strides = [2 if number > family.first and family.stem else 1] + (count - 1) * [1]
@@ -104,10 +98,7 @@ def names() -> list[str]:
 
 
 def architecture(name: str) -> Architecture:
-    """Look a network up by name: any of `names()`, or ``plain`` or ``resnet`` with any other depth 6n+2.
-
-    Raises a UserError with near names, or the nearest depths that exist.
-    """
+    """Look a network up by name: of `names()`, or ``plain`` or ``resnet`` with any depth 6n+2; else a UserError."""
     match = re.fullmatch(r"(plain|resnet|vgg)([0-9]{1,5})", str(name))
     if not match:
         near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.5)
@@ -148,29 +139,28 @@ def build(
 ):
     """Build one of the paper's networks, initialised and ready to be called on raw pixels.
 
+    Returns a `keras.Model` from images [batch, height, width, channels], uint8 or float in 0..255, to float32 logits
+    [batch, classes]. Raises a UserError for what does not exist, with what is allowed.
+
     Args:
         name: See `architecture`.
         shortcut: ``"A"`` (identity, zero-padded), ``"B"`` (projection where dimensions grow), ``"C"`` (projection
             everywhere) or ``"none"`` (Sec. 4.1). Default: the paper's choice for this network.
         classes: Length of the logits. Default: 10 on CIFAR networks, 1000 on the others.
-        input_shape: Height, width, channels in pixels. Default (32, 32, 3) or (224, 224, 3). (None, None, 3) takes
-            images of any size, on ImageNet networks and VGG without its top.
+        input_shape: Height, width, channels; default (32, 32, 3) or (224, 224, 3). (None, None, 3) takes images of any
+            size, on ImageNet networks and VGG without its top.
         seed: Of the initial weights, which are the same on every backend, and in a plain network and its residual twin.
         dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``. Default: Keras' global policy.
         weights: False leaves the variables out: enough to draw the network.
         **options: ``include_top=False`` gives the last stage's maps; ``pooling="avg"`` or ``"max"`` makes vectors of
             them. ``features=["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``) gives a dictionary of these
-            stages' maps, for a head of one's own; the network ends with the deepest. ``stride_in="3x3"`` strides in the
-            middle of a bottleneck, not in its first convolution as the paper does. ``pool_padding="both"`` pads the
-            pool after conv1 as torchvision and keras.applications do, not at its ``"end"`` as the authors do.
-            ``batch_norm``: BN after each convolution; by default there is, but in VGG.
-
-    Returns a built `keras.Model` from images [batch, height, width, channels], uint8 or float in 0..255, to float32
-    logits [batch, classes]. Raises a UserError for what does not exist, with what is allowed.
+            stages' maps, for a head of one's own. ``stride_in="3x3"`` strides in the middle of a bottleneck, not in its
+            first convolution as the paper does. ``pool_padding="both"`` pads the pool after conv1 as torchvision and
+            keras.applications do, not at its ``"end"`` as the authors do. ``batch_norm``: BN after each convolution; by
+            default there is, but in VGG.
     """
     net = architecture(name)
-    options |= {"shortcut": shortcut, "classes": classes, "input_shape": input_shape, "seed": seed}
-    arguments = checked(name, **options)
+    arguments = checked(name, shortcut=shortcut, classes=classes, input_shape=input_shape, seed=seed, **options)
     load_keras()
     from resnet_keras.models import resnet
 
@@ -223,8 +213,8 @@ def _checked_shape(net: Architecture, input_shape, include_top: bool) -> tuple[i
     allowed = [(side is None and any_size) or (type(side) is int and side >= family.smallest) for side in shape[:2]]
     if len(shape) != 3 or not all(allowed) or type(shape[2]) is not int or shape[2] < 1:
         hint = ", or None for any" if any_size else " (None for any takes include_top=False)" * (net.family == "vgg")
+        give = f"(height, width, channels) in whole pixels, such as {family.input_shape}"
         raise UserError(
-            f"input_shape={input_shape!r}: give {net.name} (height, width, channels) in whole pixels, such as "
-            f"{family.input_shape}; sides of {family.smallest} or more{hint}."
+            f"input_shape={input_shape!r}: give {net.name} {give}; sides of {family.smallest} or more{hint}."
         )
     return shape

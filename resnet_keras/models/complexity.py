@@ -1,15 +1,12 @@
-"""Trainable parameters and multiply-adds, by arithmetic from the catalogue's table: no Keras, no weights, no data.
+"""Trainable parameters and multiply-adds, the paper's FLOPs (Table 1), by arithmetic from the catalogue's table.
 
-A multiply-add is one multiplication and one addition, the paper's "FLOP" (Table 1); convolutions and fully-connected
-layers count, and nothing else does, as in the paper.
+Of multiply-adds those of convolutions and fully-connected layers alone count, as in the paper.
 """
 
 import math
 
 from resnet_keras.errors import UserError
 from resnet_keras.models.catalogue import FAMILIES, VGG_WIDTH, architecture, checked, convolutions, projects
-
-LAYER_COLUMNS = ("stage", "layer", "kind", "kernel", "stride", "filters", "output", "parameters", "multiply_adds")
 
 
 def complexity(network, by: str = "layer", **options):
@@ -18,16 +15,16 @@ def complexity(network, by: str = "layer", **options):
     Returns a pandas DataFrame whose sums over a column are those of the network. By layer, a row for every layer with
     weights: stage, layer (its place below the network's name), kind ("conv", "bn" or "fc"), kernel and stride in
     pixels, filters, output (height, width, channels), parameters and multiply_adds of one image. By stage: stage,
-    output, layers (in the paper's words, as in Table 1), parameters and multiply_adds.
-
-    Raises a UserError for no such network or option, and for an open image size, which leaves nothing to count.
+    output, layers (in the words of Table 1), parameters and multiply_adds. Raises a UserError for no such network or
+    option, and for an open image size.
     """
     import pandas as pd
 
     if by not in ("layer", "stage"):
         raise UserError(f"by={by!r}: use 'layer' or 'stage'.")
     described = _described(network, options)
-    table = pd.DataFrame(_layers(*described), columns=LAYER_COLUMNS)
+    columns = ["stage", "layer", "kind", "kernel", "stride", "filters", "output", "parameters", "multiply_adds"]
+    table = pd.DataFrame(_layers(*described), columns=columns)
     if by == "layer":
         return table
     stages = table.groupby("stage", sort=False).agg({"output": "last", "parameters": "sum", "multiply_adds": "sum"})
@@ -43,7 +40,7 @@ def _described(network, options: dict) -> tuple:
 
 
 def _layers(net, arguments):
-    """A row of `LAYER_COLUMNS` for every layer with weights, in the order of the data."""
+    """A row for every layer with weights, in the order of the data."""
     *size, channels = arguments["input_shape"]
     if None in size:
         raise UserError(f"{net.name} takes images of any size: give an input_shape, such as (224, 224, 3), to count.")

@@ -11,7 +11,21 @@ EPSILON = 1e-5  # added to BN's variance, as in the authors' released definition
 POOL_BORDERS = {"end": (0, 1), "both": (1, 1)}  # zeros before and after, in pixels
 
 
-class Conv2D(keras.layers.Conv2D):
+class Padded:
+    """A layer around whose maps [b, h, w, c] stand zeros: `border` pixels on the top and left, bottom and right."""
+
+    def call(self, inputs):
+        """Pad, and do as Keras does."""
+        sides = ((0, 0), self.border, self.border, (0, 0))
+        return super().call(ops.pad(inputs, sides) if any(self.border) else inputs)
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output, padding included; unknown sides stay unknown."""
+        batch, *sides, channels = input_shape
+        return super().compute_output_shape((batch, *(side and side + sum(self.border) for side in sides), channels))
+
+
+class Conv2D(Padded, keras.layers.Conv2D):
     """A convolution, zero-padded by (kernel_size - 1) / 2 pixels on *each* side, as the authors pad.
 
     Keras' ``padding="same"`` at stride 2 pads an even map on the bottom and right alone, which would set the residual
@@ -19,58 +33,28 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def __init__(self, filters: int, kernel_size: int, strides: int = 1, use_bias: bool = False, **kwargs):
-        self.border = (kernel_size - 1) // 2 if strides > 1 else 0
-        kwargs |= {"padding": "valid" if self.border else "same", "data_format": "channels_last"}
+        border = (kernel_size - 1) // 2 if strides > 1 else 0
+        kwargs |= {"padding": "valid" if border else "same", "data_format": "channels_last"}
         super().__init__(filters, kernel_size, strides=strides, use_bias=use_bias, **kwargs)
-
-    def call(self, inputs):
-        """Pad and convolve."""
-        return super().call(pad(inputs, self.border, self.border))
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output, padding included."""
-        return super().compute_output_shape(padded_shape(input_shape, 2 * self.border))
+        self.border = (border, border)
 
 
-class MaxPooling2D(keras.layers.MaxPooling2D):
+class MaxPooling2D(Padded, keras.layers.MaxPooling2D):
     """The 3x3 max pool of stride 2 after conv1 (Table 1): [b, h, w, c], not negative, to half the height and width.
 
-    `pool_padding` says where the map, after its ReLU, gets its row and column of zeros: ``"end"``, as in the authors'
-    definition (Caffe rounds the size up and so lets the last window hang over the bottom and right edges), or
-    ``"both"`` sides, as in torchvision and keras.applications. Keras' "same" agrees with the authors on even maps only.
+    `pool_padding` says where the zeros stand: at the ``"end"``, as the authors' (Caffe lets the last window hang over
+    the bottom and right edges; Keras' "same" is that on even maps only), or on ``"both"`` sides, as in torchvision.
     """
 
     def __init__(self, pool_padding: str = "end", **kwargs):
         super().__init__(3, 2, padding="valid", data_format="channels_last", **kwargs)
-        self.pool_padding = pool_padding
-
-    def call(self, inputs):
-        """Pad and pool."""
-        return super().call(pad(inputs, *POOL_BORDERS[self.pool_padding]))
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output, padding included."""
-        return super().compute_output_shape(padded_shape(input_shape, sum(POOL_BORDERS[self.pool_padding])))
-
-
-def pad(x, before: int, after: int):
-    """Surround maps [b, h, w, c] with zeros: `before` pixels on the top and left, `after` on the bottom and right."""
-    side = (before, after)
-    return ops.pad(x, ((0, 0), side, side, (0, 0))) if before or after else x
-
-
-def padded_shape(shape, more: int) -> tuple:
-    """A map's shape with `more` rows and columns; unknown sides stay unknown."""
-    batch, *sides, channels = shape
-    return (batch, *(None if side is None else side + more for side in sides), channels)
+        self.border = POOL_BORDERS[pool_padding]
 
 
 class MeanSubtraction(keras.layers.Layer):
-    """Subtracts a stored mean image, or mean colour, from raw pixels; no division.
+    """Subtracts a stored mean image (h, w, c), or mean colour (c,), from raw pixels [b, h, w, c]; no division.
 
-    Input: uint8 or float in 0..255, [b, h, w, c]. Output: the same shape in the compute dtype. The subtraction itself
-    is in float32, so that a low-precision network sees pixels rounded once, after it. `mean_shape` is (h, w, c) for the
-    per-pixel mean of CIFAR, (c,) for a mean colour.
+    In float32, whatever the compute dtype: a low-precision network sees pixels rounded once, after the subtraction.
     """
 
     def __init__(self, mean_shape: tuple[int, ...], **kwargs):
@@ -99,8 +83,8 @@ def normalization(batch_norm: bool, **kwargs):
 def normalize_in_groups(network, size: int) -> None:
     """In training, take BN's statistics over groups of `size` images, as so many devices would each over its own.
 
-    The paper's were 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8). A batch, a multiple of `size`, is
-    divided in its order; 0 is for all of it. Saved networks do not keep this.
+    The paper's were 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8). `size` divides the batch; 0 is
+    for all of it. Saved networks do not keep this.
     """
     for _, layer in network.parts():
         if isinstance(layer, BatchNormalization):
@@ -108,10 +92,9 @@ def normalize_in_groups(network, size: int) -> None:
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization`: the same variables and results, faster on TensorFlow.
+    """`keras.layers.BatchNormalization` on [b, h, w, c]: the same variables and results, faster on TensorFlow.
 
-    Keras computes the mean, the variance and the affine map as separate passes over memory; TensorFlow's fused kernel
-    takes one or two. Statistics are float32 in every precision. Input and output: [batch, height, width, channels].
+    Keras takes separate passes over memory for mean, variance and affine map; TensorFlow's fused kernel one or two.
     """
 
     group = 0  # images whose statistics are taken together in training; see `normalize_in_groups`
@@ -155,18 +138,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 def he_normal(shape: tuple[int, ...], seed: int, place: str) -> np.ndarray:
     """A He-initialised kernel, float32: a plain Gaussian of variance 2 / fan-in ([13] of the paper, Sec. 3.4).
 
-    Of shape [height, width, in, out] or [in, out]; `place` is the variable's path below the network's name, such as
-    ``stage1_block1/conv1/kernel``. So it is the same on every backend, and a plain network and its residual twin, which
-    have the same paths, are paired by a shared seed.
+    Of shape [height, width, in, out] or [in, out]; `place` is the variable's path below the network's name. So it is
+    the same on every backend, and a plain network and its residual twin are paired by a shared seed.
     """
     key = np.array([seed, zlib.crc32(place.encode())], np.uint64)
     draws = np.random.Generator(np.random.Philox(key=key)).standard_normal(shape)
     return (draws * np.sqrt(2.0 / np.prod(shape[:-1]))).astype(np.float32)
-
-
-def initialize(network, seed: int) -> None:
-    """Draw every kernel of a built network; BN and biases already start at their constants (gamma at 1)."""
-    for variable in network.trainable_variables:
-        if variable.path.endswith("/kernel"):
-            place = variable.path.split("/", 1)[1]
-            variable.assign(he_normal(tuple(variable.shape), seed, place))

@@ -1,8 +1,4 @@
-"""Networks from files: our own, and weights of keras.applications and torchvision. No pickle is ever opened.
-
-`load("network.keras")` reads what this package saved, `load("resnet50.safetensors", "resnet50")` torchvision's state
-dict; the network takes raw RGB pixels all the same.
-"""
+"""Networks from files: our own, and weights of keras.applications and torchvision. No pickle is ever opened."""
 
 import re
 from pathlib import Path
@@ -46,15 +42,11 @@ TORCH_PATTERNS = [
 def load(path, name: str | None = None, **options):
     """A network with the weights in a file, ready to be called on raw RGB pixels in 0..255; it gives logits.
 
-    Args:
-        path: A ``.keras`` file of this package; or weights of keras.applications (``.keras``, ``.h5``, ``.hdf5``), of
-            torchvision (a state dict in ``.safetensors``), or of a network of this package that `save_weights` wrote
-            (``.weights.h5``). Or a dictionary of arrays by the names that these have.
-        name: The network of the catalogue that the weights are of; a ``.keras`` file of this package says so itself.
-        **options: Of `resnet_keras.build`, such as `input_shape`, `dtype`, `features` or ``include_top=False``; a
-            library's stride, padding, preprocessing and number of classes are known.
-
-    Raises a UserError where the file cannot be read, is a pickle, or does not fit.
+    `path` is a ``.keras`` file of this package; or weights of the catalogue's network `name`: of keras.applications
+    (``.keras``, ``.h5``, ``.hdf5``), torchvision (a state dict in ``.safetensors``) or this package's `save_weights`
+    (``.weights.h5``), or a dictionary of arrays by the names that these have. `options` are of `resnet_keras.build`,
+    such as `input_shape`, `dtype`, `features` or ``include_top=False``; a library's stride, padding, preprocessing and
+    number of classes are known. Raises a UserError where the file cannot be read, is a pickle, or does not fit.
     """
     net = name and architecture(name)
     file = "the dictionary" if isinstance(path, dict) else Path(path).name
@@ -107,8 +99,7 @@ def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
         elif key in ("conv1/kernel", "conv1_1/kernel"):
             values[key] = value / TORCH_SCALE[:, None] if torch else value[:, :, ::-1]
         elif key == "fc6/kernel" and torch:  # of maps flattened as [c, h, w]
-            side = _side(value)
-            maps = value.reshape(-1, side, side, value.shape[1])
+            maps = value.reshape(-1, *[_side(value)] * 2, value.shape[1])
             values[key] = maps.transpose(1, 2, 0, 3).reshape(value.shape)
     return values
 
@@ -152,10 +143,9 @@ def _open(path: Path, name: str | None, options: dict):
     """What a file holds: tensors by name or, where it is of this package, a network."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
-        raise UserError(
-            f"{path.name}: give a file ending in {', '.join(ENDINGS)}. A pickle (.pt, .pth, .bin) can run code when it "
-            "is opened: where it comes from, write safetensors.torch.save_file(model.state_dict(), 'a.safetensors')."
-        )
+        instead = "where it comes from, write safetensors.torch.save_file(model.state_dict(), 'a.safetensors')."
+        why = f"A pickle (.pt, .pth, .bin) can run code when it is opened: {instead}"
+        raise UserError(f"{path.name}: give a file ending in {', '.join(ENDINGS)}. {why}")
     if not path.is_file():
         raise UserError(f"there is no file {path}: give the path of a {', '.join(ENDINGS)} file.")
     try:

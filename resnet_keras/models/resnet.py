@@ -9,7 +9,7 @@ from resnet_keras.errors import UserError
 from resnet_keras.models import scan
 from resnet_keras.models.blocks import BLOCKS, Block
 from resnet_keras.models.catalogue import FAMILIES, VGG_WIDTH, architecture
-from resnet_keras.models.layers import Conv2D, MaxPooling2D, MeanSubtraction, initialize, normalization
+from resnet_keras.models.layers import Conv2D, MaxPooling2D, MeanSubtraction, he_normal, normalization
 
 DROPOUT = 0.5  # on the two wide fully-connected layers of VGG, as in [41] of the paper
 
@@ -18,12 +18,11 @@ class Network(keras.Model):
     """What all networks share. Make one with `resnet_keras.build`, which checks the arguments.
 
     It is a loop over layers, not a functional graph: a graph of 1202 layers exceeds Python's recursion limit.
-    Variables are named ``<network>/stage2_block1/conv1/kernel`` and so on, whatever the options. A subclass makes the
-    layers, without weights yet: ``make_stages(net, policy)`` and ``make_top(net)``.
+    Variables are named ``<network>/stage2_block1/conv1/kernel`` and so on, whatever the options.
 
     Attributes: `mean`, the first layer, with the stored mean `mean.mean`; `stages`, the layers of each of the paper's
-    stages by name; `top`, what follows the last stage, the classifier, a pooling, or nothing; `arguments`, the
-    constructor's, but name and dtype.
+    stages by name (a subclass makes them, without weights yet); `top`, what follows the last stage, the classifier, a
+    pooling, or nothing; `arguments`, the constructor's, but name and dtype.
     """
 
     scan_from: int | None = scan.MANY  # equal blocks in a row that a compiled step runs as a loop; None: never
@@ -44,11 +43,10 @@ class Network(keras.Model):
         return [self.mean, *(layer for layers in self.stages.values() for layer in layers), *self.top]
 
     def walk(self, x, training=False, layers=None) -> Iterator[tuple]:
-        """Run the network layer by layer on raw pixels [b, h, w, c]; yields (place, layer, input, output).
+        """Run `layers` (default: `chain()`) in turn on raw pixels [b, h, w, c]; yields (place, layer, input, output).
 
         The layers inside a block come before the block itself, at places such as ``stage2_block1/conv1``. A walk that
-        is left early runs no further layers. `layers` is what to run in place of `chain()`, such as all of it but a
-        block.
+        is left early runs no further layers.
         """
         for layer in self.chain() if layers is None else layers:
             before, inside = x, []
@@ -67,10 +65,7 @@ class Network(keras.Model):
         return {stage: maps[stage] for stage in features} if features else x
 
     def parts(self) -> list[tuple[str, keras.Layer]]:
-        """(place, layer) of every layer, those inside the blocks too, in the order of the data.
-
-        A place is a path below the network's name, such as ``stage2_block1/conv1``.
-        """
+        """(place, layer) of every layer, those inside the blocks too; a place is such as ``stage2_block1/conv1``."""
         parts = []
         for layer in self.chain():
             inside = layer.parts() if isinstance(layer, Block) else ()
@@ -83,13 +78,16 @@ class Network(keras.Model):
         for layer in self.chain():
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        initialize(self, self.arguments["seed"])
+        for variable in self.trainable_variables:  # BN and biases start at their constants (gamma at 1)
+            _, _, place = variable.path.partition("/")
+            if place.endswith("/kernel"):
+                variable.assign(he_normal(tuple(variable.shape), self.arguments["seed"], place))
 
     def set_mean(self, mean) -> None:
-        """Store what is subtracted from the pixels, in 0..255: [h, w, c] or [c].
+        """Store what is subtracted from the pixels, in 0..255: [h, w, c] or [c]; a UserError for another shape.
 
         A CIFAR network keeps a mean image, and takes a mean colour for all its pixels; the others keep a mean colour,
-        and take the average of a mean image. Raises a UserError where the shape does not fit; nothing is changed then.
+        and take the average of a mean image.
         """
         shape, values = tuple(self.mean.mean.shape), np.asarray(mean, "float32")
         if len(shape) == 1 and values.ndim == 3:

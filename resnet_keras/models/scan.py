@@ -15,18 +15,17 @@ MANY = 60  # equal blocks in a row from which the loop traces faster than the co
 
 def joined(layers: list, many: int | None = MANY) -> list:
     """The layers, with a `BlockRow` in place of `many` or more equal blocks one after the other; None for no row."""
+
+    def kind(layer):
+        if not getattr(layer, "keeps_shape", False):
+            return id(layer)
+        weights = [(tuple(variable.shape), variable.trainable) for variable in layer.variables]
+        return type(layer), layer.plan(), layer.shortcut, layer.batch_norm, weights
+
     if many is None or len(layers) < many:
         return layers
-    rows = [list(row) for _, row in itertools.groupby(layers, _kind)]
+    rows = [list(row) for _, row in itertools.groupby(layers, kind)]
     return [layer for row in rows for layer in ([BlockRow(row)] if len(row) >= many else row)]
-
-
-def _kind(layer):
-    """Equal for layers that do the same with weights of the same shapes and keep the shape of their input."""
-    if not getattr(layer, "keeps_shape", False):
-        return id(layer)
-    weights = [(tuple(variable.shape), variable.trainable) for variable in layer.variables]
-    return type(layer), layer.plan(), layer.shortcut, layer.batch_norm, weights
 
 
 class BlockRow:
@@ -45,8 +44,11 @@ class BlockRow:
         def body(x, weights, others):
             return self.blocks[0].stateless_call(weights, others, x, training=training)
 
-        weights = _stack([block.trainable_variables for block in self.blocks])
-        others = _stack([block.non_trainable_variables for block in self.blocks])
+        def stacked(kind: str) -> list:  # for each of a block's variables a tensor [blocks, ...]
+            rows = (getattr(block, kind) for block in self.blocks)
+            return [ops.stack([variable.value for variable in column]) for column in zip(*rows, strict=True)]
+
+        weights, others = stacked("trainable_variables"), stacked("non_trainable_variables")
         x, changed = LOOPS[keras.config.backend()](body, x, weights, others, len(self.blocks), training)
         for index, values in enumerate(changed if training else []):
             for block, value in zip(self.blocks, ops.unstack(values, len(self.blocks)), strict=True):
@@ -63,11 +65,6 @@ def _is_traced(x) -> bool:
     import jax
 
     return keras.config.backend() == "jax" and isinstance(x, jax.core.Tracer)
-
-
-def _stack(rows: list[list]) -> list:
-    """Variables of each block -> one tensor [blocks, ...] for each of a block's variables."""
-    return [ops.stack([variable.value for variable in column]) for column in zip(*rows, strict=True)]
 
 
 def _jax_loop(body, x, weights, others, count, training):

@@ -12,7 +12,6 @@ from resnet_keras import data as datasets
 from resnet_keras.data import views as geometry
 from resnet_keras.data.photos import MEAN
 from resnet_keras.errors import UserError
-from resnet_keras.evaluation import views as ways
 from resnet_keras.evaluation.accuracy import Tally, evaluate, softmax, top_error
 from resnet_keras.evaluation.predict import Trained, find, image_files, predict
 from tests.data.conftest import noise, write
@@ -130,8 +129,7 @@ def test_predict_and_evaluate_show_the_network_the_same(pets, mean):
 
 @pytest.mark.slow
 def test_the_command_tests_weights_from_elsewhere_in_every_way(pets, tmp_path, capsys, monkeypatch):
-    _, scorer = ways.MODES["multiscale"]
-    monkeypatch.setitem(ways.MODES, "multiscale", (lambda image: geometry.scales(image, (224, 256)), scorer))
+    monkeypatch.setattr(geometry, "SIDES", (224, 256))
     build("resnet18", classes=2).save(tmp_path / "weights.keras")
     command = ["evaluate", "resnet18", "--weights", str(tmp_path / "weights.keras"), "--data", str(pets)]
     code, _, err = call(capsys, *command)

@@ -82,9 +82,9 @@ def network():
 def test_multi_scale_averages_positions_then_flips_and_scales(network):
     draw = np.random.default_rng(5)
     scales = [draw.integers(0, 256, (*sides, 3), dtype=np.uint8) for sides in ((64, 96), (96, 130))]
-    _, scorer = views.MODES["multiscale"]
     kernel, bias = (array(v).astype(float) for v in network.top[-1].variables)
-    scores = []
+    pairs, scores = [np.stack([each, each[:, ::-1]]) for each in scales], []
+    averaged = views.averaged(views.ScoreMap(network), pairs)
     for shown in (each[None, :, ::step] for each in scales for step in (1, -1)):
         x = shown
         for layer in network.chain()[:-2]:
@@ -92,7 +92,7 @@ def test_multi_scale_averages_positions_then_flips_and_scales(network):
         maps = array(x)[0].astype(float)
         assert maps.shape[0] > 1 and maps.shape[1] > maps.shape[0]  # the whole map of a whole image
         scores.append(numpy_softmax((maps @ kernel + bias).mean(axis=(0, 1))))
-    np.testing.assert_allclose(scorer(network)(scales), np.mean(scores, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(averaged, np.mean(scores, axis=0), rtol=1e-4)
 
 
 def test_the_fully_convolutional_form_is_the_network_itself_at_its_own_size_and_slides_over_larger_images(network):
