@@ -23,7 +23,7 @@ from resnet_keras.data.images import decode
 from resnet_keras.evaluation import predict
 from resnet_keras.experiments import runner
 from resnet_keras.experiments.catalogue import experiment as catalogue
-from resnet_keras.report import paper, profiles, runs, style, tables
+from resnet_keras.report import claims, paper, profiles, runs, style, tables
 from resnet_keras.store import Store
 from resnet_keras.training.progress import Progress
 from resnet_keras.training.trainer import train as train_run
@@ -48,11 +48,9 @@ class Experiment:
 
     def figure(self) -> None:
         """Show the figure, titled by what it shows."""
-        figure = report.draw(self.store, self.runs, report.FIGURES.get(self.entry.name))
-        if figure is None:
-            print(f"These runs make no figure yet. To run: {self.command}")
-        else:
-            _show(figure)
+        if figure := report.draw(self.store, self.runs, report.FIGURES.get(self.entry.name)):
+            return _show(figure)
+        print(f"These runs make no figure yet. To run: {self.command}")
 
     def table(self):
         """The table, folded, a row a network: Markdown, which needs no style and no trust."""
@@ -60,7 +58,7 @@ class Experiment:
 
     def finding(self):
         """What the numbers say, in sentences made of them."""
-        return cell.Markdown(style.markdown(report.finding(self.entry, self.runs)))
+        return cell.Markdown(style.markdown(claims.answer(self.entry, self.runs)))
 
 
 experiment = Experiment  # as a notebook calls it
@@ -146,14 +144,13 @@ def without_block(name: str, store: Store | None = None) -> None:
     trained = predict.find(name, store=store)  # loads Keras without its chatter: before what imports it
     from resnet_keras.evaluation import inside
 
-    chain = trained.network.chain()
-    places = [chain.index(block) for block in trained.network.blocks]
+    chain, blocks = trained.network.chain(), trained.network.blocks
 
-    def picture(block: int) -> bytes:
-        layers = inside.without(chain, places[block - 1]) if block else chain
+    def picture(number: int) -> bytes:
+        layers = inside.without(chain, chain.index(blocks[number - 1])) if number else chain
         return _sheet(trained, {}, lambda views: inside.logits(trained.network, layers, views))
 
-    _slider("without block", range(len(places) + 1), picture)
+    _slider("without block", range(len(blocks) + 1), picture)
 
 
 def _sheet(trained, views: dict, logits) -> bytes:

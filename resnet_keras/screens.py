@@ -190,13 +190,13 @@ def show_predictions(predictions: Iterable, files: list, as_json: bool, views: b
 
 def show_results(store: Store, name: str, scale: str, data_title: str) -> None:
     """Show an experiment's table and finding, where its files are, and what to do next."""
-    from resnet_keras.report import runs, tables
+    from resnet_keras.report import claims, runs, tables
 
     frame, entry = runs.frame(store), EXPERIMENTS[name]
     own = runs.of_experiment(frame, entry, scale, data_title)
     headers, rows = tables.experiment_table(own, entry.measures)
     heading = f"{entry.title}: {plain(data_title)}, {scale} scale"
-    show("", plain_table(heading, headers, rows, headers[1:]), "", report.finding(entry, own), "")
+    show("", plain_table(heading, headers, rows, headers[1:]), "", claims.answer(entry, own), "")
     figure = store.root / "figures" / f"{'smoke' if scale == 'smoke' else report.FIGURES.get(name)}.png"
     show(*[f"Figure: {path(figure)}"] * figure.is_file(), f"Page:   {path(store.root / 'README.md')}")
     longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]

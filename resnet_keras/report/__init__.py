@@ -67,11 +67,3 @@ def draw(store: Store, runs, name: str | None, **options):
     functions = {**vars(profiles), **vars(figures), **vars(crossing), "smoke": figures.curves}
     with style.styled(), contextlib.suppress(figures.Unanswered):
         return functions[name](store, runs, **options) if name in functions else None
-
-
-def finding(experiment, runs) -> str:
-    """What these runs of an experiment say, in sentences made of their numbers; on drawings without a verdict."""
-    from resnet_keras.report import claims
-
-    own = [claims.findings(claim, runs)[0] for claim in claims.claims() if claim.experiment == experiment.name]
-    return " ".join(each.sentence for each in own if each.gap) or claims.reading(runs) or "No run has finished."

@@ -1,13 +1,15 @@
 """The claims of the paper and of others (`claims.csv`), the rule that decides about them, and our runs' verdicts.
 
-A claim says that a number of one network (`left`) is above, below or within a margin of that of another, or of a fixed
-one (`right`). It is judged on runs of one data set, length and precision; `verdict` is the rule. Columns of the file:
+A claim says that a number of one network (`left`) is above, below or within a margin of (`relation`) that of another,
+or of a fixed one (`right`). It is judged on runs of one data set, length and precision; `verdict` is the rule. Columns
+of the file, beside these: `group`, `experiment`, `claim` in words, `place` in the paper and what the `paper` has there;
 `left` and `right` are labels such as plain56 or resnet20-A learning_rate=0.02; `metric` is one of the frame's
 (`runs.py`); `margin` the smallest effect of interest, in its unit or as a ratio for a metric that is compared on a log
 scale; `from_iterations` the length from which the effect can show, as `source` says; `expected` what others' curves do
 before it; `data` the one data set that counts; `needs` what this project has not got.
 """
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -41,26 +43,8 @@ METRICS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """A row of `claims.csv`."""
-
-    name: str
-    group: str
-    experiment: str
-    claim: str
-    place: str
-    paper: str
-    left: str
-    metric: str
-    relation: str
-    right: str | float
-    margin: float
-    from_iterations: int
-    source: str
-    expected: str
-    data: str
-    needs: str
+class Claim(collections.namedtuple("Claim", paper.rows_of("claims.csv")[0])):
+    """A row of `claims.csv`, its numbers as numbers."""
 
     @property
     def ratios(self) -> bool:
@@ -218,12 +202,10 @@ def split_label(label: str) -> tuple[str, str, list[str]]:
 
 
 def has_label(runs, label: str):
-    """Which runs have a label: network, shortcut option, and what else differs from the scale's recipe."""
-    network, option, recipe = split_label(label)
-    precisions = [word.removeprefix("precision=") for word in recipe if "precision=" in word]
-    mask = (runs["network"] == network) & (runs["shortcut"] == option)
-    mask &= runs["recipe"] == ", ".join(word for word in recipe if "precision=" not in word)
-    return mask & runs["precision"].isin(precisions or runs["precision"])
+    """Which runs have a label: network, shortcut option, what else differs from the scale's recipe, maybe precision."""
+    labels = runs["network"] + ("-" + runs["shortcut"]).replace("-none", "")
+    labels += (" " + runs["recipe"].str.replace(", ", " ")).str.rstrip()
+    return (labels == label) | (labels + " precision=" + runs["precision"] == label)
 
 
 def label_title(label: str) -> str:
@@ -238,6 +220,12 @@ def findings_table(results: list[list[Finding]]):
     table = pandas.DataFrame(map(operator.attrgetter(*fields), itertools.chain(*results)), columns=fields)
     table.insert(2, "decides", [finding is each[0] for each in results for finding in each])
     return table.rename(columns={"claim.name": "claim", "claim.group": "group", "verdict_text": "verdict"})
+
+
+def answer(experiment, runs) -> str:
+    """What these runs of an experiment say, in sentences made of their numbers; on drawings without a verdict."""
+    own = [findings(claim, runs)[0].sentence for claim in claims() if claim.experiment == experiment.name]
+    return " ".join(filter(None, own)) or reading(runs) or "No run has finished."
 
 
 def reading(runs) -> str:

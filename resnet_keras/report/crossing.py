@@ -1,7 +1,4 @@
-"""Networks of 56 layers over their iterations: against those of 20 (the crossing), and plain against residual (a race).
-
-Functions as in `figures`.
-"""
+"""Networks of 56 layers over their iterations: against those of 20, and plain against residual; as in `figures`."""
 
 import io
 
@@ -40,10 +37,7 @@ def gaps(runs) -> dict[tuple[str, int], tuple]:
 
 
 def gap_while_training(store, runs):
-    """Training error of 56 layers less that of 20 while the rate is highest, of the longest pair of one seed.
-
-    A Series by iteration, a running mean over `WINDOW` iterations in points.
-    """
+    """A running mean of the training error of 56 layers less that of 20, in points, while the rate is highest."""
     table = histories(store, longest(runs, lambda group: group["depth"].nunique() == 2, LENGTH))
     table = table[table["learning_rate"] == table["learning_rate"].max()]
     errors = table.pivot_table(index="iteration", columns="depth", values="train_error").dropna()
@@ -55,16 +49,14 @@ def crossing(store, runs, shape: str = "wide"):
     own, ends = pairs(runs), gaps(runs)
     if own["network"].nunique() < 4:
         raise Unanswered("20 and 56 layers of both kinds are needed")
-    first, last = (f"{round(n, -2):,}" for n in paper.crossings())
     title = "Too early to tell: in public logs, too, ResNet-56 starts behind; it first passes after "
-    title += f"{first} to {last} iterations"
+    title += "{:,} to {:,} iterations".format(*(round(n, -2) for n in paper.crossings()))
     if any(gap.mean < 0 for (kind, _), (gap, _) in ends.items() if kind == "residual"):
         title = "ResNet-56 is behind ResNet-20 in short schedules and ahead in long ones"
-    small = (
-        f"{style.listing(sorted(own['data_title'].unique()))}, the paper's recipe. Left: training error, mean over "
-        f"{WINDOW} iterations, a line a seed; grey: public logs, on CIFAR-10 itself. Right: test error, a dot a seed, "
-        "open below three seeds; bar: 95 % interval of the difference of the means; cross: the paper, on CIFAR-10."
-    )
+    data = style.listing(sorted(own["data_title"].unique()))
+    small = f"{data}, the paper's recipe. Left: training error, mean over {WINDOW} iterations, a line a seed; grey: "
+    small += "public logs, on CIFAR-10 itself. Right: test error, a dot a seed, open below three seeds; bar: 95 % "
+    small += "interval of the difference of the means; cross: the paper, on CIFAR-10."
     headings = dict.fromkeys(["While the learning rate is 0.1", "At the end of a schedule of this length"])
     figure, ((left, _), (right, _)) = panels(headings, shape, title, small, 3.3, sharey=True)
     for (source, kind), log in paper.others().query("metric == 'train_error'").groupby(["source", "kind"]):

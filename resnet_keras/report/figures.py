@@ -1,7 +1,6 @@
-"""Figures of errors, drawn from the frame of runs.
+"""Figures of errors: functions of the store, a frame of runs (`runs.frame`) and a shape, "wide" or "tall".
 
-Each function takes the store, a frame of runs (`runs.frame`) and a shape, "wide" or "tall", draws the longest runs that
-can answer its question, and returns a matplotlib `Figure`. Where none can, it raises `Unanswered`.
+They draw the longest runs that can answer the question, as a matplotlib `Figure`, or raise `Unanswered`.
 """
 
 import seaborn

@@ -34,11 +34,12 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         runs=runs,
         groups=groups,
         claim={first.claim.name: first for first in firsts},
-        verdicts=verdicts,
-        others=verdicts([each for findings in results for each in findings[1:] if each.gap.n >= ENOUGH], settings=True),
+        others=[finding for _, *others in results for finding in others if finding.gap.n >= ENOUGH],
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
         figures=titles,
-        figure=lambda name, words: picture(name, f"{titles[name].rstrip('.')}. {words}") if name in titles else "",
+        figure=lambda name, words: Safe(
+            f"![{style.markdown(titles[name].rstrip('.') + '. ' + words)}](figures/{name}.png)"
+        ),
         masters={name: as_table(tables.networks_by_length(each)) for name, each in cells.groupby("data_title")},
         machine=paper.idle_hours()[0],
         usual=next(iter(shown["precision"].mode()), ""),
@@ -73,24 +74,9 @@ def _image(self, tokens, index, options, environment) -> str:
     return f'<picture>{tall}<img src="{source}" alt="{words}"></picture>'
 
 
-def picture(name: str, words: str) -> Safe:
-    """A figure, with words for those who do not see it."""
-    return Safe(f"![{style.markdown(words)}](figures/{name}.png)")
-
-
 def as_table(content) -> Safe:
     """A Markdown table of (headers, rows of plain text); empty where there are no rows."""
     return Safe(tables.markdown_table(*content) if content[1] else "")
-
-
-def verdicts(findings, settings: bool = False) -> Safe:
-    """A table of findings, a row each; with the length and precision of each on demand."""
-    rows = []
-    for finding in findings:
-        place = f" ({finding.claim.place})" if finding.claim.place and not settings else ""
-        setting = [f"{finding.iterations:,} {finding.precision}"] * settings
-        rows.append([finding.claim.claim + place, *setting, finding.effect, finding.seeds, finding.verdict_text])
-    return as_table((["Claim", *["Iterations"] * settings, "Here [95 % interval]", "Seeds", "Verdict"], rows))
 
 
 def never_warm(runs) -> list[str]:

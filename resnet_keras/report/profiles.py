@@ -1,7 +1,4 @@
-"""Figures of what was measured along the layers of networks: responses (Fig. 7), gradients, lesions, the loss around.
-
-Functions as in `figures`.
-"""
+"""What was measured along the layers: responses (Fig. 7), gradients, lesions, the loss around; as in `figures`."""
 
 from resnet_keras.report import style
 from resnet_keras.report.figures import longest

@@ -95,9 +95,10 @@ def frame(store: Store):
     runs = pandas.DataFrame(rows, columns=COLUMNS + NUMERIC)
     numbers = runs[NUMERIC].apply(pandas.to_numeric, errors="coerce").astype(float)
     runs[NUMERIC] = numbers.replace([math.inf, -math.inf], math.nan)  # what is no finite number is none
-    runs = runs.sort_values(["data", "kind", "depth", "iterations", "shortcut", "recipe", "precision", "seed"])
+    keys = ["data", "kind", "depth", "iterations", "shortcut", "recipe", "precision", "seed"]
+    runs = runs.sort_values(keys, ignore_index=True)
     runs.attrs["problems"] = problems
-    return runs.reset_index(drop=True)
+    return runs
 
 
 def finished(runs):
@@ -115,8 +116,7 @@ def commonest(runs, *columns: str):
 def histories(store: Store, runs):
     """The histories of the finished runs among these, one below the other, with what `runs` says of each run.
 
-    A row a log interval; errors in percent, test_error NaN where there was no evaluation, and the validation error
-    of a run that was evaluated on one.
+    Errors are in percent; a validation error stands for the test error of a run that was evaluated on one.
     """
     tables = {name: store.run(name).history for name in finished(runs)["run"]}
     tested = {name: table.get("validation_error", table["test_error"]) for name, table in tables.items()}

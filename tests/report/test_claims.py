@@ -1,6 +1,5 @@
 """Verdicts: the rule by itself, simulated, and on runs."""
 
-import dataclasses
 import re
 
 import numpy as np
@@ -19,7 +18,7 @@ WITHIN = BY_NAME["precision-resnet20"]
 
 @pytest.mark.parametrize("n", range(1, 11))
 @pytest.mark.parametrize("effect", [0, 1, 2])
-@pytest.mark.parametrize("claim", [ABOVE, dataclasses.replace(ABOVE, relation="below"), WITHIN], ids=str)
+@pytest.mark.parametrize("claim", [ABOVE, ABOVE._replace(relation="below"), WITHIN], ids=str)
 def test_at_most_one_in_twenty_verdicts_is_false(claim, effect, n):
     """By simulation: the true difference is `effect` standard deviations of one run, n seeds a side."""
     draw = np.random.default_rng(n).normal(0, 1, (800, 2, n))
