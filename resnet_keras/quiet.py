@@ -41,7 +41,7 @@ def backend() -> str:
     name = name or "tensorflow"
     if name not in BACKENDS:
         raise UserError(
-            f"{where} asks for {name!r}: this package trains on tensorflow or jax; set KERAS_BACKEND to one."
+            f"{where} asks for {name!r}: this package trains on tensorflow or jax; set KERAS_BACKEND to it."
         )
     if importlib.util.find_spec(name) is None:
         others = [f", or set KERAS_BACKEND={other}" for other in BACKENDS if importlib.util.find_spec(other)]
@@ -81,9 +81,8 @@ def cpu_class() -> str:
 @functools.cache
 def cpu_info(field: str) -> str:
     """What Linux says of the first processor, such as its "model name"; empty elsewhere."""
-    with contextlib.suppress(OSError):
-        match = re.search(rf"^{field}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        return match[1] if match else ""
+    with contextlib.suppress(OSError, TypeError):  # no such file, or no such field in it
+        return re.search(rf"^{field}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1]
     return ""
 
 

@@ -83,23 +83,17 @@ def scales(smoke: tuple, short: tuple, medium: tuple = ()) -> dict[str, tuple]:
 # An experiment's networks begin with the pair that decides, so that an early stop still answers the question.
 CATALOGUE = (
     Experiment(
-        "degradation",
-        "Degradation of plain networks",
-        "Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
+        "degradation", "Degradation of plain networks", "Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
         "The training error of a plain network rises with its depth; with shortcuts it falls.",
         scales(twins(20, 32), twins(20, 56, 32, 44), medium=twins(20, 56)),
     ),
     Experiment(
-        "residual",
-        "Residual networks and depth",
-        "Sec. 4.2, Fig. 6 middle, Table 6",
+        "residual", "Residual networks and depth", "Sec. 4.2, Fig. 6 middle, Table 6",
         "Residual networks gain from depth up to 110 layers, and each is better than its plain twin.",
         scales(twins(20, 32), twins(20, 56, 32, 44, 110), medium=twins(20, 56)),
     ),
     Experiment(
-        "shortcuts",
-        "Shortcuts: identity or projection",
-        "Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
+        "shortcuts", "Shortcuts: identity or projection", "Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
         "Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
         {
             "smoke": shortcut_options(20),
@@ -108,24 +102,18 @@ CATALOGUE = (
         },
     ),
     Experiment(
-        "depth",
-        "Depth: 110 and 1,202 layers",
-        "Sec. 4.2, Fig. 6 right, Table 6",
+        "depth", "Depth: 110 and 1,202 layers", "Sec. 4.2, Fig. 6 right, Table 6",
         "1,202 layers train without difficulty, and test worse than 110: they over-fit.",
         scales(("resnet20", "resnet32"), ("resnet56", "resnet110", "resnet1202")),
     ),
     Experiment(
-        "responses",
-        "Layer responses",
-        "Sec. 4.2, Fig. 7",
+        "responses", "Layer responses", "Sec. 4.2, Fig. 7",
         "Layers of residual networks respond less than plain ones, and less the deeper the network.",
         scales(twins(20, 32), (*twins(20, 56), "resnet110")),  # Fig. 7's five
         measures=("responses",),
     ),
     Experiment(
-        "gradients",
-        "Gradients along the layers",
-        "Sec. 4.1, in words; the measurement goes beyond the paper",
+        "gradients", "Gradients along the layers", "Sec. 4.1, in words; the measurement goes beyond the paper",
         "With BN, gradients of plain networks have healthy norms: it is not that they vanish.",
         scales(
             (*twins(20), *without_normalization(*twins(20))), (*twins(20, 56), *without_normalization(*twins(20, 56)))
@@ -133,62 +121,48 @@ CATALOGUE = (
         measures=("gradients",),
     ),
     Experiment(
-        "lesion",
-        "Lesions: blocks left out or swapped",
-        "beyond the paper",
+        "lesion", "Lesions: blocks left out or swapped", "beyond the paper",
         "Veit and others (2016): a trained residual network bears the loss of almost any block; a plain one does not.",
         scales(twins(20), twins(56, 20)),
         measures=("lesion",),
     ),
     Experiment(
-        "surface",
-        "The loss around trained networks, and the first steps",
-        "beyond the paper",
+        "surface", "The loss around trained networks, and the first steps", "beyond the paper",
         "Li and others (2018): around a residual network of 56 layers the loss is smooth, around a plain one not.",
         # At the smaller rate, which serves a short schedule of 56 layers better (the experiment "rate").
         {"smoke": twins(20), "short": tuple((name, {"learning_rate": 0.02}) for name in twins(56)), "paper": twins(56)},
         measures=("surface", "start"),
     ),
     Experiment(
-        "precision",
-        "Precision: bfloat16 against float32",
-        "beyond the paper",
+        "precision", "Precision: bfloat16 against float32", "beyond the paper",
         "Convolutions and activations in bfloat16 cost less than a point of test error.",
         scales(twins(20), twins(20)),
         precisions=("bfloat16", "float32"),
     ),
     Experiment(
-        "rate",
-        "Learning rate and depth",
-        "beyond the paper",
+        "rate", "Learning rate and depth", "beyond the paper",
         "In a short schedule a smaller learning rate spares deep networks the first steps: depth costs less.",
         {"short": at_rates(0.02, 0.05, 0.01)},
     ),
     Experiment(
-        "imagenet-depth",
-        "ImageNet: plain and residual networks of 18 and 34 layers",
-        "Sec. 4.1, Table 2, Fig. 4",
+        "imagenet-depth", "ImageNet: plain and residual networks of 18 and 34 layers", "Sec. 4.1, Table 2, Fig. 4",
         "34 plain layers are worse than 18; with shortcuts they are better. At 18 the two are alike.",
         {"imagenet": twins(34, 18)},
         measures=("views",),
     ),
     Experiment(
-        "imagenet-shortcuts",
-        "ImageNet: shortcut options of 34 layers",
-        "Sec. 4.1, Table 3",
+        "imagenet-shortcuts", "ImageNet: shortcut options of 34 layers", "Sec. 4.1, Table 3",
         "Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
         {"imagenet": shortcut_options(34)},
         measures=("views",),
     ),
     Experiment(
-        "imagenet-bottleneck",
-        "ImageNet: bottleneck networks of 50, 101 and 152 layers",
-        "Sec. 4.1, Tables 3 and 4",
+        "imagenet-bottleneck", "ImageNet: bottleneck networks of 50, 101 and 152 layers", "Sec. 4.1, Tables 3 and 4",
         "Each deeper network is better than the one before.",
         {"imagenet": ("resnet50", "resnet101", "resnet152")},
         measures=("views",),
     ),
-)
+)  # fmt: skip
 EXPERIMENTS = {experiment.name: experiment for experiment in CATALOGUE}
 
 

@@ -144,18 +144,11 @@ def environment() -> dict:
             installed[package] = importlib.metadata.version(package)
     commit, dirty = revision()
     return {
-        "backend": quiet.backend(),
-        "device": name(),
-        "kind": kind(),
-        "cores": cores(),
-        "memory_gb": memory,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "packages": installed,
-        "commit": commit,
-        "dirty": dirty,
+        "backend": quiet.backend(), "device": name(), "kind": kind(), "cores": cores(), "memory_gb": memory,
+        "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version(),
+        "packages": installed, "commit": commit, "dirty": dirty,
         **({"onednn": quiet.onednn()} if quiet.backend() == "tensorflow" else {}),
-    }
+    }  # fmt: skip
 
 
 def revision() -> tuple[str | None, bool | None]:

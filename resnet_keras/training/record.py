@@ -55,15 +55,12 @@ class Record:
         first = self.rows[-1]["iteration"] if self.rows else 0
         error, entropy = self.trace[first : self.iteration].astype(np.float64).mean(axis=0)
         row = {
-            "iteration": self.iteration,
-            "learning_rate": float(f"{rate:.6g}"),
-            "train_error": round(float(error), 4),
-            "train_cross_entropy": round(float(entropy), 6),
-            f"{self.watched}_error": None,
-            f"{self.watched}_cross_entropy": None,
+            "iteration": self.iteration, "learning_rate": float(f"{rate:.6g}"),
+            "train_error": round(float(error), 4), "train_cross_entropy": round(float(entropy), 6),
+            f"{self.watched}_error": None, f"{self.watched}_cross_entropy": None,
             "images_per_second": round(self.timed_images / self.timed_seconds, 1) if self.timed_images else None,
             "elapsed_seconds": round(self.elapsed(), 1),
-        }
+        }  # fmt: skip
         self.timed_images, self.timed_seconds = 0, 0.0
         self.rows.append(row)
         return row
@@ -87,11 +84,8 @@ class Record:
         speeds = [row["images_per_second"] for row in self.rows if row["images_per_second"]]
         return {
             **{key: value for key, value in last.items() if key not in of_interval},
-            "iterations": self.iteration,
-            "problem": problem,
-            "warmup_end": self.warmup_end(),
+            "iterations": self.iteration, "problem": problem, "warmup_end": self.warmup_end(),
             "images_per_second": float(np.median(speeds)) if speeds else None,
-            "compile_seconds": round(self.compile_seconds, 1),
-            "wall_seconds": round(self.elapsed(), 1),
+            "compile_seconds": round(self.compile_seconds, 1), "wall_seconds": round(self.elapsed(), 1),
             "hours": round(self.elapsed() / 3600, 3),
-        }
+        }  # fmt: skip

@@ -60,17 +60,11 @@ class Run:
         """
         source = getattr(identity, "source", None)
         return {
-            "protocol": PROTOCOL,
-            "network": self.network,
-            "shortcut": self.shortcut,
-            "data": identity.name,
-            "data_version": identity.version,
-            "data_title": identity.title,
-            **({"source": source} if source else {}),
-            "seed": self.seed,
-            "scale": scale_of(self.recipe),
+            "protocol": PROTOCOL, "network": self.network, "shortcut": self.shortcut, "data": identity.name,
+            "data_version": identity.version, "data_title": identity.title, **({"source": source} if source else {}),
+            "seed": self.seed, "scale": scale_of(self.recipe),
             "recipe": {**vars(self.recipe), "drops": list(self.recipe.drops)},
-        }
+        }  # fmt: skip
 
     def name(self, identity) -> str:
         """`{data}-{network}[-B|-C][-nobn]-s{seed}-{8 hexadecimal digits of the hash of what decides}`."""

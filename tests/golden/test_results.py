@@ -70,3 +70,14 @@ def test_every_number_of_the_results_follows_from_the_runs():
         assert {column: number(row[column]) for column in expected} == pytest.approx(expected, abs=1e-4)
         shown.add(key)
     assert shown == set(groups)
+
+
+def test_the_table_of_the_readme_is_that_of_the_results():
+    cells = tables.cells(runs.frame(Store(ROOT / "results")))
+    own = cells.query("scale == 'short' and precision == 'bfloat16' and recipe == '' and shortcut in ('A', 'none')")
+    shown = {row.network: f"{tables.errors(row, 1)[1]} ({row.seeds})" for row in own.itertuples()}
+    rows = re.findall(
+        r"^\| (\d+) \| (.*?\)).*? \| (.*?\)).*? \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 5
+    assert all([shown[f"plain{depth}"], shown[f"resnet{depth}"]] == errors for depth, *errors in rows)
