@@ -1,8 +1,7 @@
 """Pad, crop, flip (Sec. 4.2): a pure function of (seed, iteration, image), each image on its own.
 
 `draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped; `apply`
-carries that out on the device, inside the training step. A resumed run draws the same numbers again, so there is no
-generator state to save, and every backend sees the same images.
+carries that out on the device, inside the training step. A resumed run, and every backend, sees the same images.
 """
 
 from functools import lru_cache
@@ -10,8 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# Philox is counter-based: one (seed, number) key holds 2^256 words. The purpose goes into the topmost word of
-# the counter, so the order of the images and their crops never share a random word.
+# The purpose of random words is the topmost word of Philox's counter: order and crops never share one.
 _ORDER, _CROP = 0, 1
 
 

@@ -45,7 +45,14 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
                 least = min(image.size)
                 image.draft("RGB", tuple(-(-side * shorter // least) for side in image.size))
             image.load()
-            rgb = _rgb(image, where)
+            rgb = image
+            if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+                raise UserError(f"{where} has fractions or numbers of 32 bits for values; save it with 8 or 16 bits")
+            if image.mode.startswith("I"):  # grey, which Pillow would clip: the upper 8 bits, of 12 in some TIFFs
+                bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]
+                rgb = Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
+            rgb.info.pop("transparency", None)
+            rgb = rgb.convert("RGB")
             with contextlib.suppress(Exception):  # where the EXIF data cannot be read, the image is as it is
                 return rgb.transpose(TRANSPOSE[image.getexif()[0x0112]])
             return rgb
@@ -59,17 +66,6 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
         if reason := getattr(error, "strerror", None):
             raise UserError(f"{where} cannot be read ({reason})") from None
         raise UserError(f"{where} is a broken image ({first_line(error)}); mend or remove it") from None
-
-
-def _rgb(image, where: str):
-    """The image in mode RGB; of grey with 16 bits a value, which Pillow would clip, the upper 8."""
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-        raise UserError(f"{where} has fractions or numbers of 32 bits for values; save it with 8 or 16 bits a value")
-    if image.mode.startswith("I"):
-        bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # a TIFF may have 12
-        image = Image.fromarray((np.asarray(image) >> (bits - 8)).astype(np.uint8))
-    image.info.pop("transparency", None)
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def is_image(path: Path) -> bool:

@@ -24,9 +24,8 @@ EIGENVECTORS = np.array([[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948]
 def test_view(image, shape: tuple[int, int, int], cropped: bool) -> np.ndarray:
     """The single view of an image that a network which takes `shape` is tested on and predicts from: uint8 `[h, w, 3]`.
 
-    For a network trained on crops of photographs (`cropped`) the central crop, from a shorter side larger as 256 : 224
-    (Sec. 3.4); for one that saw images as they are (Sec. 4.2), the largest part around the centre that has
-    the network's proportions.
+    Of one trained on crops of photographs (`cropped`) the central crop, from a shorter side larger as 256 : 224 (Sec.
+    3.4); else (Sec. 4.2) the largest part around the centre that has the network's proportions.
     """
     height, width, _ = shape
     if cropped and height == width:

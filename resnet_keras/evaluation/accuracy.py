@@ -67,8 +67,7 @@ def evaluate(
     from resnet_keras.evaluation.views import check, evaluated
 
     check(trained.network.name, mode)
-    dataset = datasets.load(data, data_dir, crop=trained.input_shape[0]) if data else _own_data(trained, data_dir)
-    logits = _logits_of(trained, dataset, by_order)
+    dataset, logits = _matched(trained, data, data_dir, by_order)
     if precise:
         with contextlib.closing(precise_bn.training_batches(dataset, trained.config)) as batches:
             precise_bn.recompute(trained.network, itertools.islice(batches, precise))
@@ -81,38 +80,33 @@ def evaluate(
     return tally, dataset.identity.title
 
 
-def _own_data(trained, data_dir):
-    """The data set that the network was trained on, or a line that says why it is not at hand."""
-    config, elsewhere = trained.config, "say with --data where its images are, or what else to test on."
-    source = config.get("source") or config.get("data")  # older runs have kept the name alone
+def _matched(trained, data: str | None, data_dir, by_order: bool) -> tuple:
+    """The data set to test on, and the number of the network's logit for each of its classes, matched by name."""
+    name, own, config = trained.name, trained.classes, trained.config
+    source = data or config.get("source") or config.get("data")  # older runs have kept the name alone
     if not source:
-        raise UserError(f"{trained.name} was not trained here: say with --data what to test it on.")
+        raise UserError(f"{name} was not trained here: say with --data what to test it on.")
+    elsewhere = "say with --data where its images are, or what else to test on."
     try:
         dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
     except UserError as error:
-        raise UserError(f"the data of {trained.name}, {source}, cannot be read now: {elsewhere} ({error})") from None
-    if not _is_own(trained, dataset.identity):
-        versions = f"version {config['data_version']}, and this is version {dataset.identity.version}"
-        raise UserError(f"{source} is not what {trained.name} was trained on: that was of {versions}; {elsewhere}")
-    return dataset
-
-
-def _is_own(trained, identity) -> bool:
-    return (trained.config.get("data"), trained.config.get("data_version")) == (identity.name, identity.version)
-
-
-def _logits_of(trained, dataset, by_order: bool) -> np.ndarray:
-    """The number of the network's logit for each class of a data set, matched by name."""
-    name, title, own, others = trained.name, dataset.identity.title, trained.classes, tuple(dataset.classes)
+        if data:
+            raise
+        raise UserError(f"the data of {name}, {source}, cannot be read now: {elsewhere} ({error})") from None
+    others, title, version = tuple(dataset.classes), dataset.identity.title, dataset.identity.version
+    known = (config.get("data"), config.get("data_version")) == (dataset.identity.name, version)
+    if not (data or known):
+        versions = f"{config['data_title']}, version {config['data_version']}, and this is version {version}"
+        raise UserError(f"{source} is not what {name} was trained on: that was {versions}; {elsewhere}")
     if len(own) != len(others):
         raise UserError(f"{name} has {len(own)} classes, {title} has {len(others)}: test it on its own classes.")
     if None not in trained.network.arguments["input_shape"] and tuple(dataset.shape) != trained.input_shape:
         sizes = ["x".join(map(str, shape)) for shape in (trained.input_shape, dataset.shape)]
         raise UserError(f"{name} takes images of {sizes[0]}, those of {title} are {sizes[1]}.")
-    if by_order or own == others or _is_own(trained, dataset.identity):
-        return np.arange(len(own))
+    if by_order or own == others or known:
+        return dataset, np.arange(len(own))
     if len(set(own)) == len(own) and set(own) == set(others):
-        return np.array([own.index(each) for each in others])
+        return dataset, np.array([own.index(each) for each in others])
     strange, missing = (", ".join(sorted(set(a) - set(b))[:3]) for a, b in ((others, own), (own, others)))
     problem = f"{title} has classes that {name} does not know ({strange}) and lacks others ({missing})"
     raise UserError(f"{problem}: name them alike, or add --classes-as-they-are to take both in their order.")

@@ -1,6 +1,5 @@
-"""A trained network as a file for other software, checked against the network before it takes its name.
+"""A trained network as a file for other software, from ``pictures``, raw RGB uint8 [b, h, w, 3], to float32 logits.
 
-Input: ``pictures``, uint8 [batch, height, width, 3], raw RGB, any batch. Output: float32 logits [batch, classes].
 FILE.json beside it says what the network is, its classes, and the digests by which a later export knows its own.
 """
 
@@ -21,7 +20,6 @@ from resnet_keras.models.pretrained import load
 from resnet_keras.quiet import held_back
 
 FORMATS = {"keras": ".keras", "savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}  # format -> ending of its file
-KERAS_NAMES = {"savedmodel": "tf_saved_model"}
 PACKAGES = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}  # beside TensorFlow
 TOLERANCE = 1e-3  # of the largest logit: other libraries add up in another order
 
@@ -104,7 +102,8 @@ def _write(network, form: str, path: Path, shape: tuple[int, int, int]) -> None:
     signature = [keras.InputSpec(shape=(None, *shape), dtype="uint8", name="pictures")]
     scan_from, network.scan_from = network.scan_from, None  # the converters do not know our loops over equal blocks
     try:
-        network.export(path, format=KERAS_NAMES.get(form, form), verbose=False, input_signature=signature)
+        form = "tf_saved_model" if form == "savedmodel" else form
+        network.export(path, format=form, verbose=False, input_signature=signature)
     finally:
         network.scan_from = scan_from
 

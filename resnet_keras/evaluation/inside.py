@@ -31,11 +31,11 @@ def responses(network, images: np.ndarray) -> list[dict]:
                 response = ops.cast(response, "float32")
                 mean, variance = float(ops.mean(response)), float(ops.var(response))
                 moments[place] = moments.get(place, 0.0) + len(batch) * np.array([mean, variance + mean**2])
-    rows = []
-    for number, (place, sums) in enumerate(moments.items(), start=1):
-        mean, square = sums / len(images)
-        rows.append({"layer": number, "place": place, "std": float(np.sqrt(square - mean**2))})
-    return rows
+    means = ((place, *sums / len(images)) for place, sums in moments.items())
+    return [
+        {"layer": number, "place": place, "std": float(np.sqrt(square - mean**2))}
+        for number, (place, mean, square) in enumerate(means, start=1)
+    ]
 
 
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:
@@ -72,8 +72,8 @@ def lesions(network, images: np.ndarray, labels: np.ndarray) -> list[dict]:
     """Test error of the intact network and with one block left out or two neighbours swapped, nothing retrained.
 
     After Veit, Wilber and Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", 2016.
-    Returns rows of lesion ("none", "delete" or "swap"), block (its number from 1; the first of the two of a swap),
-    place (its name), grows (whether it changes the map's size) and error in percent.
+    Returns rows of lesion ("none", "delete" or "swap"), block (from 1; a swap's first), place (its name), grows
+    (whether it changes the map's size) and error in percent.
     """
     return [{**case, "error": top_error(logits(network, layers, images), labels)} for case, layers in lesioned(network)]
 
@@ -117,9 +117,8 @@ def surface(network, images: np.ndarray, labels: np.ndarray, points: int = 25, s
     """Loss and error at weights + x * direction 1 + y * direction 2, x and y from -1 to 1 in `points` steps each.
 
     After Li, Xu, Taylor, Studer and Goldstein, "Visualizing the Loss Landscape of Neural Nets", 2018: each filter of a
-    random direction is scaled to the norm of the network's own, so that networks with weights of other sizes compare.
-    Kernels alone move; biases and all of BN stay, and BN is in inference mode, as in testing. Returns rows of x, y,
-    cross_entropy (nats, a mean over the images, without weight decay) and error (percent).
+    random direction has the norm of the network's own. Kernels alone move, and BN is in inference mode. Returns rows of
+    x, y, cross_entropy (nats, a mean over the images, without weight decay) and error (percent).
     """
 
     @compiled

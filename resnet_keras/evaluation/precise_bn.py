@@ -1,7 +1,4 @@
-"""Precise BN: statistics of batch normalization as plain averages over training batches, in place of moving ones.
-
-The authors did so after training. A moving average knows the last ten batches or so, of weights that still changed.
-"""
+"""Precise BN, as the authors did after training: plain averages over training batches in place of moving ones."""
 
 import contextlib
 import itertools

@@ -95,10 +95,9 @@ BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 def identity(x, stride: int, channels: int):
-    """The parameter-free shortcut of option A: [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), channels].
+    """Option A's shortcut: every `stride`-th pixel from the first on, and zeros for the new channels, at the end.
 
-    Takes every `stride`-th pixel, starting with the first, and appends zero channels. The paper leaves open where the
-    zeros go; appended or split over both sides, the networks differ by a permutation of channels alone.
+    The paper leaves their place open; elsewhere, the networks would differ by a permutation of channels alone.
     """
     missing = channels - x.shape[-1]
     if stride == 1 and not missing:

@@ -127,37 +127,27 @@ def resolve_shortcut(name: str, shortcut: str | None) -> str:
 
 
 def build(
-    name: str,
-    *,
-    shortcut: str | None = None,
-    classes: int | None = None,
-    input_shape: tuple[int | None, int | None, int] | None = None,
-    seed: int = 0,
-    dtype: str | None = None,
-    weights: bool = True,
-    **options,
-):
+    name: str, *, shortcut: str | None = None, classes: int | None = None,
+    input_shape: tuple[int | None, int | None, int] | None = None, seed: int = 0, dtype: str | None = None,
+    weights: bool = True, **options,
+):  # fmt: skip
     """Build one of the paper's networks, initialised and ready to be called on raw pixels.
 
     Returns a `keras.Model` from images [batch, height, width, channels], uint8 or float in 0..255, to float32 logits
     [batch, classes]. Raises a UserError for what does not exist, with what is allowed.
 
-    Args:
-        name: See `architecture`.
-        shortcut: ``"A"`` (identity, zero-padded), ``"B"`` (projection where dimensions grow), ``"C"`` (projection
-            everywhere) or ``"none"`` (Sec. 4.1). Default: the paper's choice for this network.
-        classes: Length of the logits. Default: 10 on CIFAR networks, 1000 on the others.
-        input_shape: Height, width, channels; default (32, 32, 3) or (224, 224, 3). (None, None, 3) takes images of any
-            size, on ImageNet networks and VGG without its top.
-        seed: Of the initial weights, which are the same on every backend, and in a plain network and its residual twin.
-        dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``. Default: Keras' global policy.
-        weights: False leaves the variables out: enough to draw the network.
-        **options: ``include_top=False`` gives the last stage's maps; ``pooling="avg"`` or ``"max"`` makes vectors of
-            them. ``features=["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``) gives a dictionary of these
-            stages' maps, for a head of one's own. ``stride_in="3x3"`` strides in the middle of a bottleneck, not in its
-            first convolution as the paper does. ``pool_padding="both"`` pads the pool after conv1 as torchvision and
-            keras.applications do, not at its ``"end"`` as the authors do. ``batch_norm``: BN after each convolution; by
-            default there is, but in VGG.
+    `name` is one that `architecture` knows. `shortcut` is ``"A"`` (identity, zero-padded), ``"B"`` (projection where
+    dimensions grow), ``"C"`` (projection everywhere) or ``"none"`` (Sec. 4.1); default: the paper's choice. `classes`
+    is 10 by default on CIFAR networks, 1000 on the others, and `input_shape` (32, 32, 3) or (224, 224, 3); (None, None,
+    3) takes images of any size, on ImageNet networks and VGG without its top. `seed` decides the initial weights, the
+    same on every backend, and in a plain network and its residual twin. `dtype` is a Keras policy, such as
+    ``"mixed_bfloat16"``. ``weights=False`` leaves the variables out: enough to draw the network.
+
+    ``include_top=False`` gives the last stage's maps; ``pooling="avg"`` or ``"max"`` makes vectors of them.
+    ``features=["conv3", "conv5"]`` (on CIFAR ``"stage1"`` .. ``"stage3"``) gives a dictionary of these stages' maps,
+    for a head of one's own. ``stride_in="3x3"`` strides in the middle of a bottleneck, not in its first convolution as
+    the paper does. ``pool_padding="both"`` pads the pool after conv1 as torchvision and keras.applications do, not at
+    its ``"end"`` as the authors do. ``batch_norm``: BN after each convolution; by default there is, but in VGG.
     """
     net = architecture(name)
     arguments = checked(name, shortcut=shortcut, classes=classes, input_shape=input_shape, seed=seed, **options)

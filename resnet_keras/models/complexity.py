@@ -118,6 +118,5 @@ def table1(network, **options):
     for row in stages.itertuples():
         place = f"{row.stage}_x" if row.stage.startswith("conv") and row.stage != "conv1" else row.stage
         output = "×".join(map(str, row.output[:2] if len(row.output) == 3 else (1, 1)))
-        cost = f"{row.parameters:,}", f"{row.multiply_adds / unit:,.3f}"
-        table.add_row(place, output, Text(row.layers), *cost)
+        table.add_row(place, output, Text(row.layers), f"{row.parameters:,}", f"{row.multiply_adds / unit:,.3f}")
     return table

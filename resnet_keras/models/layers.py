@@ -105,8 +105,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         """Normalise `inputs`, with the batch's statistics in training and the moving ones otherwise."""
         training = bool(training and self.trainable)
-        if self.group and training:
-            return self._grouped_training(inputs)
+        if self.group and training:  # each group by its own statistics; the moving ones take the mean of the groups'
+            groups = ops.cast(ops.reshape(inputs, (-1, self.group, *inputs.shape[1:])), "float32")
+            mean, variance = ops.moments(groups, axes=(1, 2, 3), keepdims=True)
+            outputs = (groups - mean) * (ops.rsqrt(variance + self.epsilon) * self.gamma) + self.beta
+            self._move(self.moving_mean, ops.mean(mean, axis=(0, 1, 2, 3)))
+            self._move(self.moving_variance, ops.mean(variance, axis=(0, 1, 2, 3)))
+            return ops.cast(ops.reshape(outputs, (-1, *inputs.shape[1:])), inputs.dtype)
         if keras.config.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
@@ -121,15 +126,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance * ((count - 1.0) / count))
         return outputs
-
-    def _grouped_training(self, inputs):
-        """Each group by its own mean and variance; the moving statistics take the mean of the groups'."""
-        groups = ops.cast(ops.reshape(inputs, (-1, self.group, *inputs.shape[1:])), "float32")
-        mean, variance = ops.moments(groups, axes=(1, 2, 3), keepdims=True)
-        outputs = (groups - mean) * (ops.rsqrt(variance + self.epsilon) * self.gamma) + self.beta
-        self._move(self.moving_mean, ops.mean(mean, axis=(0, 1, 2, 3)))
-        self._move(self.moving_variance, ops.mean(variance, axis=(0, 1, 2, 3)))
-        return ops.cast(ops.reshape(outputs, (-1, *inputs.shape[1:])), inputs.dtype)
 
     def _move(self, average, value):
         average.assign(average * self.momentum + value * (1.0 - self.momentum))

@@ -64,7 +64,9 @@ def load(path, name: str | None = None, **options):
         raise UserError(f"{library} has no {name}: it has {', '.join(networks)}.")
     try:
         values = _ours(tensors, net, torch)
-        options = {**networks[name], **_read_off(values, net), **options}
+        bias = values.get("fc8/bias" if net.family == "vgg" else "fc/bias")
+        batch_norm = net.family != "vgg" or any(key.endswith("/moving_mean") for key in values)
+        options = {**networks[name], **_read_off(net, batch_norm, values.get("fc6/kernel"), bias), **options}
     except (ValueError, TypeError, IndexError) as error:  # of tensors with fewer axes or other sizes
         raise UserError(f"{file} does not fit {name}: {first_line(error)}.") from error
     network = build(name, **options)
@@ -109,15 +111,12 @@ def _side(kernel) -> int:
     return max(1, round((len(kernel) / FAMILIES["vgg"].filters[-1]) ** 0.5))
 
 
-def _read_off(values: dict, net) -> dict:
-    """What only the tensors say of a network: the classifier and, of VGG, BN and the size of images."""
-    bias = values.get("fc8/bias" if net.family == "vgg" else "fc/bias")
+def _read_off(net, batch_norm: bool, kernel, bias) -> dict:
+    """What tensors say of a network, the first fully-connected layer's kernel and the last one's bias among them."""
     options = {"include_top": False} if bias is None else {"include_top": True, "classes": len(bias)}
-    if net.family == "vgg":
-        options["batch_norm"] = any(key.endswith("/moving_mean") for key in values)
-    if "fc6/kernel" in values:
-        options["input_shape"] = (*[32 * _side(values["fc6/kernel"])] * 2, 3)
-    return options
+    if net.family == "vgg" and kernel is not None:
+        options["input_shape"] = (*[32 * _side(kernel)] * 2, 3)
+    return {**options, "batch_norm": batch_norm}
 
 
 def _assign(network, values: dict, file: str) -> None:
@@ -153,28 +152,22 @@ def _open(path: Path, name: str | None, options: dict):
             from safetensors.numpy import load_file
 
             return load_file(path)
-        return _read_keras(path) if ending == ".keras" else _read_h5(path, name, options)
+        if ending != ".keras":
+            return _read_h5(path, name, options)
+        load_keras()
+        import keras
+
+        from resnet_keras.models.resnet import Network  # registers networks of every kind with Keras
+
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if isinstance(model, Network):
+            return model
+        weights = ((f"{layer.name}/{variable.name}", variable) for layer in model.layers for variable in layer.weights)
+        return {place: keras.ops.convert_to_numpy(variable) for place, variable in weights}
     except UserError:
         raise
     except Exception as error:  # the libraries raise many kinds for files that are damaged or not theirs
         raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it complete?") from error
-
-
-def _read_keras(path: Path):
-    load_keras()
-    import keras
-
-    from resnet_keras.models.resnet import Network  # registers networks of every kind with Keras
-
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    if isinstance(model, Network):
-        return model
-    weights = ((f"{layer.name}/{variable.name}", variable) for layer in model.layers for variable in layer.weights)
-    return {place: keras.ops.convert_to_numpy(variable) for place, variable in weights}
-
-
-# Variables of a layer in Keras' order, by their number: files of different ages name them differently.
-IN_ORDER = {1: ("kernel",), 2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_variance")}
 
 
 def _read_h5(path: Path, name: str | None, options: dict):
@@ -184,6 +177,8 @@ def _read_h5(path: Path, name: str | None, options: dict):
     def text(value):
         return value.decode() if isinstance(value, bytes) else str(value)
 
+    # Variables of a layer in Keras' order, by their number: files of different ages name them differently.
+    in_order = {1: ("kernel",), 2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_variance")}
     with h5py.File(path) as file:
         group, layers, tensors = file.get("model_weights", file), {}, {}
         if "layer_names" in group.attrs:
@@ -197,7 +192,7 @@ def _read_h5(path: Path, name: str | None, options: dict):
                 layers[text(layer.attrs.get("name", key))] = [layer[number] for number in sorted(layer, key=int)]
         for layer, values in layers.items():
             for number, stored in enumerate(values):
-                variable = IN_ORDER[len(values)][number] if len(values) in IN_ORDER else number
+                variable = in_order[len(values)][number] if len(values) in in_order else number
                 dtype = stored.attrs.get("dtype", stored.dtype)  # bfloat16 is stored as bytes
                 tensors[f"{layer}/{variable}"] = np.array(stored, dtype=dtype)
         return tensors
@@ -206,12 +201,10 @@ def _read_h5(path: Path, name: str | None, options: dict):
 def _with_own_weights(path: Path, name: str, layers: dict, options: dict):
     """A network of this package with what its `save_weights` wrote, which tells classes, a mean image's size and BN."""
     dense = sorted(key for key in layers if key.startswith("dense"))
+    ends = (layers[dense[0]]["0"], layers[dense[-1]]["1"]) if dense else (None, None)
     mean = layers["mean_subtraction"]["0"].shape
-    stored = {"batch_norm": "batch_normalization" in layers}
-    stored |= {"classes": len(layers[dense[-1]]["1"])} if dense else {"include_top": False}
-    stored |= {"input_shape": mean} if len(mean) == 3 else {}
-    if dense and architecture(name).family == "vgg":
-        stored["input_shape"] = (*[32 * _side(layers[dense[0]]["0"])] * 2, 3)
+    stored = {"input_shape": mean} if len(mean) == 3 else {}
+    stored |= _read_off(architecture(name), "batch_normalization" in layers, *ends)
     network = build(name, **{**stored, **options})
     network.load_weights(path)
     return network

@@ -114,20 +114,18 @@ class ResNet(Network):
 
     def make_stages(self, net, policy):
         """conv1, then a stage for each size of the map."""
-        arguments = self.arguments
-        options = {option: arguments[option] for option in ("shortcut", "stride_in", "batch_norm")}
-        stages = {
-            stage: [BLOCKS[net.block](width, step, **options, name=name, dtype=policy) for name, width, step in blocks]
-            for stage, blocks in net.layout().items()
-        }
+        options = {option: self.arguments[option] for option in ("shortcut", "stride_in", "batch_norm")}
+        conv = Conv2D(*FAMILIES[net.family].stem, name="conv1", dtype=policy)
+        bn = normalization(options["batch_norm"], name="bn1", dtype=policy)
+        stages = {"conv1": [conv, bn, keras.layers.ReLU(name="relu1", dtype=policy)]}
+        for stage, blocks in net.layout().items():
+            layers = [
+                BLOCKS[net.block](width, step, **options, name=name, dtype=policy) for name, width, step in blocks
+            ]
+            stages[stage] = layers
         if net.family == "imagenet":
-            stages["conv2"].insert(0, MaxPooling2D(arguments["pool_padding"], name="pool1", dtype=policy))
-        stem = [
-            Conv2D(*FAMILIES[net.family].stem, name="conv1", dtype=policy),
-            normalization(arguments["batch_norm"], name="bn1", dtype=policy),
-            keras.layers.ReLU(name="relu1", dtype=policy),
-        ]
-        return {"conv1": stem, **stages}
+            stages["conv2"].insert(0, MaxPooling2D(self.arguments["pool_padding"], name="pool1", dtype=policy))
+        return stages
 
     def make_top(self, net):
         """Global average pooling and one fully-connected layer: they cost nothing, and the loss needs exact logits."""
@@ -168,10 +166,9 @@ class VGG(Network):
             return [last, *pooling(arguments["pooling"])]
         layers = [last, keras.layers.Flatten(name="flatten", data_format="channels_last", dtype=policy)]
         for number in (6, 7):
-            layers += [
-                keras.layers.Dense(VGG_WIDTH, activation="relu", name=f"fc{number}", dtype=policy),
-                keras.layers.Dropout(DROPOUT, seed=arguments["seed"], name=f"dropout{number}", dtype=policy),
-            ]
+            layers.append(keras.layers.Dense(VGG_WIDTH, activation="relu", name=f"fc{number}", dtype=policy))
+            seed, name = arguments["seed"], f"dropout{number}"
+            layers.append(keras.layers.Dropout(DROPOUT, seed=seed, name=name, dtype=policy))
         return [*layers, keras.layers.Dense(arguments["classes"], name="fc8", dtype="float32")]
 
 

@@ -1,8 +1,8 @@
 """Long rows of equal blocks as one loop over their stacked weights.
 
 A compiled step of ResNet-1202 would hold 600 copies of a block's operations and take minutes to trace; here a block is
-traced once a stage. The weights stay variables of their own blocks, stacked inside the step. The loop also saves
-memory: in training it keeps each block's input alone, and computes the inside of a block again on the way back.
+traced once a stage. The loop also saves memory: in training it keeps each block's input alone, and computes the inside
+of a block again on the way back.
 """
 
 import itertools
