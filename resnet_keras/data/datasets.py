@@ -52,10 +52,11 @@ class Split:
     def __getitem__(self, rows: slice) -> "Split":
         return Split(self.images[rows], self.labels[rows])
 
-    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Images and labels in order, `size` at a time."""
+    def batches(self, size: int, view: Callable | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Images, or what `view` makes of each, and labels in order, `size` at a time."""
         for start in range(0, len(self), size):
-            yield self.images[start : start + size], self.labels[start : start + size]
+            images = self.images[start : start + size]
+            yield np.stack([*map(view, images)]) if view else images, self.labels[start : start + size]
 
 
 Contents = tuple  # class names, the images to train on and those to test on: splits of one kind

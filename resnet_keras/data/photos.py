@@ -66,9 +66,9 @@ class Photographs:
 
         return in_threads(make, range(len(self)))
 
-    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Test views uint8 `[b, crop, crop, 3]` and labels int32 `[b]` in order, at most `size` at a time."""
-        ready = self.each(self.test_view)
+    def batches(self, size: int, view: Callable | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Test views, or what `view` makes of each, and labels int32 `[b]` in order, at most `size` at a time."""
+        ready = self.each(view or self.test_view)
         while batch := list(itertools.islice(ready, min(size, AT_ONCE))):
             images, labels = zip(*batch, strict=True)
             yield np.stack(images), np.array(labels, np.int32)
@@ -169,6 +169,5 @@ class PhotographFeed:
         photograph = self.split.read(draws.index[place])
         if not self.augment:
             return self.split.test_view(photograph.image()), photograph.label
-        return training_crop(
-            photograph, *(int(field[place]) for field in draws[1:5]), self.split.crop
-        ), photograph.label
+        crop = training_crop(photograph, *(int(field[place]) for field in draws[1:5]), self.split.crop)
+        return crop, photograph.label

@@ -41,9 +41,8 @@ def responses(network, images: np.ndarray) -> list[dict]:
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:
     """A function that measures the gradients that a training step would see, at any time of the network's training.
 
-    It returns a row a kernel, in data order: layer (from 1), place (such as ``stage2_block1/conv2``), weight_norm,
-    gradient_norm, which is the L2 norm of the gradient of the cross-entropy (without weight decay), BN as in training,
-    as a mean over `batches` equal parts of the images, and cross_entropy, the same in all rows.
+    It returns a row a kernel, in data order: layer (from 1), place, weight_norm, gradient_norm (a mean over `batches`
+    equal parts of the images; without weight decay, BN as in training), and cross_entropy, the same in all rows.
     """
     loss_and_gradients = gradients(network)
     parts = list(zip(np.split(images, batches), np.split(labels, batches), strict=True))

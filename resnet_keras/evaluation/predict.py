@@ -110,8 +110,7 @@ class Prediction:
 
     picture: str  # the path of its file
     view: np.ndarray | None = None  # uint8 [h, w, c], what the network saw; None for a bad file
-    # (number of the class, its name, its probability from 0 to 1), the most probable first
-    top: tuple[tuple[int, str, float], ...] = ()
+    top: tuple[tuple[int, str, float], ...] = ()  # see `most_probable`
     error: str | None = None  # one line that names the file and what is wrong with it; None for a good one
 
     def as_json(self) -> dict:
@@ -170,7 +169,7 @@ def _predicted(trained: Trained, files: list[str], top: int) -> Iterator[Predict
 
 
 def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple[tuple[int, str, float], ...]:
-    """(Number, name, probability) of the most probable classes of an image, of its logits [classes]."""
+    """(Number, name, probability from 0 to 1) of an image's classes, the most probable first, from logits [classes]."""
     shares = softmax(logits)
     best = np.argsort(-shares, kind="stable")[:top].tolist()
     return tuple((index, trained.classes[index], float(shares[index])) for index in best)

@@ -3,7 +3,6 @@
 Each averages the *softmax scores* of an image's views; a CIFAR image has one view, itself (Sec. 4.2).
 """
 
-import itertools
 from collections.abc import Iterator
 
 import keras
@@ -66,9 +65,7 @@ def check(network_name: str, mode: str) -> None:
     if mode not in (SINGLE, *MODES):
         raise UserError(f"views={mode!r}: use one of {SINGLE}, {', '.join(MODES)}.")
     if mode != SINGLE and architecture(network_name).family == "cifar":
-        raise UserError(
-            f"{network_name} is tested on the original image (Sec. 4.2), views=1; {mode} is for ImageNet's."
-        )
+        raise UserError(f"{network_name} is tested on the original image (Sec. 4.2), views=1; {mode} is for ImageNet.")
 
 
 def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -80,28 +77,16 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
     """
     check(network.name, mode)
     if mode == SINGLE:
-        for images, labels in _batches(_shown(split, view)) if view else split.batches(BATCH):
+        for images, labels in split.batches(BATCH, view):
             yield softmax(network.predict_on_batch(images)), labels
         return
     if not split.cropped:
         raise UserError(f"views={mode} are views of photographs; images of one size are tested as they are, views=1.")
     network = ScoreMap(network) if mode == "multiscale" else network
-    for groups, label in _shown(split, MODES[mode]):
+    for groups, label in split.each(MODES[mode]):
         yield averaged(network, groups)[None], np.array([label])
 
 
 def averaged(network, groups: list[np.ndarray]) -> np.ndarray:
     """Probabilities [classes] of a photograph from its views, uint8 [views, h, w, 3], in groups of as many each."""
     return np.mean([softmax(network.predict_on_batch(group)).mean(axis=0) for group in groups], axis=0)
-
-
-def _shown(split, view) -> Iterator[tuple]:
-    """`view` of each image of a split, and the image's label."""
-    if split.cropped:
-        return split.each(view)
-    return ((view(image), label) for image, label in zip(split.images, split.labels, strict=True))
-
-
-def _batches(pairs: Iterator[tuple]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    while batch := list(itertools.islice(pairs, BATCH)):
-        yield tuple(map(np.array, zip(*batch, strict=True)))

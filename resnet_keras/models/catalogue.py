@@ -1,6 +1,5 @@
 """Every named network of the paper, in one table, and `build`, the one door to all of them."""
 
-import dataclasses
 import difflib
 import re
 from typing import NamedTuple
@@ -46,8 +45,7 @@ FAMILIES = {
 VGG_WIDTH = 4096  # of the two fully-connected layers before the logits
 
 
-@dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """A column of the paper's Table 1, a depth of its Section 4.2, or a VGG network."""
 
     name: str
