@@ -49,9 +49,8 @@ def draw(
 ) -> Plan:
     """Plan of `iterations` batches from `first_iteration` on, of a split of `examples` images; `pad`: see `padding`.
 
-    Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches
-    run across the border of two epochs, nothing is dropped, and each image comes once in every epoch.
-    Without `augment` each crop is the middle one, which is the image itself, never flipped.
+    Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches run across
+    the border of two epochs, and nothing is dropped. Without `augment` each crop is the image itself, never flipped.
     """
     shape = (iterations, batch_size)
     index = order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)

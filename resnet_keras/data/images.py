@@ -88,11 +88,7 @@ class Folder(NamedTuple):
 
 
 def survey(folder: Path) -> Folder:
-    """List the images of a folder, and digest what they hold; hidden files and folders do not count.
-
-    Raises a UserError where an image is broken or of another size than most, training or test images are missing, or a
-    class to test on is not among those to train on.
-    """
+    """List the images of a folder, hidden ones left out, and digest what they hold; a UserError if it is unusable."""
     if not os.path.isdir(folder):
         raise UserError(f"there is no folder {folder}; a folder of images must hold {LAYOUT}")
     walks = {split: _walk(folder, split) for split in ("train", *TESTED)}
@@ -163,8 +159,7 @@ def _walk(folder: Path, split: str) -> tuple[list[str], list[str], list[str]]:
 def _facts(folder: Path, files: list[str]) -> dict:
     """Which files are images, a digest of them all, and whether they are to be streamed.
 
-    The first time every file is read and decoded; what was learnt is kept in `data/cache` as long as no name, size,
-    time or inode of a file changes.
+    Every file is decoded once: this is kept in `data/cache` as long as no name, size, time or inode of a file changes.
     """
     stats = ((file, os.stat(folder / file)) for file in files)
     lines = [f"{file} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for file, stat in stats]

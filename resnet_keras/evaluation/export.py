@@ -27,8 +27,7 @@ TOLERANCE = 1e-3  # of the largest logit: other libraries add up in another orde
 def export(trained, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
     """Write a trained network (see `predict.find`) in a format of `FORMATS`, all but ``keras`` in float32; its path.
 
-    Raises what `destination` does, and a UserError where the format cannot be written here, or gives other logits on
-    random images; no file is made then.
+    A UserError, and no file, where the format cannot be written here, or gives other logits on random images.
     """
     target = destination(trained.name, form, target, replace)
     network = trained.network
@@ -64,8 +63,7 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
 def destination(name: str, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
     """Where a network's file goes: `target`, or by default the network's name with the format's ending, here.
 
-    Raises a UserError where a package is missing, the name is none for this format, or something is in the way: what no
-    export made, or without `replace` an earlier export.
+    A UserError where a package or folder is missing, or something is in the way but an export that it may `replace`.
     """
     missing = [package for package in PACKAGES.get(form, ()) if importlib.util.find_spec(package) is None]
     if missing:

@@ -20,8 +20,8 @@ BATCH = 250  # images a call
 def responses(network, images: np.ndarray) -> list[dict]:
     """Standard deviation of every 3x3 layer's response: after BN, before the ReLU or the addition (Fig. 7).
 
-    In inference mode, over all images, positions and channels of a layer (the paper leaves both open). Returns a row a
-    layer, in the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
+    In inference mode, over all images, positions and channels (the paper leaves this open). Returns a row a layer, in
+    the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
     """
     moments: dict[str, np.ndarray] = {}
     for start in range(0, len(images), BATCH):

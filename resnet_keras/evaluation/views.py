@@ -71,9 +71,8 @@ def check(network_name: str, mode: str) -> None:
 def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Probabilities float64 [b, classes] of a split, averaged over the views of each image, and labels [b], in batches.
 
-    `mode` is `SINGLE`, which takes any network, or a key of `MODES`. `view` makes of an image what the network is shown
-    of it, for the single view; default: the split's own. Raises a UserError where the mode is not for this network or
-    split, or a photograph is broken.
+    `mode` is `SINGLE`, or a key of `MODES`. `view` makes the single view of an image; default: the split's own. Raises
+    a UserError where the mode is not for this network or split, or a photograph is broken.
     """
     check(network.name, mode)
     if mode == SINGLE:

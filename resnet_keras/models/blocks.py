@@ -10,9 +10,8 @@ from resnet_keras.models.layers import Conv2D, normalization
 class Block(keras.layers.Layer):
     """What both kinds of block share: relu(F(x) + shortcut(x)), where F is a chain of conv, BN, ReLU, conv, BN.
 
-    [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), channels]. Variables: ``conv1/kernel``, ``bn1/gamma`` ...
-    and, where the shortcut projects, ``shortcut_conv/kernel`` and ``shortcut_bn/*``. `filters` are those of the 3x3
-    convolutions; for the options see `resnet_keras.build`.
+    [b, h, w, c] -> [b, ceil(h / stride), ceil(w / stride), channels]. `filters` are those of the 3x3 convolutions; for
+    the options see `resnet_keras.build`.
     """
 
     kind = "basic"

@@ -81,10 +81,9 @@ def normalization(batch_norm: bool, **kwargs):
 
 
 def normalize_in_groups(network, size: int) -> None:
-    """In training, take BN's statistics over groups of `size` images, as so many devices would each over its own.
+    """In training, take BN's statistics over `size` images each, which divides the batch; 0: all. It is not saved.
 
-    The paper's were 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8). `size` divides the batch; 0 is
-    for all of it. Saved networks do not keep this.
+    The paper's devices had 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8).
     """
     for _, layer in network.parts():
         if isinstance(layer, BatchNormalization):

@@ -20,9 +20,8 @@ class Network(keras.Model):
     It is a loop over layers, not a functional graph: a graph of 1202 layers exceeds Python's recursion limit.
     Variables are named ``<network>/stage2_block1/conv1/kernel`` and so on, whatever the options.
 
-    Attributes: `mean`, the first layer, with the stored mean `mean.mean`; `stages`, the layers of each of the paper's
-    stages by name (a subclass makes them, without weights yet); `top`, what follows the last stage, the classifier, a
-    pooling, or nothing; `arguments`, the constructor's, but name and dtype.
+    Attributes: `mean`, the first layer, with the stored mean `mean.mean`; `stages`, the layers of each stage by name;
+    `top`, what follows: the classifier, a pooling, or nothing; `arguments`, the constructor's, but name and dtype.
     """
 
     scan_from: int | None = scan.MANY  # equal blocks in a row that a compiled step runs as a loop; None: never
@@ -86,8 +85,7 @@ class Network(keras.Model):
     def set_mean(self, mean) -> None:
         """Store what is subtracted from the pixels, in 0..255: [h, w, c] or [c]; a UserError for another shape.
 
-        A CIFAR network keeps a mean image, and takes a mean colour for all its pixels; the others keep a mean colour,
-        and take the average of a mean image.
+        A CIFAR network, which keeps a mean image, takes a mean colour for all its pixels; the others average an image.
         """
         shape, values = tuple(self.mean.mean.shape), np.asarray(mean, "float32")
         if len(shape) == 1 and values.ndim == 3:
@@ -142,10 +140,7 @@ def pooling(kind: str | None) -> list:
 
 @keras.saving.register_keras_serializable("resnet_keras")
 class VGG(Network):
-    """Stages of 3x3 convolutions with a bias and ReLU each, 2x2 max pooling after every stage ([41], D and E).
-
-    With `batch_norm`, BN stands between convolution and ReLU, and takes over the bias.
-    """
+    """3x3 convolutions with a bias, or BN in its place, and ReLU; 2x2 max pooling after every stage ([41], D and E)."""
 
     def make_stages(self, net, policy):
         """Each stage but the first begins with the pooling that follows the one before: features are unpooled maps."""
