@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 import typing
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -152,8 +153,15 @@ def predict(
     files = predictor.image_files(images)
     if sheet:
         predictor.check_sheet(sheet, len(files))
-    predictions = predictor.predict(predictor.find(name, weights, classes, Store(results)), files, top)
-    predictions = screens.show_predictions(predictions, files, json, views=sheet is not None)
+    width, predictions = max(len(str(file)) for file in files), []
+    for prediction in predictor.predict(predictor.find(name, weights, classes, Store(results)), files, top):
+        predictions.append(prediction if sheet else dataclasses.replace(prediction, view=None))  # views take memory
+        if prediction.error:
+            screens.show_error(prediction.error)
+        elif not json:
+            print(prediction.as_text(width))
+    if json:
+        print(dumps([prediction.as_json() for prediction in predictions], indent=2))
     good = [prediction for prediction in predictions if not prediction.error]
     if sheet and good:
         write_atomically(sheet, predictor.sheet(good))
@@ -228,7 +236,10 @@ def doctor(*, results: opt.Results = None):
 def main(arguments: list[str] | None = None) -> typing.NoReturn:
     """Run the command line; exits with 0, 1 (the system failed), 2 (a mistake in the command) or 128 + a signal."""
     os.environ["MPLBACKEND"] = "agg"  # figures go to files, whatever a notebook or a shell has left here
-    screens.prepare_streams()
+    for name in ("stdout", "stderr"):  # replace what they cannot encode, and swallow what a closed one is given
+        if getattr(sys, name) is None:  # closed by the caller, as `>&-` does
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="replace")
     try:
         opt.app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()

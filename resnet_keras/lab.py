@@ -157,8 +157,7 @@ def _sheet(trained, views: dict, logits) -> bytes:
     """A sheet of the most probable classes of six drawings and of these views; `logits` is a function of all views."""
     views = {f"drawn {name}": trained.view(predict.draw(name)) for name in predict.DRAWINGS} | views
     rows = zip(views.items(), logits(np.stack(list(views.values()))), strict=True)
-    tops = [predict.Prediction(*item, predict.most_probable(trained, row)) for item, row in rows]
-    return predict.sheet(tops)
+    return predict.sheet([predict.Prediction(*item, predict.most_probable(trained, row)) for item, row in rows])
 
 
 @style.styled()

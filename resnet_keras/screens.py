@@ -2,9 +2,7 @@
 
 import collections
 import contextlib
-import dataclasses
 import itertools
-import json
 import os
 import re
 import shutil
@@ -64,14 +62,6 @@ def explained(error: Exception, words: list[str]) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     return str(error)
-
-
-def prepare_streams() -> None:
-    """Have standard output and error replace what they cannot encode, and swallow what a closed one is given."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller, as `>&-` does
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        getattr(sys, name).reconfigure(errors="replace")
 
 
 @contextlib.contextmanager
@@ -172,20 +162,6 @@ def diagnosis(facts: dict[str, str], store: Store) -> Table:
     rows.append((f"{' ' if free > SMALL_DISK else '!'} disk", f"{free:,.0f} GB free where the results are"))
     rows.append(("  runs", f"{len(store.runs())} here; bundled networks: {len(store.models())}"))
     return two_columns(rows)
-
-
-def show_predictions(predictions: Iterable, files: list, as_json: bool, views: bool) -> list:
-    """Print predictions as they come, or all as JSON at the end; returns them, with their views if those are wanted."""
-    width, kept = max(len(str(file)) for file in files), []
-    for prediction in predictions:
-        kept.append(prediction if views else dataclasses.replace(prediction, view=None))
-        if prediction.error:
-            show_error(prediction.error)
-        elif not as_json:
-            print(prediction.as_text(width))
-    if as_json:
-        print(json.dumps([prediction.as_json() for prediction in kept], indent=2))
-    return kept
 
 
 def show_results(store: Store, name: str, scale: str, data_title: str) -> None:

@@ -59,16 +59,13 @@ class Claim(collections.namedtuple("Claim", paper.rows_of("claims.csv")[0])):
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What the runs of one data set, length and precision say to a claim; the verdict is one of the words above.
-
-    Both sides are in the metric's unit; a fixed number has no seeds.
-    """
+    """What the runs of one data set, length and precision say to a claim; the verdict is one of the words above."""
 
     claim: Claim
     verdict: str
     gap: Estimate | None = None  # left less right on the claim's scale; None where a side has no runs
-    left: Estimate | None = None
-    right: Estimate | None = None
+    left: Estimate | None = None  # in the metric's unit, as is the right side
+    right: Estimate | None = None  # a fixed number has no seeds
     data: str = ""
     data_title: str = ""
     iterations: int = 0
@@ -123,7 +120,7 @@ class Finding:
         if self.gap is None:
             return ""
         claim, (words, unit, _) = self.claim, METRICS[self.claim.metric]
-        network, other = (label_title(str(label)) for label in (claim.left, claim.right))
+        network, other = (style.title(*split_label(str(label))) for label in (claim.left, claim.right))
         network = network[0].upper() + network[1:]
         if not self.right.n:
             claimed = f"(claim: {claim.relation} {claim.right:g})"
@@ -194,9 +191,9 @@ def findings(claim: Claim, runs) -> list[Finding]:
     return results or [Finding(claim, CANNOT if claim.needs else TOO_FEW)]
 
 
-def split_label(label: str) -> tuple[str, str, list[str]]:
-    """resnet20-A precision=float32 -> network, shortcut option, words of the recipe."""
-    name, *recipe = label.split(" ")
+def split_label(label: str) -> tuple[str, str, str]:
+    """resnet20-A precision=float32 -> network, shortcut option, recipe."""
+    name, _, recipe = label.partition(" ")
     network, _, option = name.partition("-")
     return network, option or "none", recipe
 
@@ -206,12 +203,6 @@ def has_label(runs, label: str):
     labels = runs["network"] + ("-" + runs["shortcut"]).replace("-none", "")
     labels += (" " + runs["recipe"].str.replace(", ", " ")).str.rstrip()
     return (labels == label) | (labels + " precision=" + runs["precision"] == label)
-
-
-def label_title(label: str) -> str:
-    """plain56 -> plain-56, resnet34-B learning_rate=0.05 -> ResNet-34 B rate 0.05."""
-    network, option, recipe = split_label(label)
-    return style.title(network, option, " ".join(recipe))
 
 
 def findings_table(results: list[list[Finding]]):

@@ -116,7 +116,7 @@ def rate(store, runs, shape: str = "wide"):
 def curves(store, runs, shape: str = "wide"):
     """Training and test error over iterations, plain and residual networks, seeds thin and their means bold."""
     own = longest(usual(runs), lambda group: group["network"].nunique() > 3)
-    tables, end = histories(store, own), own["iterations"].iloc[0]
+    tables, end, top = histories(store, own), own["iterations"].iloc[0], min(100, 2.2 * own["test_error"].max())
     keep = ["run", "kind", "depth", "network", "iteration"]
     table = tables.melt(keep, ["train_error", "test_error"], "which", "error").dropna(subset="error")
     title = "Training and test error over iterations"
@@ -135,8 +135,7 @@ def curves(store, runs, shape: str = "wide"):
         seaborn.lineplot(**line, errorbar=None, linewidth=1.7)
         for drop in first["iteration"].shift()[first["learning_rate"].diff() < 0]:
             axis.axvline(drop, color=style.GREY, linewidth=0.8, linestyle=style.DOTS, zorder=0)
-        axis.set(xlim=(0, end), ylim=(0, min(100, 2.2 * own["test_error"].max())))
-        axis.set(xlabel="iteration", ylabel="error, %")
+        axis.set(xlim=(0, end), ylim=(0, top), xlabel="iteration", ylabel="error, %")
         name = "ResNet" if kind == "residual" else kind
         ends = [(error, f"{name}-{n}  {style.number(error, 1)}", palette[n]) for n, error in levels.items()]
         style.label_ends(axis, ends, end)

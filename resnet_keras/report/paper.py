@@ -26,10 +26,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
 
 
 def others():
-    """Errors in percent of others' networks of 20 and 56 layers on the paper's schedule, as a DataFrame.
-
-    The metric is train_error while the rate is 0.1, test_error at the end; gap is a mean over five epochs.
-    """
+    """Others' errors in percent at 20 and 56 layers on the paper's schedule; their gap is a mean over five epochs."""
     numbers = {"iteration": int, "error_20": float, "error_56": float}
     table = pandas.DataFrame(rows_of("others.csv")).astype(numbers).sort_values("iteration", kind="stable")
     groups = (table["error_56"] - table["error_20"]).groupby([table[name] for name in ("source", "kind", "metric")])

@@ -84,8 +84,9 @@ def lesion(store, runs, shape: str = "wide"):
     rise, networks = medians["delete"] - medians["none"], by_network(table)
     title = "Test error with one block left out"
     if len(rise) > 1 and rise["residual"] < rise["plain"] / 4:
-        more = {name: style.number(rise[rows["kind"].iloc[0]], 0) for name, rows in networks.items()}
-        title = "Without one block {1} errs by {3} points more (median), {0} by {2}".format(*more, *more.values())
+        plain, residual = networks
+        title = f"Without one block {residual} errs by {style.number(rise['residual'], 0)} points more (median), "
+        title += f"{plain} by {style.number(rise['plain'], 0)}"
     small = f"{style.setting(table)}, seed {table['seed'].iloc[0]}. Bars start at the intact network's error; "
     small += "black: the first block of a stage, where the map shrinks."
     figure, panels = style.panels(networks, shape, title, small, 2.3, sharey=True)

@@ -82,10 +82,7 @@ NUMERIC = [*FROM_SUMMARY, *MEASURED]  # NaN where they are unknown
 
 
 def frame(store: Store):
-    """All runs of the store as a pandas DataFrame, plain before residual, by depth, length and seed.
-
-    ``attrs["problems"]`` says in a line each which folders are left out, and why.
-    """
+    """All runs of the store as a DataFrame; ``attrs["problems"]`` has a line for each folder that is left out."""
     rows, problems = [], []
     for folder in store.runs():
         try:
@@ -114,10 +111,7 @@ def commonest(runs, *columns: str):
 
 
 def histories(store: Store, runs):
-    """The histories of the finished runs among these, one below the other, with what `runs` says of each run.
-
-    Errors are in percent; a validation error stands for the test error of a run that was evaluated on one.
-    """
+    """The histories of the finished runs, with what `runs` says of each; a validation error stands for a test error."""
     tables = {name: store.run(name).history for name in finished(runs)["run"]}
     tested = {name: table.get("validation_error", table["test_error"]) for name, table in tables.items()}
     return _joined(runs, {name: table.assign(test_error=tested[name]) for name, table in tables.items()})

@@ -99,10 +99,7 @@ def styled():
 
 
 def panels(contents: dict, shape: str, title: str, small: str = "", height: float = 3.0, **options):
-    """A figure, and (axis, content) of each of its panels, by heading: beside each other where it is wide, else below.
-
-    The title is what the figure shows. The height is a panel's, in inches; options are those of `Figure.subplots`.
-    """
+    """A figure, and (axis, content) of each of its panels, by heading; a panel's height is in inches."""
     from matplotlib.figure import Figure
 
     across, *widths = SHAPES[shape]

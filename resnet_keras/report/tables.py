@@ -56,10 +56,7 @@ def markdown_table(headers, rows) -> str:
 
 
 def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
-    """The master table of `cells` on one data set, as (headers, rows): training / test error in percent (seeds).
-
-    A row a network, a column a length; the last two columns are the paper's test error and hours on an idle machine.
-    """
+    """The master table of `cells` on one data set, as (headers, rows): a row a network, a column a length."""
     lengths, usual = sorted(results["iterations"].unique()), results["precision"].mode().squeeze()
     rows = []
     for key, group in results.groupby(["kind", "depth", "network", "shortcut", "recipe", "precision"]):
