@@ -33,10 +33,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # what makes an image unread
 def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter: int | None = None):
     """An encoded image, or that in a file, as a Pillow image of mode RGB, upright as the camera was held (EXIF).
 
-    16 bits a value become 8, transparency is dropped, and of an animation the first image is taken. Where the shorter
-    side needs no more than `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that still has them:
-    much faster for a photograph straight from a camera. Raises a UserError, which calls the image `where` or by its
-    path, for what is broken, cut off, of another kind, or larger than Pillow allows.
+    Transparency is dropped, and of an animation the first image is taken. Where the shorter side needs no more than
+    `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that still has them: much faster. A UserError
+    calls what is broken, of another kind, or larger than Pillow allows `where`, or by its path.
     """
     where = where or ("an image" if isinstance(source, bytes) else os.fspath(source))
     try:

@@ -66,8 +66,7 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
     """Load the trained network of this name. What can be refused is refused before Keras is loaded.
 
     A run's or a bundled network's name, or with `weights`, a file that `resnet_keras.load` reads, the catalogue's.
-    `classes` is a text file with the name of a class on each line, in the order of the logits. Raises a UserError where
-    these do not exist or fit one another.
+    `classes` is a text file with a class on each line. Raises a UserError where these do not exist or fit one another.
     """
     try:
         lines = Path(classes).read_text(encoding="utf-8-sig").splitlines() if classes else ()

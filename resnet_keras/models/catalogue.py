@@ -161,11 +161,20 @@ def build(
 def checked(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0, **options) -> dict:
     """The arguments of `build` but name and dtype, defaults filled in; raises what `build` does."""
     net, shortcut = architecture(name), resolve_shortcut(name, shortcut)
-    classes = FAMILIES[net.family].classes if classes is None else classes
+    family, options = FAMILIES[net.family], _checked_options(net, options)
+    classes = family.classes if classes is None else classes
     if type(classes) is not int or not 1 <= classes <= 10**6:
         raise UserError(f"classes={classes!r}: give a whole number of classes from 1 to 1,000,000.")
-    options = _checked_options(net, options)
-    shape = _checked_shape(net, input_shape, options["include_top"])
+    shape = family.input_shape if input_shape is None else tuple(input_shape)
+    # A mean image has a size, and fc6 of VGG takes maps of a single size.
+    any_size = net.family == "imagenet" or (net.family == "vgg" and not options["include_top"])
+    allowed = [(side is None and any_size) or (type(side) is int and side >= family.smallest) for side in shape[:2]]
+    if len(shape) != 3 or not all(allowed) or type(shape[2]) is not int or shape[2] < 1:
+        hint = ", or None for any" if any_size else " (None for any takes include_top=False)" * (net.family == "vgg")
+        give = f"(height, width, channels) in whole pixels, such as {family.input_shape}"
+        raise UserError(
+            f"input_shape={input_shape!r}: give {net.name} {give}; sides of {family.smallest} or more{hint}."
+        )
     own = {} if net.family == "vgg" else {"shortcut": shortcut, "stride_in": "1x1", "pool_padding": "end"}
     return {"classes": classes, "input_shape": shape, "seed": seed, **own, **options}
 
@@ -191,18 +200,3 @@ def _checked_options(net: Architecture, options: dict) -> dict:
     if options["pooling"] and (features or options["include_top"]):
         raise UserError(f"pooling={options['pooling']!r} is for a network without its top: add include_top=False.")
     return options
-
-
-def _checked_shape(net: Architecture, input_shape, include_top: bool) -> tuple[int | None, int | None, int]:
-    family = FAMILIES[net.family]
-    shape = family.input_shape if input_shape is None else tuple(input_shape)
-    # A mean image has a size, and fc6 of VGG takes maps of a single size.
-    any_size = net.family == "imagenet" or (net.family == "vgg" and not include_top)
-    allowed = [(side is None and any_size) or (type(side) is int and side >= family.smallest) for side in shape[:2]]
-    if len(shape) != 3 or not all(allowed) or type(shape[2]) is not int or shape[2] < 1:
-        hint = ", or None for any" if any_size else " (None for any takes include_top=False)" * (net.family == "vgg")
-        give = f"(height, width, channels) in whole pixels, such as {family.input_shape}"
-        raise UserError(
-            f"input_shape={input_shape!r}: give {net.name} {give}; sides of {family.smallest} or more{hint}."
-        )
-    return shape

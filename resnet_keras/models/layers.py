@@ -133,8 +133,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 def he_normal(shape: tuple[int, ...], seed: int, place: str) -> np.ndarray:
     """A He-initialised kernel, float32: a plain Gaussian of variance 2 / fan-in ([13] of the paper, Sec. 3.4).
 
-    Of shape [height, width, in, out] or [in, out]; `place` is the variable's path below the network's name. So it is
-    the same on every backend, and a plain network and its residual twin are paired by a shared seed.
+    [height, width, in, out] or [in, out]. As `place`, the path below the network's name, decides it, it is the same on
+    every backend, and in a plain network and its residual twin.
     """
     key = np.array([seed, zlib.crc32(place.encode())], np.uint64)
     draws = np.random.Generator(np.random.Philox(key=key)).standard_normal(shape)

@@ -186,8 +186,15 @@ def _read_h5(path: Path, name: str | None, options: dict):
                 layers[layer] = [group[layer][text(weight)] for weight in group[layer].attrs["weight_names"]]
         else:
             members = {key: layer["vars"] for key, layer in file["layers"].items()}
-            if "mean_subtraction" in members and name:
-                return _with_own_weights(path, name, members, options)
+            if "mean_subtraction" in members and name:  # by this package's `save_weights`
+                dense = sorted(key for key in members if key.startswith("dense"))
+                ends = (members[dense[0]]["0"], members[dense[-1]]["1"]) if dense else (None, None)
+                mean = members["mean_subtraction"]["0"].shape
+                stored = {"input_shape": mean} if len(mean) == 3 else {}
+                stored |= _read_off(architecture(name), "batch_normalization" in members, *ends)
+                network = build(name, **{**stored, **options})
+                network.load_weights(path)
+                return network
             for key, layer in members.items():
                 layers[text(layer.attrs.get("name", key))] = [layer[number] for number in sorted(layer, key=int)]
         for layer, values in layers.items():
@@ -196,15 +203,3 @@ def _read_h5(path: Path, name: str | None, options: dict):
                 dtype = stored.attrs.get("dtype", stored.dtype)  # bfloat16 is stored as bytes
                 tensors[f"{layer}/{variable}"] = np.array(stored, dtype=dtype)
         return tensors
-
-
-def _with_own_weights(path: Path, name: str, layers: dict, options: dict):
-    """A network of this package with what its `save_weights` wrote, which tells classes, a mean image's size and BN."""
-    dense = sorted(key for key in layers if key.startswith("dense"))
-    ends = (layers[dense[0]]["0"], layers[dense[-1]]["1"]) if dense else (None, None)
-    mean = layers["mean_subtraction"]["0"].shape
-    stored = {"input_shape": mean} if len(mean) == 3 else {}
-    stored |= _read_off(architecture(name), "batch_normalization" in layers, *ends)
-    network = build(name, **{**stored, **options})
-    network.load_weights(path)
-    return network
