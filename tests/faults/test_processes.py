@@ -1,22 +1,16 @@
-"""Runs that are killed, stopped or let down by the disk, and two at once, end in the same bits as one that never was.
+"""Runs that are killed, stopped, let down by the disk, or two at once end in the same bits as one that never was."""
 
-What is compared of two runs: the history without its clock columns, and every bit of the weights.
-"""
-
-import io
 import itertools
 import random
 import shutil
 import signal
 import time
-import zipfile
 
-import h5py
-import pandas
 import pytest
 
 from tests.faults import work
 from tests.faults.conftest import length
+from tests.faults.results import assert_same
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -27,21 +21,8 @@ def only_run(root):
     return config.parent
 
 
-def weights(folder):
-    """Bytes of every array of network.keras, by its place in the file."""
-    arrays = {}
-    with zipfile.ZipFile(folder / "network.keras") as archive:
-        content = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(content) as file:
-        file.visititems(lambda name, item: arrays.update({name: item[()].tobytes()} if hasattr(item, "dtype") else {}))
-    return arrays
-
-
-def assert_same(run, other):
-    """And nothing but the files of a finished run is in the folder or beside it."""
-    mine, theirs = (pandas.read_csv(folder / "history.csv", dtype=str) for folder in (run, other))
-    assert mine.drop(columns=work.CLOCKS).equals(theirs.drop(columns=work.CLOCKS))
-    assert weights(run) == weights(other) and len(weights(run)) > 20
+def assert_same_and_tidy(run, other):
+    assert_same(run, other)
     files = ["config.json", "environment.json", "history.csv", "network.keras", "summary.json"]
     assert sorted(path.name for path in run.iterdir()) == files
     assert [path.name for path in run.parent.iterdir()] == [run.name]
@@ -92,7 +73,7 @@ def test_killed_at_random_moments(forks, unbroken, tmp_path):
                 break
             left -= 1
         assert forks.call(work.train, root, output=root / "said") == 0, (root / "said").read_text()
-        assert_same(only_run(root), expected)
+        assert_same_and_tidy(only_run(root), expected)
         if not left:
             return
 
@@ -106,7 +87,7 @@ def test_asked_to_stop_it_saves_and_says_so_by_its_exit_code(forks, unbroken, tm
     assert '"status": "interrupted"' in (folder / "summary.json").read_text()
     assert not list(folder.parent.glob(".*.lock"))
     assert forks.call(work.train, tmp_path, output=said) == 0
-    assert_same(folder, unbroken[0])
+    assert_same_and_tidy(folder, unbroken[0])
 
 
 def test_a_full_or_lost_disk_in_mid_run_ends_it_and_room_lets_it_go_on(forks, unbroken, tmp_path):
@@ -122,7 +103,7 @@ def test_a_full_or_lost_disk_in_mid_run_ends_it_and_room_lets_it_go_on(forks, un
 
     for again in (full, lost):
         assert forks.call(work.train, again, output=said) == 0, said.read_text()
-        assert_same(only_run(again), unbroken[0])
+        assert_same_and_tidy(only_run(again), unbroken[0])
 
 
 def two_at_once(forks, function, folder):
@@ -139,7 +120,7 @@ def two_at_once(forks, function, folder):
 def test_two_on_one_run_train_it_once(forks, unbroken, tmp_path):
     text = two_at_once(forks, work.train, tmp_path)
     assert text.count("finished already") == text.count("waiting for it") == text.count("finished: training") == 1
-    assert_same(only_run(tmp_path / "root"), unbroken[0])
+    assert_same_and_tidy(only_run(tmp_path / "root"), unbroken[0])
 
 
 def test_two_on_one_cache_make_it_once(forks, tmp_path):

@@ -18,7 +18,6 @@ from tests.faults.injection import Injector
 
 IDENTITY = Identity("tiny", "1", "tiny")
 ITERATIONS = 30
-CLOCKS = ["images_per_second", "elapsed_seconds"]  # columns of a history
 
 
 def checkpoint(folder, value):

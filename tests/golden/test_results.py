@@ -79,5 +79,6 @@ def test_the_table_of_the_readme_is_that_of_the_results():
     rows = re.findall(
         r"^\| (\d+) \| (.*?\)).*? \| (.*?\)).*? \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
     )
-    assert len(rows) == 5
-    assert all([shown[f"plain{depth}"], shown[f"resnet{depth}"]] == errors for depth, *errors in rows)
+    assert len(rows) == 5 and all(
+        [shown[f"plain{depth}"], shown[f"resnet{depth}"]] == errors for depth, *errors in rows
+    )
