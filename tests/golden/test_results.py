@@ -76,9 +76,6 @@ def test_the_table_of_the_readme_is_that_of_the_results():
     cells = tables.cells(runs.frame(Store(ROOT / "results")))
     own = cells.query("scale == 'short' and precision == 'bfloat16' and recipe == '' and shortcut in ('A', 'none')")
     shown = {row.network: f"{tables.errors(row, 1)[1]} ({row.seeds})" for row in own.itertuples()}
-    rows = re.findall(
-        r"^\| (\d+) \| (.*?\)).*? \| (.*?\)).*? \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
-    )
-    assert len(rows) == 5 and all(
-        [shown[f"plain{depth}"], shown[f"resnet{depth}"]] == errors for depth, *errors in rows
-    )
+    readme = (ROOT / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*?\)).*? \| (.*?\)).*? \|", readme, re.MULTILINE)
+    assert len(rows) == 5 and all([shown[f"plain{n}"], shown[f"resnet{n}"]] == errors for n, *errors in rows)
