@@ -41,7 +41,7 @@ def backend() -> str:
     name = name or "tensorflow"
     if name not in BACKENDS:
         raise UserError(
-            f"{where} asks for {name!r}: this package trains on tensorflow or jax; set KERAS_BACKEND to it."
+            f"{where} asks for {name!r}: set KERAS_BACKEND to tensorflow or jax, on which this package trains."
         )
     if importlib.util.find_spec(name) is None:
         others = [f", or set KERAS_BACKEND={other}" for other in BACKENDS if importlib.util.find_spec(other)]
