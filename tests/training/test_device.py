@@ -92,7 +92,7 @@ def test_onednn_is_switched_on_where_it_helps_unless_the_user_decides(features, 
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"KERAS_BACKEND": "openvino"}, "KERAS_BACKEND asks for 'openvino': this package trains on tensorflow or jax"),
+        ({"KERAS_BACKEND": "openvino"}, "KERAS_BACKEND asks for 'openvino': set KERAS_BACKEND to tensorflow or jax"),
         ({"KERAS_HOME": "{home}"}, "keras.json asks for 'torch'"),
         ({"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cuda"}, "JAX finds no device with JAX_PLATFORMS='cuda'"),
         ({"PYTHONPATH": "{home}"}, "tensorflow, the backend of Keras, is not installed: pip install tensorflow"),
