@@ -151,7 +151,7 @@ def variation(recipe: Recipe) -> tuple[str, str]:
 
 
 def _row(folder: RunFolder) -> dict:
-    run, summary, environment = described(folder), folder.summary or {}, folder.environment
+    run, summary, environment = described(folder), folder.summary, folder.environment
     scale, recipe = variation(run.recipe)
     if folder.status == "finished":
         _ = folder.history  # raises if it is not what the summary vouches for
