@@ -41,7 +41,7 @@ MISTAKES = {  # what tests/faults/test_bad_input.py refuses gets one line too
     ("run", "degredation"): "degradation",
     ("run", "degradation", "--scale", "tiny"): "smoke",
     ("run", "precision", "--precision", "float32"): "leave --precision out",
-    ("run", "all", "--force"): "leave",
+    ("run", "all", "--force"): "leave it out",
     ("run", "degradation", "--on", "ray:nowhere"): "ray:HOST:PORT",
     ("run", "degradation", "--on", "ray", "--gpus-per-run", "2"): "gpus-per-run=2: give 1, a fraction",
     ("run", "degradation", "--cpus-per-run", "2"): "give --on ray too",
