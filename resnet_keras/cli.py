@@ -3,22 +3,18 @@
 import dataclasses
 import os
 import sys
-import typing
 from json import dumps
+from os.path import relpath
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import CycloptsError, Parameter
-from cyclopts.validators import Number
 
 from resnet_keras import options as opt
-from resnet_keras import report as reporter
-from resnet_keras import screens
+from resnet_keras import report, screens
 from resnet_keras.data import identify
 from resnet_keras.errors import Interrupted, ProcessLost, SomeFailed, UserError
-from resnet_keras.evaluation import accuracy
-from resnet_keras.evaluation import export as exporter
-from resnet_keras.evaluation import predict as predictor
+from resnet_keras.evaluation import accuracy, export, predict
 from resnet_keras.experiments import cluster, runner
 from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
 from resnet_keras.files import write_atomically
@@ -31,7 +27,7 @@ from resnet_keras.training import device, trainer
 from resnet_keras.training.run import Run
 
 
-@verb(EXPERIMENT, sort_key=3)
+@verb(group=EXPERIMENT, sort_key=3)
 def train(
     network: Annotated[str, option("Such as resnet56 or plain20; resnet-keras list prints all.")], /, *,
     scale: Annotated[opt.Scale | None, option("Its recipe; default: paper, or imagenet for Table 1's.", RECIPE)] = None,
@@ -60,11 +56,10 @@ def train(
         print(f"{run.title} on {title}: {run.recipe.iterations:,} iterations in {run.recipe.precision}", flush=True)
     folder = trainer.train(run, store=Store(results), data_dir=data_dir, force=force, devices=devices)
     if device.is_first():
-        screens.show_next(f"resnet-keras evaluate {folder.name}", "resnet-keras list runs")
-        print(screens.path(folder.path))
+        print(relpath(folder.path))
 
 
-@verb(EXPERIMENT, sort_key=2)
+@verb(group=EXPERIMENT, sort_key=2)
 def run(
     name: Annotated[str, option("Such as degradation; all: every experiment that has the scale.")], /, *,
     scale: Annotated[opt.Scale | None, option(f"{opt.LENGTHS} Default: smoke, or imagenet on ImageNet.", RUN)] = None,
@@ -73,8 +68,8 @@ def run(
     seeds: Annotated[opt.Whole, option("How many seeds, from 0.", RUN)] = 1,
     precision: Annotated[opt.Precision, option("auto: that of runs already here, else the faster one.", RUN)] = "auto",
     on: Annotated[str | None, option("ray, or ray:HOST:PORT of a cluster: docs/scaling.md.", RUN)] = None,
-    gpus_per_run: Annotated[opt.Amount, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
-    cpus_per_run: Annotated[opt.Amount, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
+    gpus_per_run: Annotated[float | None, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
+    cpus_per_run: Annotated[float | None, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
     dry_run: Annotated[bool, option("Only list the runs and the time that they will take.", RUN)] = False,
     force: opt.Force = False, results: opt.Results = None,
 ):  # fmt: skip
@@ -85,57 +80,54 @@ def run(
     cluster.check(on, gpus_per_run, cpus_per_run)
     if every and force:
         raise UserError("--force goes with one experiment: leave it out.")
-    store, shared = Store(results), {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds}
-    precisions = {each.name: "auto" if every and each.precisions else precision for each in experiments}
-    if dry_run:
-        plans = [runner.plan(each, **shared, precision=precisions[each.name], store=store) for each in experiments]
-        runs = list(dict.fromkeys(planned for runs, _ in plans for planned in runs))
-        screens.show(runner.timetable(runs, plans[0][1], store))
-        return screens.show_next(f"resnet-keras run {name} --scale {scale}")
-    if on is not None:
-        shared["cluster"] = {"on": on, "gpus": gpus_per_run, "cpus": cpus_per_run}
+    place = {"on": on, "gpus": gpus_per_run, "cpus": cpus_per_run} if on else None
+    store, planned = Store(results), []
     for each in experiments:
-        options = {"force": force, "store": store, "precision": precisions[each.name]}
-        runs, identity = runner.run(each.name, **options, **shared)
-    if every:
-        print(f"Tables and figures: {screens.path(reporter.build(store)[-1])}")
+        own = "auto" if every and each.precisions else precision
+        options = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": own, "store": store}
+        if dry_run:
+            runs, identity = runner.plan(each, **options)
+            planned += [run for run in runs if run not in planned]
+        else:
+            _, identity = runner.run(each.name, **options, force=force, cluster=place)
+    if dry_run:
+        screens.show(runner.timetable(planned, identity, store))
+    elif every:
+        print(f"Tables and figures: {relpath(report.build(store)[-1])}")
     else:
-        reporter.build(store, [name])
+        report.build(store, [name])
         screens.show_results(store, name, scale, identity.title)
 
 
-@verb(EXPERIMENT, sort_key=4)
-def report(*, results: opt.Results = None):
+@verb(group=EXPERIMENT, name="report", sort_key=4)
+def report_(*, results: opt.Results = None):
     """Redraw all tables, figures and pages from the runs that are here."""
-    files = reporter.build(Store(results))
-    print(*map(screens.path, files), sep="\n")
-    screens.show_next(f"open {screens.path(files[-1])} in a browser")
+    print(*map(relpath, report.build(Store(results))), sep="\n")
 
 
-@verb(USE)
+@verb(group=USE)
 def evaluate(
     name: opt.TrainedName, /, *, weights: opt.Weights = None,
     data: Annotated[str | None, option("Another data set of the same classes; default: the run's own.")] = None,
     data_dir: opt.DataDir = None,
     views: Annotated[Literal["1", "10", "multiscale"], option("Of each image, averaged (Sec. 3.4).")] = "1",
-    precise_bn: Annotated[opt.Whole, option("Training batches for new statistics of BN.", validator=Number(gte=0))] = 0,
+    precise_bn: Annotated[opt.Whole, option("Training batches for new statistics of BN.")] = 0,
     classes_as_they_are: Annotated[bool, option("Match classes by their order, not by name.")] = False,
     results: opt.Results = None,
 ):  # fmt: skip
     """Test a trained network: its top-1 and top-5 errors."""
     if data:
         identify(data, data_dir)
-    trained = predictor.find(name, weights, store=Store(results))
+    trained = predict.find(name, weights, store=Store(results))
     how = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are}
     with screens.progress(trained.name) as update:
         counted, title = accuracy.evaluate(trained, data, data_dir, **how, progress=update)
     batches = f", {precise_bn} batches of precise BN" if precise_bn else ""
     print(f"{trained.name} on {title}, {counted.images:,} test images, views {views}{batches}: {counted}")
-    screens.show_next(f"resnet-keras predict {name} IMAGE...")
 
 
-@verb(TRY)
-def predict(
+@verb(group=TRY, name="predict")
+def predict_(
     name: opt.TrainedName, /,
     *images: Annotated[Path, option("Files of any size, JPEG, PNG, WebP, GIF, BMP or TIFF, or folders of them.")],
     weights: opt.Weights = None, classes: opt.Classes = None,
@@ -148,13 +140,11 @@ def predict(
 
     A file that cannot be read is reported and left out.
     """
-    if not images:
-        raise UserError("no images given: resnet-keras predict NAME IMAGE...")
-    files = predictor.image_files(images)
+    files = predict.image_files(images)
     if sheet:
-        predictor.check_sheet(sheet, len(files))
+        predict.check_sheet(sheet, len(files))
     width, predictions = max(len(str(file)) for file in files), []
-    for prediction in predictor.predict(predictor.find(name, weights, classes, Store(results)), files, top):
+    for prediction in predict.predict(predict.find(name, weights, classes, Store(results)), files, top):
         predictions.append(prediction if sheet else dataclasses.replace(prediction, view=None))  # views take memory
         if prediction.error:
             screens.show_error(prediction.error)
@@ -164,17 +154,15 @@ def predict(
         print(dumps([prediction.as_json() for prediction in predictions], indent=2))
     good = [prediction for prediction in predictions if not prediction.error]
     if sheet and good:
-        write_atomically(sheet, predictor.sheet(good))
-    elif not json:
-        screens.show_next(f"resnet-keras predict {name} IMAGE... --sheet FILE.png draws them")
+        write_atomically(sheet, predict.sheet(good))
     if len(good) < len(predictions):
         sys.exit(2)
 
 
-@verb(USE)
-def export(
+@verb(group=USE, name="export")
+def export_(
     name: opt.TrainedName, /, *,
-    format: Annotated[opt.Format, option("All but keras run without this package; savedmodel is a folder.")],
+    format: Annotated[Literal[tuple(export.FORMATS)], option("All but keras run without this package.")],
     weights: opt.Weights = None, classes: opt.Classes = None,
     output: Annotated[Path | None, option("Default: NAME with the format's ending, here.")] = None,
     force: Annotated[bool, option("Replace an earlier export.")] = False,
@@ -184,56 +172,48 @@ def export(
 
     It takes raw RGB, uint8 [batch, height, width, 3], and gives logits, as is checked. FILE.json names the classes.
     """
-    exporter.destination(name, format, output, force)
-    file = exporter.export(predictor.find(name, weights, classes, Store(results)), format, output, force)
-    screens.show_next(f"{screens.path(file)}.json names its input, output and classes")
-    print(screens.path(file))
+    export.destination(name, format, output, force)
+    trained = predict.find(name, weights, classes, Store(results))
+    print(relpath(export.export(trained, format, output, force)))
 
 
-@verb(TRY)
+@verb(group=TRY)
 def summary(
     name: Annotated[str, option("Such as resnet50.")], /, *, shortcut: opt.Shortcut = None,
     classes: Annotated[opt.Whole | None, option("Length of the logits; default: 10, or 1000 on ImageNet.")] = None,
 ):  # fmt: skip
-    """Show a network as Table 1 does, with parameters and multiply-adds."""
+    """Show a network as Table 1 does: parameters and multiply-adds."""
     screens.show(table1(name, shortcut=shortcut, classes=classes))
 
 
-@verb(EXPERIMENT, name="list", sort_key=1)
+@verb(group=EXPERIMENT, name="list", sort_key=1)
 def list_(
-    what: Annotated[Literal["runs"] | None, option("runs: their errors, a row for each setting.")] = None, /, *,
-    scale: Annotated[Literal[opt.Scale, "custom"] | None, option("Only runs of this scale.")] = None,
-    network: Annotated[str | None, option("Only runs of this network.")] = None,
-    names: Annotated[bool, option("A row for every run, with its name.")] = False,
+    what: Annotated[Literal["runs"] | None, option("runs: their names and errors.")] = None, /, *,
     json: Annotated[bool, option("Print all that is known of each run, as JSON.")] = False,
     results: opt.Results = None,
 ):  # fmt: skip
-    """List networks and experiments; `list runs`: the runs and their errors."""
+    """List networks and experiments; `list runs`: runs and their errors."""
     store = Store(results)
-    if not (what or scale or network or names or json):
-        screens.show(screens.overview(store))
-        return screens.show_next("resnet-keras list runs", "resnet-keras run degradation --dry-run")
-    network = network and architecture(network).name
+    if not (what or json):
+        return screens.show(screens.overview(store))
     from resnet_keras.report.runs import frame
 
     runs = frame(store)
     for problem in runs.attrs["problems"]:
         screens.show_error(problem)
-    runs = runs[(runs["scale"] == (scale or runs["scale"])) & (runs["network"] == (network or runs["network"]))]
     if json:
         return print(runs.to_json(orient="records", indent=2))
-    screens.show(*screens.runs_tables(runs, names))
-    screens.show_next("resnet-keras list runs --names", "resnet-keras report")
+    screens.show(*screens.runs_tables(runs))
 
 
-@verb(TRY)
-def doctor(*, results: opt.Results = None):
+@verb(group=TRY)
+def doctor():
     """Say what training would use on this machine, and why."""
-    screens.show(screens.diagnosis(device.doctor(), Store(results)))
+    screens.show(screens.two_columns(device.doctor().items()))
     screens.show("You can: make reproduce, or resnet-keras run degradation (minutes).")
 
 
-def main(arguments: list[str] | None = None) -> typing.NoReturn:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; exits with 0, 1 (the system failed), 2 (a mistake in the command) or 128 + a signal."""
     os.environ["MPLBACKEND"] = "agg"  # figures go to files, whatever a notebook or a shell has left here
     for name in ("stdout", "stderr"):  # replace what they cannot encode, and swallow what a closed one is given
@@ -246,14 +226,11 @@ def main(arguments: list[str] | None = None) -> typing.NoReturn:
     except BrokenPipeError:  # the reader of our output has left, as `head` does: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Interrupted as stop:
-        sys.exit(128 + stop.signal)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except ProcessLost as error:
-        screens.show_error(str(error))
-        os._exit(1)  # the usual way out would wait for the lost process
+    except (Interrupted, KeyboardInterrupt) as stop:
+        sys.exit(128 + getattr(stop, "signal", 2))  # 2: Ctrl-C
     except (UserError, CycloptsError, ImportError, SomeFailed, UnicodeEncodeError, OSError) as error:
         screens.show_error(screens.explained(error, arguments or sys.argv[1:]))
+        if isinstance(error, ProcessLost):
+            os._exit(1)  # the usual way out would wait for the lost process
         sys.exit(1 if isinstance(error, (SomeFailed, OSError)) else 2)
     sys.exit(0)

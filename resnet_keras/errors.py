@@ -9,7 +9,6 @@ class Interrupted(Exception):
     """A run was stopped by a signal and has saved itself; a shell expects 128 + `signal` as the exit code."""
 
     def __init__(self, number: int):
-        """`number`: the signal's."""
         super().__init__(f"stopped by signal {number}")
         self.signal = number
 

@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from resnet_keras.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parent
@@ -62,13 +64,11 @@ def write_json(path: Path, content: dict) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, what: str, *, wait: bool = True, say=print):
-    """Hold a lock file for the block, so that one process at a time is at work on `what`; `say` gets a line first.
+    """Hold a lock file in the block, so that one process at a time is at work on `what`; `say` hears if it waits.
 
-    The system's `flock` holds it, and frees it when its owner dies; where a file system has none, the file's existence
-    is the lock. The file goes with it. Raises Held if another process has it and `wait` is False.
+    The system frees it when its owner dies; where a file system has no locks, the file's existence is one. Raises Held
+    if another process has it and `wait` is False.
     """
-    from filelock import FileLock, Timeout
-
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:

@@ -1,9 +1,5 @@
 """For notebooks: figures, tables and findings of experiments from the results folder, and pictures of networks at work.
 
-    from resnet_keras import lab
-    residual = lab.experiment("residual", scale="short")
-    residual.figure()
-
 Nothing is written into the results folder, and nothing is trained unless `train=True`.
 """
 
@@ -13,6 +9,7 @@ from pathlib import Path
 
 import ipywidgets
 import numpy as np
+import pandas
 import seaborn
 from IPython import display as cell
 from matplotlib import cbook
@@ -22,7 +19,7 @@ from resnet_keras import report
 from resnet_keras.data.images import decode
 from resnet_keras.evaluation import predict
 from resnet_keras.experiments import runner
-from resnet_keras.experiments.catalogue import experiment as catalogue
+from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.report import claims, paper, profiles, runs, style, tables
 from resnet_keras.store import Store
 from resnet_keras.training.progress import Progress
@@ -37,7 +34,7 @@ class Experiment:
 
         `data` names a data set, by default the one that most of its runs are on; other options are `runner.run`'s.
         """
-        self.entry, self.store = catalogue(name), store or Store()
+        self.entry, self.store = experiment(name), store or Store()
         self.command = f"resnet-keras run {name} --scale {scale}"
         if train:
             runner.run(name, scale=scale, data=data, store=self.store, **options)
@@ -59,9 +56,6 @@ class Experiment:
     def finding(self):
         """What the numbers say, in sentences made of them."""
         return cell.Markdown(style.markdown(claims.answer(self.entry, self.runs)))
-
-
-experiment = Experiment  # as a notebook calls it
 
 
 def gradients_over_time(experiment: Experiment):
@@ -102,29 +96,24 @@ def imagenet_table(place: str, store: Store | None = None):
 
 def watch(run, **options):
     """Train a run, as `trainer.train` does, while its curve grows under the cell; return the run's folder."""
-    rows, handle = [], cell.display(cell.Image(_curve([], run)), display_id=True)
+    rows, handle = [], cell.display(display_id=True)
+    look = {"color": style.shade("plain" if run.shortcut == "none" else "residual", run.depth), "clip_on": False}
+    axes = {"xlim": (0, run.recipe.iterations), "ylim": (0, 100), "xlabel": "iteration", "ylabel": "error, %"}
 
     class Curve(Progress):
+        @style.styled()
         def row(self, row):
-            rows.append(row)
-            handle.update(cell.Image(_curve(rows, run), alt="Training and test error so far", width=700))
+            rows.append([row["iteration"], row["train_error"], row["test_error"]])
+            figure, ((axis, _),) = style.panels({"": rows}, "wide", style.network_title(run.network))
+            table = pandas.DataFrame(rows, columns=["iteration", "training", "test"], dtype=float)
+            table.plot("iteration", ax=axis, style=["-", "o"], **look, **axes)
+            axis.grid(visible=False, axis="x")
+            handle.update(cell.Image(style.png(figure), alt="Training and test error so far", width=700))
 
         def note(self, text):
             """Nothing: the curve says it."""
 
     return train_run(run, progress=Curve, **options)
-
-
-@style.styled()
-def _curve(rows: list[dict], run) -> bytes:
-    figure, ((axis, _),) = style.panels({"": rows}, "wide", style.network_title(run.network))
-    color = style.shade("plain" if run.shortcut == "none" else "residual", run.depth)
-    for column, marker, label in (("train_error", "-", "training"), ("test_error", "o", "test")):
-        points = [(row["iteration"], row[column]) for row in rows if row[column] is not None]
-        axis.plot(*np.reshape(points, (-1, 2)).T, marker, color=color, label=label, clip_on=False)
-    axis.set(xlim=(0, run.recipe.iterations), ylim=(0, 100), xlabel="iteration", ylabel="error, %")
-    axis.legend()
-    return style.png(figure)
 
 
 def guesses(trained, *files) -> None:
@@ -139,9 +128,9 @@ def photograph() -> str:
     return cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
 
-def without_block(name: str, store: Store | None = None) -> None:
+def without_block(name: str) -> None:
     """Show what a trained network makes of six drawings, with a slider for the block that is left out."""
-    trained = predict.find(name, store=store)  # loads Keras without its chatter: before what imports it
+    trained = predict.find(name)  # loads Keras without its chatter: before what imports it
     from resnet_keras.evaluation import inside
 
     chain, blocks = trained.network.chain(), trained.network.blocks
@@ -167,11 +156,10 @@ def confusion(classes, guesses, labels) -> None:
     np.add.at(counts, (labels, guesses), 1)
     row, column = np.unravel_index(np.argmax(counts - np.diag(counts.diagonal())), counts.shape)
     finding = f"Most frequent mistake: {classes[row]} taken for {classes[column]}, {counts[row, column]} times"
-    shares = (100 * counts / counts.sum(axis=1, keepdims=True)).round()
+    shares = (100 * counts / counts.sum(axis=1, keepdims=True)).round().astype(int)
     figure, ((axis, _),) = style.panels({"": shares}, "wide", finding, height=4.4)
-    words = np.where(shares, shares.astype(int).astype(str), "")
-    names = {"xticklabels": classes, "yticklabels": classes}
-    seaborn.heatmap(shares, vmin=0, vmax=100, cmap="Blues", cbar=False, annot=words, fmt="", ax=axis, **names)
+    options = {"vmin": 0, "vmax": 100, "cmap": "Blues", "cbar": False, "xticklabels": classes, "yticklabels": classes}
+    seaborn.heatmap(shares, annot=np.where(shares, shares, ""), fmt="", ax=axis, **options)
     axis.set(xlabel="taken for, % of the class", ylabel="is")
     _show(figure)
 

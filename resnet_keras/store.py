@@ -14,42 +14,26 @@ import json
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from resnet_keras.errors import UserError, first_line
 from resnet_keras.files import checkout, locked, replacing, results_dir, write_atomically, write_json
 
 MEASUREMENTS = ("responses", "gradients", "lesion", "start", "surface", "views")
 DONE = ("finished", "diverged")
-KEPT = 2  # checkpoints: the newest, and one to fall back to where that one is damaged
 
 
 class RunFolder:
-    """One run's directory."""
+    """One run's directory, which need not exist yet; its last part is the run's name."""
 
     def __init__(self, path: Path):
-        """`path` need not exist yet; its last part is the run's name."""
         self.path, self.name = Path(path), Path(path).name
         self.network_file = self.path / "network.keras"
 
-    @property
-    def config(self) -> dict:
-        """What decides the result; empty where the run has not begun."""
-        return self._read("config.json") or {}
-
-    @property
-    def classes(self) -> tuple[str, ...] | None:
-        """Names of the classes in the order of the logits; None where an older run has not kept them."""
-        return tuple(self.config["classes"]) if "classes" in self.config else None
-
-    @property
-    def environment(self) -> dict:
-        """Where the run was made."""
-        return self._read("environment.json") or {}
-
-    @property
-    def summary(self) -> dict:
-        """How the run ended; empty before it has been trained at all."""
-        return self._read("summary.json") or {}
+    config = property(lambda self: self._read("config.json"), doc="What decides the result; empty before it begins.")
+    environment = property(lambda self: self._read("environment.json"), doc="Where the run was made.")
+    summary = property(lambda self: self._read("summary.json"), doc="How it ended; empty before it was trained at all.")
 
     @property
     def status(self) -> str:
@@ -82,11 +66,11 @@ class RunFolder:
 
     def load_network(self):
         """The trained network; raises UserError if there is none here, it cannot be read or would run code."""
+        from resnet_keras.models.pretrained import load
+
         if not self.network_file.is_file():
             instead = "train it again with --force, copy the file in, or take a bundled network (resnet-keras list)"
             raise UserError(f"{self.name} has no network.keras here: {instead}.")
-        from resnet_keras.models.pretrained import load
-
         try:
             return load(self.network_file)
         except UserError as error:
@@ -142,18 +126,14 @@ class RunFolder:
 
     def save_checkpoint(self, iteration: int, tensors: dict[str, np.ndarray], state: dict) -> None:
         """Write a checkpoint of arrays and JSON's values, in a format without code; drop all but the newest two."""
-        from safetensors.numpy import save
-
         text = json.dumps(state)
         metadata = {"state": text, "sha256": _digest(text, tensors)}
         write_atomically(self.path / f"checkpoint-{iteration:08d}.safetensors", save(tensors, metadata))
-        for path in self.checkpoints[:-KEPT]:
+        for path in self.checkpoints[:-2]:  # one to fall back to where the newest is damaged
             path.unlink()
 
     def load_checkpoint(self, warn=print) -> tuple[dict[str, np.ndarray], dict] | None:
         """The newest intact checkpoint as (tensors, state), or None; `warn` gets a line for each that is damaged."""
-        from safetensors import SafetensorError, safe_open
-
         for path in reversed(self.checkpoints):
             try:
                 with safe_open(path, "numpy") as file:
@@ -166,14 +146,14 @@ class RunFolder:
                 warn(f"{path.name} is damaged ({first_line(error)}): going back to the checkpoint before it.")
         return None
 
-    def _read(self, name: str) -> dict | None:
+    def _read(self, name: str) -> dict:
         try:
             content = json.loads((self.path / name).read_text(encoding="utf-8"))
             if not isinstance(content, dict):
                 raise ValueError("it holds no JSON object")
             return content
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return {}
         except (OSError, ValueError, RecursionError) as error:
             raise self._unreadable(name, error) from None
 
@@ -204,10 +184,9 @@ def _digest(text: str, tensors: dict[str, np.ndarray] | None = None) -> str:
 
 
 class Store:
-    """All runs of a results folder."""
+    """All runs of a results folder; see `resnet_keras.files.results_dir` for the default one."""
 
     def __init__(self, root=None):
-        """`root`: the results folder; see `resnet_keras.files.results_dir` for the default."""
         self.root = results_dir(root)
 
     def run(self, name: str) -> RunFolder:
@@ -224,11 +203,10 @@ class Store:
         raise UserError(f"no run or bundled network {name!r}: `resnet-keras list` prints their names.")
 
     def models(self) -> list[RunFolder]:
-        """Every bundled network: of this results folder, then those of the checkout, which serve every folder."""
-        roots, folders = [self.root, *([checkout() / "results"] if checkout() else [])], {}
-        for path in (path.parent for root in roots for path in sorted(root.glob("models/*/config.json"))):
-            folders.setdefault(path.name, RunFolder(path))
-        return list(folders.values())
+        """Every bundled network: those of the checkout, unless this results folder has one of the same name."""
+        roots = [*([checkout() / "results"] if checkout() else []), self.root]
+        paths = [path.parent for root in roots for path in sorted(root.glob("models/*/config.json"))]
+        return list({path.name: RunFolder(path) for path in paths}.values())
 
     def runs(self) -> list[RunFolder]:
         """Every run that has a configuration, by name."""

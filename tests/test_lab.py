@@ -19,7 +19,7 @@ def test_an_experiment_is_shown_and_nothing_is_written(store, monkeypatch, capsy
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
     before = sorted(store.root.rglob("*"))
-    degradation = lab.experiment("degradation", store=store)
+    degradation = lab.Experiment("degradation", store=store)
     assert "ResNet-32, ResNet-44. To run: resnet-keras run degradation" in capsys.readouterr().out
     degradation.figure()
     assert "| plain-56 | 1 | 70.00 | 71.00 | ≈ 13.5 |" in degradation.table().data
@@ -30,11 +30,11 @@ def test_an_experiment_is_shown_and_nothing_is_written(store, monkeypatch, capsy
 
 
 def test_what_has_not_run_says_how_to_run_it_and_stands_beside_other_peoples_numbers(store, capsys):
-    responses = lab.experiment("responses", store=store)
+    responses = lab.Experiment("responses", store=store)
     responses.figure()
     assert "resnet-keras run responses --scale short" in capsys.readouterr().out
     assert responses.finding().data == "No run has finished."
     with pytest.raises(UserError, match="did you mean lesion"):
-        lab.experiment("lesoin", store=store)
+        lab.Experiment("lesoin", store=store)
     assert "| 6.97 |" in lab.reproductions("resnet20", "resnet56").data
     assert "| ResNet-34 | 25.03 | not run |" in lab.imagenet_table("Table 2", store).data

@@ -80,7 +80,8 @@ def find(name: str, weights: Path | None = None, classes: Path | None = None, st
     if not network.arguments["include_top"]:
         raise UserError(f"these weights of {network.name} have no classifier: give those of the complete network.")
     logits, known = network.arguments["classes"], tuple(line.strip() for line in lines if line.strip())
-    known = known or (folder.classes if folder else None) or tuple(f"class {number}" for number in range(logits))
+    kept = folder.config.get("classes", ()) if folder else ()  # older runs have not kept them
+    known = known or tuple(kept) or tuple(f"class {number}" for number in range(logits))
     if len(known) != logits:
         names = f"{classes or name} names {len(known)} classes"
         raise UserError(f"{names}, {network.name} has {logits} logits: one a line.")

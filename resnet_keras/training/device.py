@@ -171,9 +171,12 @@ def doctor() -> dict[str, str]:
         threads = "the accelerator's own"
     elif machine["backend"] == "tensorflow":
         threads = f"{os.environ.get('TF_NUM_INTRAOP_THREADS') or cores()} (TF_NUM_INTRAOP_THREADS changes it)"
+    unseen = "not seen by the backend: pip install 'tensorflow[and-cuda]', or 'jax[cuda12]'"
+    gpu = accelerator() or (unseen if has_driver() and sys.platform == "linux" else "none")
     return {
         "backend": f"{machine['backend']} (KERAS_BACKEND changes it)",
         "device": f"{machine['device']}, {machine['memory_gb'] or 'unknown'} GB of memory",
+        "GPU": gpu if accelerator() else f"{gpu}; on a CPU smoke scale takes minutes, short hours, paper days",
         "kind": machine["kind"],
         "precision": f"{row.precision} (--precision changes it)",
         "steps a call": f"{row.steps_per_call} (--steps-per-call changes it)",
