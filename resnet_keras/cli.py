@@ -17,7 +17,6 @@ from resnet_keras.errors import Interrupted, ProcessLost, SomeFailed, UserError
 from resnet_keras.evaluation import accuracy, export, predict
 from resnet_keras.experiments import cluster, runner
 from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
-from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.models.complexity import table1
 from resnet_keras.options import DATA, EXPERIMENT, RECIPE, RUN, TRY, USE, option, verb
@@ -133,7 +132,6 @@ def predict_(
     weights: opt.Weights = None, classes: opt.Classes = None,
     top: Annotated[opt.Whole | None, option("Classes of each image; default: 3, or all where there are fewer.")] = None,
     json: Annotated[bool, option("Print JSON in place of the table.")] = False,
-    sheet: Annotated[Path | None, option("PNG file to draw all images in, each with its classes.")] = None,
     results: opt.Results = None,
 ):  # fmt: skip
     """Classify images: the most probable classes of each.
@@ -141,21 +139,16 @@ def predict_(
     A file that cannot be read is reported and left out.
     """
     files = predict.image_files(images)
-    if sheet:
-        predict.check_sheet(sheet, len(files))
-    width, predictions = max(len(str(file)) for file in files), []
+    width, rows = max(len(str(file)) for file in files), []
     for prediction in predict.predict(predict.find(name, weights, classes, Store(results)), files, top):
-        predictions.append(prediction if sheet else dataclasses.replace(prediction, view=None))  # views take memory
+        rows.append(prediction.as_json())
         if prediction.error:
             screens.show_error(prediction.error)
         elif not json:
             print(prediction.as_text(width))
     if json:
-        print(dumps([prediction.as_json() for prediction in predictions], indent=2))
-    good = [prediction for prediction in predictions if not prediction.error]
-    if sheet and good:
-        write_atomically(sheet, predict.sheet(good))
-    if len(good) < len(predictions):
+        print(dumps(rows, indent=2))
+    if any("error" in row for row in rows):
         sys.exit(2)
 
 
@@ -209,8 +202,8 @@ def list_(
 @verb(group=TRY)
 def doctor():
     """Say what training would use on this machine, and why."""
-    screens.show(screens.two_columns(device.doctor().items()))
-    screens.show("You can: make reproduce, or resnet-keras run degradation (minutes).")
+    after = "You can: make reproduce, or resnet-keras run degradation (minutes)."
+    screens.show(screens.two_columns(device.doctor().items()), after)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

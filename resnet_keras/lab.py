@@ -25,15 +25,17 @@ from resnet_keras.store import Store
 from resnet_keras.training.progress import Progress
 from resnet_keras.training.trainer import train as train_run
 
+PHOTOGRAPH = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)  # a path; of Grace Hopper, with matplotlib
+
 
 class Experiment:
-    """The runs of an experiment at one scale; `runs` is a frame of them (`resnet_keras.report.runs`)."""
+    """The runs of an experiment at one scale; `runs` is a frame of them (`resnet_keras.report.runs`).
+
+    `train` trains what is missing first, with other options as `runner.run` takes them; `store` is the results folder;
+    `data` names a data set, by default the one that most runs are on.
+    """
 
     def __init__(self, name: str, scale: str = "short", *, data=None, train: bool = False, store=None, **options):
-        """Read the results folder (`store`, or the default one), after training what is missing where `train` is true.
-
-        `data` names a data set, by default the one that most of its runs are on; other options are `runner.run`'s.
-        """
         self.entry, self.store = experiment(name), store or Store()
         self.command = f"resnet-keras run {name} --scale {scale}"
         if train:
@@ -118,14 +120,9 @@ def watch(run, **options):
 
 def guesses(trained, *files) -> None:
     """Show what a network (see `predict.find`) makes of six drawings, of a photograph and of your image files."""
-    named = {"Grace Hopper": photograph(), **{Path(file).stem: file for file in files}}
+    named = {"Grace Hopper": PHOTOGRAPH, **{Path(file).stem: file for file in files}}
     views = {name: trained.view(decode(file)) for name, file in named.items()}
     cell.display(cell.Image(_sheet(trained, views, trained.network.predict_on_batch), width=900))
-
-
-def photograph() -> str:
-    """The path of the photograph that comes with matplotlib, of Grace Hopper."""
-    return cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
 
 def without_block(name: str) -> None:

@@ -26,9 +26,7 @@ FONTS = "DejaVu Sans, Noto Sans CJK JP, Noto Sans JP, Hiragino Sans, Yu Gothic, 
 def backend() -> str:
     """The backend that Keras uses; raises UserError as `load_keras`, which it calls."""
     load_keras()
-    import keras
-
-    return keras.config.backend()
+    return sys.modules["keras"].config.backend()
 
 
 def load_keras() -> None:

@@ -85,7 +85,7 @@ def overview(store: Store) -> Table:
     return two_columns(rows)
 
 
-def runs_tables(runs) -> list[Table]:
+def runs_tables(runs) -> list:
     """A table of each length, scale, data set and precision of a frame of runs: a row a run."""
     headers, tables = ["run", "recipe", "train %", "test %", "weights"], []
     for (length, scale, data, precision), group in runs.groupby(["iterations", "scale", "data_title", "precision"]):
@@ -95,7 +95,7 @@ def runs_tables(runs) -> list[Table]:
             errors = errors if run.status == "finished" else ("", run.status)
             rows.append((run.run, title("", recipe=run.recipe), *errors, "yes" if run.weights else "no"))
         tables.append(plain_table(f"\n{scale} scale, {length:,} iterations, {data}, {precision}", headers, rows))
-    return tables
+    return tables or ["No runs here."]
 
 
 def show_results(store: Store, name: str, scale: str, data_title: str) -> None:
