@@ -32,11 +32,9 @@ def train(
     scale: Annotated[opt.Scale | None, option("Its recipe; default: paper, or imagenet for Table 1's.", RECIPE)] = None,
     recipe: Annotated[opt.RecipeOptions | None, Parameter(group=RECIPE, name="*")] = None,
     data: Annotated[str | None, option(f"{opt.SETS} Default: cifar10 or imagenet2012.", DATA)] = None,
-    data_dir: opt.DataDir = None,
     seed: Annotated[opt.Whole, option("Of the weights, the order of the images, crops and flips.", RUN)] = 0,
-    shortcut: opt.Shortcut = None,
     devices: Annotated[int | Literal["all"], option("That share each batch, on JAX.", RUN, converter=opt.count)] = 1,
-    force: opt.Force = False, results: opt.Results = None,
+    shortcut: opt.Shortcut = None, data_dir: opt.DataDir = None, force: opt.Force = False, results: opt.Results = None,
 ):  # fmt: skip
     """Train one network, or go on where its training stopped.
 
@@ -63,14 +61,13 @@ def run(
     name: Annotated[str, option("Such as degradation; all: every experiment that has the scale.")], /, *,
     scale: Annotated[opt.Scale | None, option(f"{opt.LENGTHS} Default: smoke, or imagenet on ImageNet.", RUN)] = None,
     data: Annotated[str | None, option("Default: shapes16 at smoke scale, else cifar10 or imagenet2012.", DATA)] = None,
-    data_dir: opt.DataDir = None,
     seeds: Annotated[opt.Whole, option("How many seeds, from 0.", RUN)] = 1,
     precision: Annotated[opt.Precision, option("auto: that of runs already here, else the faster one.", RUN)] = "auto",
     on: Annotated[str | None, option("ray, or ray:HOST:PORT of a cluster: docs/scaling.md.", RUN)] = None,
     gpus_per_run: Annotated[float | None, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
     cpus_per_run: Annotated[float | None, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
     dry_run: Annotated[bool, option("Only list the runs and the time that they will take.", RUN)] = False,
-    force: opt.Force = False, results: opt.Results = None,
+    data_dir: opt.DataDir = None, force: opt.Force = False, results: opt.Results = None,
 ):  # fmt: skip
     """Train what an experiment lacks, then show its table and figure."""
     every = name == "all"
@@ -106,13 +103,12 @@ def report_(*, results: opt.Results = None):
 
 @verb(group=USE)
 def evaluate(
-    name: opt.TrainedName, /, *, weights: opt.Weights = None,
+    name: opt.TrainedName, /, *,
     data: Annotated[str | None, option("Another data set of the same classes; default: the run's own.")] = None,
-    data_dir: opt.DataDir = None,
     views: Annotated[Literal["1", "10", "multiscale"], option("Of each image, averaged (Sec. 3.4).")] = "1",
     precise_bn: Annotated[opt.Whole, option("Training batches for new statistics of BN.")] = 0,
     classes_as_they_are: Annotated[bool, option("Match classes by their order, not by name.")] = False,
-    results: opt.Results = None,
+    weights: opt.Weights = None, data_dir: opt.DataDir = None, results: opt.Results = None,
 ):  # fmt: skip
     """Test a trained network: its top-1 and top-5 errors."""
     if data:
@@ -129,10 +125,9 @@ def evaluate(
 def predict_(
     name: opt.TrainedName, /,
     *images: Annotated[Path, option("Files of any size, JPEG, PNG, WebP, GIF, BMP or TIFF, or folders of them.")],
-    weights: opt.Weights = None, classes: opt.Classes = None,
     top: Annotated[opt.Whole | None, option("Classes of each image; default: 3, or all where there are fewer.")] = None,
     json: Annotated[bool, option("Print JSON in place of the table.")] = False,
-    results: opt.Results = None,
+    weights: opt.Weights = None, classes: opt.Classes = None, results: opt.Results = None,
 ):  # fmt: skip
     """Classify images: the most probable classes of each.
 
@@ -156,10 +151,9 @@ def predict_(
 def export_(
     name: opt.TrainedName, /, *,
     format: Annotated[Literal[tuple(export.FORMATS)], option("All but keras run without this package.")],
-    weights: opt.Weights = None, classes: opt.Classes = None,
     output: Annotated[Path | None, option("Default: NAME with the format's ending, here.")] = None,
     force: Annotated[bool, option("Replace an earlier export.")] = False,
-    results: opt.Results = None,
+    weights: opt.Weights = None, classes: opt.Classes = None, results: opt.Results = None,
 ):  # fmt: skip
     """Write a trained network as a file for other software.
 

@@ -19,8 +19,6 @@ CLASSES = {
 }  # fmt: skip
 # Where it was measured to be faster, and TensorFlow may leave it off; `training/device.py` says by how much.
 ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
-# That of matplotlib, then those with the signs of Chinese, Japanese and Korean, where they are installed.
-FONTS = "DejaVu Sans, Noto Sans CJK JP, Noto Sans JP, Hiragino Sans, Yu Gothic, Microsoft YaHei, WenQuanYi Zen Hei"
 
 
 def backend() -> str:
@@ -75,11 +73,9 @@ def cpu_info(field: str) -> str:
 @contextlib.contextmanager
 def drawing(*styles):
     """Have matplotlib draw in these styles, with any names: a $ is a $, and missing signs give no warning."""
-    import matplotlib.font_manager
     import matplotlib.style
 
-    installed = matplotlib.font_manager.get_font_names()
-    names = {"font.family": [font for font in FONTS.split(", ") if font in installed], "text.parse_math": False}
+    names = {"font.family": "DejaVu Sans", "text.parse_math": False}
     with matplotlib.style.context(["default", *styles, names]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

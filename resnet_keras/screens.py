@@ -46,8 +46,8 @@ def explained(error: Exception, words: list[str]) -> str:
 @contextlib.contextmanager
 def progress(label: str):
     """Show in a terminal, and nowhere else, how far a test is; yields what `evaluate` calls with its tally."""
-    stderr = Console(stderr=True, **QUIET)  # results go to the other stream
-    with rich.progress.Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+    console = Console(stderr=True, **QUIET)  # results go to the other stream
+    with rich.progress.Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
         yield lambda tally, total: bar.update(task, completed=tally.images, total=total)
 
@@ -106,7 +106,6 @@ def show_results(store: Store, name: str, scale: str, data_title: str) -> None:
     own = runs.of_experiment(frame, entry, scale, data_title)
     headers, rows = tables.experiment_table(own, entry.measures)
     heading = f"{entry.title}: {plain(data_title)}, {scale} scale"
-    show("", plain_table(heading, headers, rows), "", claims.answer(entry, own), "")
     figure = store.root / "figures" / f"{'smoke' if scale == 'smoke' else report.FIGURES.get(name)}.png"
-    places = [f"Page:   {relpath(store.root / 'README.md')}", "Next:   make lab (the notebooks)"]
-    show(*[f"Figure: {relpath(figure)}"] * figure.is_file(), *places)
+    places = [f"Figure: {relpath(figure)}"] * figure.is_file() + [f"Page:   {relpath(store.root / 'README.md')}"]
+    show("", plain_table(heading, headers, rows), "", claims.answer(entry, own), "", *places)
