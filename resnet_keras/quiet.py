@@ -49,9 +49,8 @@ def load_keras() -> None:
 
 
 def onednn() -> str:
-    """Whether TensorFlow uses oneDNN: "on", "off" or, where it decides for itself, "default"."""
-    value = os.environ.get(ONEDNN, "1" if cpu_class() in ONEDNN_HELPS else "")
-    return {"1": "on", "true": "on", "0": "off", "false": "off"}.get(value.lower(), "default")
+    """Whether TensorFlow, once it is loaded, uses oneDNN: "on", "off", or "default" where it decides for itself."""
+    return {"1": "on", "true": "on", "0": "off", "false": "off"}.get(os.environ.get(ONEDNN, "").lower(), "default")
 
 
 def cpu_class() -> str:
