@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 import typing
 from pathlib import Path
 from typing import Annotated, Literal
@@ -46,7 +47,7 @@ def option(help: str, group: Group | None = None, **settings) -> Parameter:
 def whole_numbers(kind, tokens):
     """Whole numbers as they are written; the library would round 1.5 without a word."""
     for token in tokens:
-        if not (token.value.isascii() and token.value.isdigit()):
+        if not re.fullmatch("[0-9]{1,18}", token.value):
             raise ValueError(f"{token.value!r} is no whole number; give one, such as 3")
     numbers = tuple(int(token.value) for token in tokens)
     return numbers[0] if kind is int else numbers
