@@ -115,8 +115,7 @@ def evaluate(
         identify(data, data_dir)
     trained = predict.find(name, weights, store=Store(results))
     how = {"mode": views, "precise": precise_bn, "by_order": classes_as_they_are}
-    with screens.progress(trained.name) as update:
-        counted, title = accuracy.evaluate(trained, data, data_dir, **how, progress=update)
+    counted, title = accuracy.evaluate(trained, data, data_dir, **how)
     batches = f", {precise_bn} batches of precise BN" if precise_bn else ""
     print(f"{trained.name} on {title}, {counted.images:,} test images, views {views}{batches}: {counted}")
 

@@ -1,13 +1,11 @@
 """What the command line shows of its own: lists, tables and marks. All of it fits 80 columns."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterable
 from os.path import relpath
 
 import rich.box
-import rich.progress
 from cyclopts import CycloptsError
 from rich.console import Console
 from rich.table import Column, Table
@@ -20,12 +18,10 @@ from resnet_keras.report.style import number, plain, title
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import PRESETS
 
-QUIET = {"highlight": False, "markup": False, "emoji": False}
-
 
 def show(*renderables) -> None:
     """Print texts and tables, wrapped at words to the terminal's width; $NO_COLOR and $TERM decide about colour."""
-    Console(**QUIET).print(*renderables, sep="\n")
+    Console(highlight=False, markup=False, emoji=False).print(*renderables, sep="\n")
 
 
 def show_error(message: str) -> None:
@@ -41,15 +37,6 @@ def explained(error: Exception, words: list[str]) -> str:
         files = [word for word in words if word.startswith("-") and os.path.isfile(word)]
         return str(error) + (f" The file {files[0]} is meant? Write ./{files[0]}" if files else "")
     return f"{error}: install it, or `make` once more." if isinstance(error, ImportError) else str(error)
-
-
-@contextlib.contextmanager
-def progress(label: str):
-    """Show in a terminal, and nowhere else, how far a test is; yields what `evaluate` calls with its tally."""
-    console = Console(stderr=True, **QUIET)  # results go to the other stream
-    with rich.progress.Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda tally, total: bar.update(task, completed=tally.images, total=total)
 
 
 def plain_table(heading: str, headers: list[str], rows: Iterable) -> Table:

@@ -105,11 +105,10 @@ class RunFolder:
     def write_environment(self, environment: dict, iteration: int = 0) -> None:
         """Record where the run is made; of one that goes on in other surroundings, those and from which iteration."""
         if first := self.environment:
-            others = first.pop("resumed_on", [])
-            last = others[-1] if others else first
-            if environment != {key: value for key, value in last.items() if key != "iteration"}:
-                others = [*others, {"iteration": iteration, **environment}]
-            environment = {**first, **({"resumed_on": others} if others else {})}
+            places = [first, *first.pop("resumed_on", [])]
+            if environment != {key: value for key, value in places[-1].items() if key != "iteration"}:
+                places.append({"iteration": iteration, **environment})
+            environment = {**first, **({"resumed_on": places[1:]} if places[1:] else {})}
         write_json(self.path / "environment.json", environment)
 
     def write_summary(self, summary: dict) -> None:

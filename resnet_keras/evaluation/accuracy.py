@@ -2,10 +2,11 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress
 
 from resnet_keras import data as datasets
 from resnet_keras.errors import UserError
@@ -54,14 +55,13 @@ class Tally:
 
 
 def evaluate(
-    trained, data: str | None = None, data_dir=None, *, mode: str = "1", precise: int = 0, by_order: bool = False,
-    progress: Callable[[Tally, int], None] = lambda tally, total: None,
-) -> tuple[Tally, str]:  # fmt: skip
+    trained, data: str | None = None, data_dir=None, *, mode: str = "1", precise: int = 0, by_order: bool = False
+) -> tuple[Tally, str]:
     """Test a network, by default on the data set that it was trained on; return the tally and the data set's title.
 
     For `mode` see `resnet_keras.evaluation.views`. `precise` batches of training images make new statistics of BN, in
-    memory alone. `by_order` takes the classes of another data set by their order, whatever their names are. `progress`
-    is called with the tally so far and the number of images. Raises a UserError if these do not fit one another.
+    memory alone. `by_order` takes the classes of another data set by their order, whatever their names are. Where the
+    standard error is a terminal, it shows how far the test is. Raises a UserError if these do not fit one another.
     """
     from resnet_keras.evaluation import precise_bn
     from resnet_keras.evaluation.views import check, evaluated
@@ -73,10 +73,12 @@ def evaluate(
             precise_bn.recompute(trained.network, itertools.islice(batches, precise))
     split = dataset.test
     view = None if split.cropped == trained.cropped else trained.view  # the split's own view is the network's, or not
-    tally = Tally()
-    for probabilities, labels in evaluated(trained.network, split, mode, view):
-        tally.add(probabilities, logits[labels])
-        progress(tally, len(split))
+    tally, console = Tally(), Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("testing", total=len(split))
+        for probabilities, labels in evaluated(trained.network, split, mode, view):
+            tally.add(probabilities, logits[labels])
+            bar.advance(task, len(labels))
     return tally, dataset.identity.title
 
 

@@ -25,7 +25,7 @@ from resnet_keras.training.device import all_names
 
 BATCH = 32  # images in memory at a time
 TOP = 3  # classes of each image, where the network has as many
-MOST, COLUMNS = 200, 4  # images on a sheet, and in a row of it
+COLUMNS = 4  # images in a row of a sheet
 INK, BAR = "#333333", "#0072B2"
 
 
@@ -173,14 +173,6 @@ def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple
     shares = softmax(logits)
     best = np.argsort(-shares, kind="stable")[:top].tolist()
     return tuple((index, trained.classes[index], float(shares[index])) for index in best)
-
-
-def check_sheet(path: Path, count: int) -> None:
-    """Refuse a sheet of `count` images at a path where none can be written, with a UserError."""
-    if path.suffix.lower() != ".png" or not path.parent.is_dir():
-        raise UserError(f"{path}: give --sheet a file ending in .png, in a folder that exists.")
-    if count > MOST:
-        raise UserError(f"a sheet of {count} images: it takes at most {MOST}.")
 
 
 def sheet(predictions: list[Prediction]) -> bytes:
