@@ -1,7 +1,4 @@
-"""Where images come from: `load("cifar10")` gives train and test splits, `augment` makes batches of them.
-
-Importing this loads NumPy and Pillow alone.
-"""
+"""Where images come from: `load("cifar10")` gives splits, `augment` batches of them. Loads NumPy and Pillow alone."""
 
 from resnet_keras.data.datasets import Dataset, Identity, Split, identify, load
 

@@ -1,7 +1,7 @@
 """Pad, crop, flip (Sec. 4.2): a pure function of (seed, iteration, image), each image on its own.
 
-`draw` decides on the host, in NumPy, which images make up each batch and how each is cropped and flipped; `apply`
-carries that out on the device, inside the training step. A resumed run, and every backend, sees the same images.
+`draw` decides on the host which images make up each batch and how each is cropped and flipped; `apply` carries that
+out on the device, inside the training step. A resumed run, and every backend, sees the same images.
 """
 
 from functools import lru_cache
@@ -18,7 +18,7 @@ class Plan(NamedTuple):
 
     index: Any  # int32 [n, B], which image of the split
     top: Any  # int32 [n, B] in 0..2 * pad, first row of the crop in the padded image
-    left: Any  # int32 [n, B] in 0..2 * pad, first column of the crop in the padded image
+    left: Any  # the same of its first column
     flip: Any  # bool [n, B], whether the crop is mirrored left to right
 
 
@@ -36,7 +36,7 @@ class Feed:
         return draw(self.seed, iteration, steps, *self.settings)
 
     def close(self) -> None:
-        """Do nothing: no file or thread is open."""
+        """No file or thread is open."""
 
 
 def padding(height: int, width: int) -> int:
@@ -44,20 +44,17 @@ def padding(height: int, width: int) -> int:
     return min(height, width) // 8
 
 
-def draw(
-    seed: int, first_iteration: int, iterations: int, batch_size: int, examples: int, augment: bool = True, pad: int = 4
-) -> Plan:
-    """Plan of `iterations` batches from `first_iteration` on, of a split of `examples` images; `pad`: see `padding`.
+def draw(seed: int, first: int, count: int, batch_size: int, examples: int, augment=True, pad=4) -> Plan:
+    """Plan of `count` batches from iteration `first` on, of a split of `examples` images; `pad`: see `padding`.
 
-    Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs, so batches run across
-    the border of two epochs, and nothing is dropped. Without `augment` each crop is the image itself, never flipped.
+    Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs: nothing is dropped
+    between two. Without `augment` each crop is the image itself, never flipped.
     """
-    shape = (iterations, batch_size)
-    index = order(seed, first_iteration * batch_size, iterations * batch_size, examples).reshape(shape)
+    shape = (count, batch_size)
+    index = order(seed, first * batch_size, count * batch_size, examples).reshape(shape)
     if not augment:
         return Plan(index, np.full(shape, pad, np.int32), np.full(shape, pad, np.int32), np.zeros(shape, bool))
-    rows = [words(seed, first_iteration + row, _CROP, batch_size) for row in range(iterations)]
-    bits = np.array(rows, np.uint64).reshape(shape)
+    bits = np.array([words(seed, first + row, _CROP, batch_size) for row in range(count)], np.uint64).reshape(shape)
     top, left = ((part * np.uint64(2 * pad + 1)) >> np.uint64(24) for part in (bits >> 40, (bits >> 16) & 0xFFFFFF))
     return Plan(index, top.astype(np.int32), left.astype(np.int32), (bits & 1).astype(bool))
 
@@ -65,45 +62,34 @@ def draw(
 def apply(images, labels, plan: Plan) -> tuple:
     """Augmented images uint8 `[B, H, W, C]` and labels `[B]` of one batch's plan, computed on the device.
 
-    Of a split's images uint8 `[N, H, W, C]` and labels `[N]`; N*H*W may exceed 2^31, since only places within a batch
-    are counted. Padding is black: 0 *before* any mean is subtracted. (The paper leaves this order open.)
+    The split's images are uint8 `[N, H, W, C]`, where N*H*W may exceed 2^31, and its labels `[N]`. Padding is black: 0
+    *before* any mean is subtracted. (The paper leaves this order open.)
     """
     from keras import ops
 
     height, width, channels = images.shape[1:]
     pad = padding(height, width)
     index, top, left = (ops.cast(field, "int32") for field in plan[:3])
-    flip = ops.cast(plan.flip, "bool")[:, None]
-    rows = top[:, None] + (np.arange(height, dtype="int32") - pad)  # [B, H], may lie outside
+    pixels = ops.pad(ops.take(images, index, axis=0), [(0, 0), (pad, pad), (pad, pad), (0, 0)])
+    rows = top[:, None] + np.arange(height, dtype="int32")  # [B, H], of the padded image
     columns = np.arange(width, dtype="int32")[None, :]
-    columns = left[:, None] + ops.where(flip, width - 1 - columns, columns) - pad  # [B, W]
-
-    pixels = ops.reshape(ops.take(images, index, axis=0), (-1, channels))
-    number = ops.arange(ops.shape(index)[0], dtype="int32")
-    place = (number[:, None] * height + ops.clip(rows, 0, height - 1))[:, :, None] * width
-    place = place + ops.clip(columns, 0, width - 1)[:, None, :]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    crops = ops.take(pixels, place, axis=0) * ops.cast(inside, "uint8")[..., None]
-    return crops, ops.take(labels, index, axis=0)
+    columns = left[:, None] + ops.where(ops.cast(plan.flip, "bool")[:, None], width - 1 - columns, columns)  # [B, W]
+    number = ops.arange(ops.shape(index)[0], dtype="int32")[:, None]
+    place = (number * (height + 2 * pad) + rows)[:, :, None] * (width + 2 * pad) + columns[:, None, :]
+    return ops.take(ops.reshape(pixels, (-1, channels)), place, axis=0), ops.take(labels, index, axis=0)
 
 
 def order(seed: int, start: int, count: int, examples: int) -> np.ndarray:
     """Places `start .. start + count - 1` of the endless row of shuffled epochs: int32 `[count]`, numbers of images."""
-    positions, filled = np.empty(count, np.int32), 0
-    while filled < count:
-        epoch, offset = divmod(start + filled, examples)
-        piece = _permutation(seed, epoch, examples)[offset : offset + count - filled]
-        positions[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    return positions
+    first, offset = divmod(start, examples)
+    epochs = [_permutation(seed, epoch, examples) for epoch in range(first, (start + count) // examples + 1)]
+    return np.concatenate(epochs)[offset : offset + count]
 
 
 @lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     """The shuffled epoch, by sorting raw words: NumPy keeps their stream fixed, but not `shuffle`."""
-    permutation = np.argsort(words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
-    permutation.flags.writeable = False
-    return permutation
+    return np.argsort(words(seed, epoch, _ORDER, examples), kind="stable").astype(np.int32)
 
 
 def words(seed: int, number: int, purpose: int, count: int) -> np.ndarray:

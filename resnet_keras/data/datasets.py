@@ -2,24 +2,22 @@
 
 import contextlib
 import difflib
-import functools
 import hashlib
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+from PIL import Image
 
 from resnet_keras import files
 from resnet_keras.data import images, photos, shapes16, tfds
 from resnet_keras.data.augment import Feed
 from resnet_keras.data.views import CROP
 from resnet_keras.errors import UserError, first_line
-
-log = logging.getLogger(__name__)
 
 BUILT_IN = "shapes16"
 TITLES = {
@@ -53,13 +51,11 @@ class Split:
         return Split(self.images[rows], self.labels[rows])
 
     def batches(self, size: int, view: Callable | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Images, or what `view` makes of each, and labels in order, `size` at a time."""
+        """Images, or what `view` makes of each as a Pillow image, and labels in order, `size` at a time."""
         for start in range(0, len(self), size):
-            images = self.images[start : start + size]
-            yield np.stack([*map(view, images)]) if view else images, self.labels[start : start + size]
-
-
-Contents = tuple  # class names, the images to train on and those to test on: splits of one kind
+            part = self[start : start + size]
+            shown = np.stack([view(Image.fromarray(image)) for image in part.images]) if view else part.images
+            yield shown, part.labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +77,7 @@ class Dataset:
         """What a network subtracts, float32: the training images' mean `[H, W, 3]` (Sec. 4.2) or ImageNet's `[3]`."""
         if self.train.cropped:
             return photos.MEAN
-        total = np.add.reduce(self.train.images, axis=0, dtype=np.uint64)  # whole numbers: the same on every machine
-        return (total / len(self.train)).astype(np.float32)
+        return self.train.images.mean(axis=0, dtype=np.float64).astype(np.float32)  # exact sums: the same everywhere
 
     def feed(self, seed: int, batch_size: int, augment: bool) -> Feed | photos.PhotographFeed:
         """What a training takes its batches from."""
@@ -94,18 +89,17 @@ def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, val
     """The data set `name`, its images in a fixed order.
 
     `name` is `shapes16`; a TFDS name such as `cifar10`, or `name/config`; or the path of a folder
-    `DIR/{train,test}/CLASS/*.jpg`, with a slash in it. Prepared TFDS sets lie in `data_dir`, and downloads go there
-    (default: `data/tfds`). `validation` training images are set apart, the same ones on every machine and for every
-    seed. Images of one size up to 128 pixels a side are decoded now; others are photographs, streamed while a network
-    trains that is shown `crop` pixels a side of them. Raises a UserError where there is no such set, it cannot be read,
-    or no training images are left.
+    `DIR/{train,test}/CLASS/*.jpg`, with a slash in it. TFDS sets lie in `data_dir`, and downloads go there (default:
+    `data/tfds`). `validation` training images are set apart, the same ones on every machine and for every seed. Images
+    of one size up to 128 pixels a side are decoded now; others are photographs, streamed while a network trains that is
+    shown `crop` pixels a side. Raises a UserError where there is no such set, it cannot be read, or nothing is left.
     """
     identity, read = _source(os.fspath(name), data_dir)
     classes, train, test = _cached(identity, lambda: read(crop))
-    count = len(train)
-    if not 0 <= validation < count:
-        raise UserError(f"validation is {validation}; {identity.title} allows 0 to {count - 1} of its {count} images")
-    rest = count - validation  # the order is one fixed shuffle already
+    rest = len(train) - validation  # the order is one fixed shuffle already
+    if not 0 < rest <= len(train):
+        allowed = f"{identity.title} allows 0 to {len(train) - 1} of its {len(train)} images"
+        raise UserError(f"validation is {validation}; {allowed}")
     return Dataset(identity, classes, train[:rest], test, train[rest:] if validation else None)
 
 
@@ -114,8 +108,8 @@ def identify(name: str | os.PathLike, data_dir: str | os.PathLike | None = None)
     return _source(os.fspath(name), data_dir)[0]
 
 
-def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
-    """Which set it is, and what reads it, with crops of a size."""
+def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], tuple]]:
+    """Which set it is, and what reads it, with crops of a size: class names, images to train on and to test on."""
     path = os.path.expanduser(name)
     if name == BUILT_IN:
         splits = (Split(*shapes16.draw_images(split)) for split in shapes16.COUNTS)  # drawn when they are asked for
@@ -123,74 +117,49 @@ def _source(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
     if not ("/" in name.replace(os.sep, "/") and (os.path.isdir(path) or os.path.isabs(path) or name.startswith("."))):
         return _from_tfds(name, data_dir)
     folder = Path(os.path.abspath(path))
-    survey, title = images.survey(folder), images.text(folder.name)
-    for note in survey.notes:
-        _say(f"{title}: {note}")
-    classes = tuple(sorted(set(map(images.class_of, survey.train))))
-    numbers = {name: number for number, name in enumerate(classes)}
-
-    def listed(paths: list[str]) -> list[photos.Photograph]:
-        """In one fixed shuffle, by a hash of their paths."""
-        shuffled = sorted(paths, key=lambda path: hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest())
-        return [photos.Photograph(folder / p, numbers[images.class_of(p)], str(folder / p)) for p in shuffled]
-
-    identity = Identity(_safe(title), survey.version, title, str(folder))
-    return identity, lambda crop: (classes, *_splits(map(listed, (survey.train, survey.test)), survey.streamed, crop))
+    title, (version, *contents) = images.text(folder.name), images.survey(folder)
+    return Identity(_safe(title), version, title, str(folder)), lambda crop: _splits(*contents, crop)
 
 
-def _from_tfds(name: str, data_dir) -> tuple[Identity, Callable[[int], Contents]]:
+def _from_tfds(name: str, data_dir) -> tuple[Identity, Callable[[int], tuple]]:
     """A prepared set; else a cached one, which needs no TFDS; else one to download into the first folder."""
-    folder = Path(data_dir).expanduser() if data_dir is not None else files.data_dir()
-    if data_dir is not None and not folder.is_dir():
+    folder = Path(data_dir or files.data_dir() / "tfds").expanduser()
+    if data_dir and not folder.is_dir():
         raise UserError(f"there is no data folder {folder}; name an existing one, or make it first")
-    elsewhere = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    roots = [*([folder] if data_dir is not None else []), folder / "tfds", elsewhere]
     if not tfds.NAME.fullmatch(name):
-        raise UserError(_unknown(name))
-    source, full_name = tfds.prepared_folder(name, roots), name
-    cached = [path.stem.rpartition("-")[2] for path in (files.data_dir() / "cache").glob(f"{_safe(name)}-*.npz")]
-    version = source.name if source else max(filter(tfds.VERSION.fullmatch, cached), key=tfds.order_of, default=None)
+        _refuse(name)
+    elsewhere = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    source, full_name = tfds.prepared_folder(name, [folder, folder / "tfds", elsewhere]), name
+    cached = (path.stem.rpartition("-")[2] for path in (files.data_dir() / "cache").glob(f"{_safe(name)}-*.npz"))
+    if not (version := source.name if source else tfds.newest(cached)):
+        full_name, _, version = (tfds.unprepared(name, folder) or _refuse(name)).info.full_name.rpartition("/")
 
-    def builder():
-        if (unprepared := tfds.unprepared(name, roots[0])) is None:
-            raise UserError(_unknown(name))
-        return unprepared
-
-    if version is None:
-        source = builder()
-        full_name, _, version = source.info.full_name.rpartition("/")
-
-    def read(crop: int) -> Contents:
-        opened = tfds.open_set(source or builder())
-        return opened.classes, *_splits(map(opened.photographs, opened.splits), opened.streamed, crop)
+    def read(crop: int) -> tuple:
+        prepared = source or tfds.download(tfds.unprepared(name, folder) or _refuse(name))
+        return _splits(*tfds.open_set(prepared), crop)
 
     return Identity(_safe(full_name), version, TITLES.get(full_name, full_name), full_name), read
 
 
-def _splits(parts: Iterable, streamed: bool, crop: int) -> Iterator:
-    """Photographs to train and to test on as splits of one kind; images in memory are sorted by their SHA-256.
+def _splits(classes: tuple[str, ...], parts: Iterable, streamed: bool, crop: int) -> tuple:
+    """Classes, and photographs as splits; in memory sorted by SHA-256: the same bits from TFDS and from a folder."""
+    if streamed:
+        return classes, *(photos.Photographs(part, range(len(part)), crop) for part in parts)
 
-    So a set from TFDS and the same images in a folder are equal bit for bit, and the last 5,000 a fixed sample.
-    """
-
-    def decoded(item: photos.Photograph) -> tuple[bytes, int, np.ndarray]:
-        array = np.array(item.image())
+    def decoded(item: images.Photograph) -> tuple[bytes, int, np.ndarray]:
+        array = np.array(images.decode(item.source, item.where))
         return hashlib.sha256(array.data).digest(), item.label, array
 
-    for part in parts:
-        if streamed:
-            yield photos.Photographs(part, range(len(part)), crop)
-        else:
-            rows = sorted(images.in_threads(decoded, part), key=lambda item: item[:2])
-            _, labels, arrays = zip(*rows, strict=True)
-            yield Split(np.stack(arrays), np.array(labels, np.int32))
+    sorted_parts = (sorted(images.in_threads(decoded, part), key=lambda row: row[:2]) for part in parts)
+    columns = (zip(*rows, strict=True) for rows in sorted_parts)
+    return classes, *(Split(np.stack(arrays), np.array(labels, np.int32)) for _, labels, arrays in columns)
 
 
-def _unknown(name: str) -> str:
+def _refuse(name: str) -> NoReturn:
     near = ", ".join(difflib.get_close_matches(name[:60], [BUILT_IN, *TITLES], n=4))
     hint = f" (for the folder of that name, give ./{name})" if os.path.isdir(name) else near and f" (near it: {near})"
     allowed = f"{BUILT_IN}, a TFDS set of labelled images such as cifar10, or ./NAME for a folder of {images.LAYOUT}"
-    return f"there is no data set {name[:60]!r}{hint}; allowed are {allowed}"
+    raise UserError(f"there is no data set {name[:60]!r}{hint}; allowed are {allowed}")
 
 
 def _safe(name: str) -> str:
@@ -198,28 +167,31 @@ def _safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._")[:100] or "images"
 
 
-@functools.cache
-def _say(line: str) -> None:
-    """Log a line, once in a process."""
-    log.warning(line)
-
-
-def _cached(identity: Identity, make: Callable[[], Contents]) -> Contents:
-    """A set from the cache, or made by one process while others wait; what is streamed is not kept."""
+def _cached(identity: Identity, make: Callable[[], tuple]) -> tuple:
+    """A set from the cache, or made by one process while others wait, and kept there unless it is streamed."""
     path = files.data_dir() / "cache" / f"{identity.name}-{identity.version}.npz"
-    if contents := _read(path):
-        return contents
+    lock = files.locked(path.with_name(f".{path.name}.lock"), identity.title, say=images.say)
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # where nothing can be written, no lock is needed
-            stack.enter_context(files.locked(path.with_name(f".{path.name}.lock"), identity.title, say=log.warning))
-        if not (contents := _read(path)):
-            contents = make()
-            if isinstance(contents[1], Split):
-                _write(path, *contents)
-    return contents
+        if not path.is_file():
+            with contextlib.suppress(OSError):  # where nothing can be written, no lock is needed
+                stack.enter_context(lock)
+        if contents := _read(path):
+            return contents
+        classes, train, test = make()
+        if isinstance(train, Split):
+            arrays = {"train_images": train.images, "train_labels": train.labels, "classes": np.array(classes)}
+            arrays |= {"test_images": test.images, "test_labels": test.labels}
+            try:
+                for part in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # of killed processes
+                    part.unlink()
+                with files.replacing(path) as part:
+                    np.savez(part, **arrays)
+            except OSError as error:
+                images.say(f"cannot cache {path.stem} in {path.parent} ({error}); going on without")
+        return classes, train, test
 
 
-def _read(path: Path) -> Contents | None:
+def _read(path: Path) -> tuple | None:
     """What a file of the cache holds; None where there is none or its check sums say that it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -227,18 +199,4 @@ def _read(path: Path) -> Contents | None:
             return tuple(arrays["classes"].tolist()), train, test
     except Exception as error:  # NumPy and zipfile raise many kinds
         if path.is_file():
-            _say(f"the cache {path} is damaged ({first_line(error)}); making it again")
-        return None
-
-
-def _write(path: Path, classes: tuple[str, ...], train: Split, test: Split) -> None:
-    """Write a file of the cache; without room or permission for it, log that and go on."""
-    arrays = {"train_images": train.images, "train_labels": train.labels}
-    arrays |= {"test_images": test.images, "test_labels": test.labels, "classes": np.array(classes)}
-    try:
-        for part in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # of killed processes: this one has the lock
-            part.unlink()
-        with files.replacing(path) as part:
-            np.savez(part, **arrays)
-    except OSError as error:
-        _say(f"cannot cache {path.stem} in {path.parent} ({error}); going on without")
+            images.say(f"the cache {path} is damaged ({first_line(error)}); making it again")

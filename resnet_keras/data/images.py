@@ -1,14 +1,17 @@
 """Image files: a decoder for every kind (by content, as ImageNet has a PNG called .JPEG), a walk through a folder."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
+import logging
 import os
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +20,8 @@ from PIL import Image, UnidentifiedImageError
 
 from resnet_keras.errors import UserError, first_line
 from resnet_keras.files import data_dir
+
+say = functools.cache(logging.getLogger(__name__).warning)  # each line once in a process
 
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # A file with such an ending that is of none of these kinds is a damaged image; any other is no image and left out.
@@ -30,19 +35,26 @@ IN_MEMORY = 128  # most pixels a side of a set of one size that is kept in memor
 warnings.filterwarnings("ignore", module=r"PIL\.")  # what makes an image unreadable is an error, which names the file
 
 
+class Photograph(NamedTuple):
+    """One image, not decoded."""
+
+    source: bytes | Path
+    label: int
+    where: str  # what messages call it
+
+
 def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter: int | None = None):
     """An encoded image, or that in a file, as a Pillow image of mode RGB, upright as the camera was held (EXIF).
 
-    Transparency is dropped, and of an animation the first image is taken. Where the shorter side needs no more than
-    `shorter` pixels, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that still has them: much faster. A UserError
-    calls what is broken, of another kind, or larger than Pillow allows `where`, or by its path.
+    Transparency is dropped, and of an animation the first image is taken. Where `shorter` pixels are enough for the
+    shorter side, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that has them: much faster. Raises a UserError for
+    what is broken or of another kind, which it calls `where`, or by its path.
     """
     where = where or ("an image" if isinstance(source, bytes) else os.fspath(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=KINDS) as image:
             if shorter:
-                least = min(image.size)
-                image.draft("RGB", tuple(-(-side * shorter // least) for side in image.size))
+                image.draft("RGB", tuple(-(-side * shorter // min(image.size)) for side in image.size))
             image.load()
             rgb = image
             if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
@@ -59,8 +71,6 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
         raise
     except UnidentifiedImageError:
         raise UserError(f"{where} is no {', '.join(KINDS[:-1])} or {KINDS[-1]} image; mend or remove it") from None
-    except Image.DecompressionBombError:
-        raise UserError(f"{where} has more than 178 million pixels; make it smaller or remove it") from None
     except Exception as error:  # decoders raise many kinds, struct.error and AttributeError among them
         if reason := getattr(error, "strerror", None):
             raise UserError(f"{where} cannot be read ({reason})") from None
@@ -76,43 +86,41 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-class Folder(NamedTuple):
-    """What a folder of images holds; paths are relative to it, `train/cat/1.png`, and sorted."""
+def survey(folder: Path) -> tuple[str, tuple[str, ...], list[list[Photograph]], bool]:
+    """Digest of a folder's images, its classes, images to train and to test on, and whether they are to be streamed.
 
-    train: list[str]  # images to train on
-    test: list[str]  # images to test on
-    version: str  # a digest of what all images hold, and of their classes
-    streamed: bool  # whether the images vary in size or are too large to be kept in memory
-    notes: list[str]  # a line on each sort of thing that is left out
-
-
-def survey(folder: Path) -> Folder:
-    """List the images of a folder, hidden ones left out, and digest what they hold; a UserError if it is unusable."""
+    Each part is in one fixed shuffle. Hidden files are left out; what else is, is said. A UserError if it is unusable.
+    """
     if not os.path.isdir(folder):
         raise UserError(f"there is no folder {folder}; a folder of images must hold {LAYOUT}")
-    walks = {split: _walk(folder, split) for split in ("train", *TESTED)}
-    present = [split for split in TESTED if walks[split][1]] or ["test"]
+
+    def inside(pattern: str) -> list[str]:
+        return [path.replace(os.sep, "/") for path in glob(pattern, root_dir=folder)]  # without hidden ones
+
+    present = [split for split in TESTED if inside(f"{split}/*/*")] or ["test"]
     splits = ("train", present[0])
-    classes, files, elsewhere = ([path for split in splits for path in walks[split][kind]] for kind in range(3))
-    facts = _facts(folder, files)
-    train, test = ([path for path in facts["images"] if path.startswith(f"{split}/")] for split in splits)
-    if not (train and test):
-        raise UserError(f"{folder} holds no {'test' if train else 'training'} images; it must hold {LAYOUT}")
-    trained, tested = ({class_of(path) for path in part} for part in (train, test))
+    outer, inner = ([path for split in splits for path in inside(f"{split}/{place}")] for place in ("*", "*/*"))
+    facts = _facts(folder, sorted(path for path in inner if (folder / path).is_file()))
+    parts = [[path for path in facts["images"] if path.startswith(f"{split}/")] for split in splits]
+    if not all(parts):
+        raise UserError(f"{folder} holds no {'test' if parts[0] else 'training'} images; it must hold {LAYOUT}")
+    trained, tested = ({class_of(path) for path in part} for part in parts)
     for name in sorted(tested - trained):
         raise UserError(f"{folder}: class {name!r} is in {splits[1]} but not in train; both must have the same classes")
+    used = {*facts["images"], *(path.rpartition("/")[0] for path in facts["images"])}
     left_out = {
-        "files left out, as they are no images": {*files} - {*train, *test},
-        "files left out, as they do not lie in the folder of a class": elsewhere,
-        "classes left out, as they have no images": {*classes} - trained,
+        "left out, as they are no images of a class": {*outer, *inner} - used,
         "classes without test images": trained - tested,
-        f"folders left out, as {splits[1]} is tested on": present[1:],
+        f"left out, as {splits[1]} is tested on": present[1:],
     }
-    notes = [
-        f"{what}: {len(names)} ({', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)})"
-        for what, names in left_out.items() if names
-    ]  # fmt: skip
-    return Folder(train, test, facts["version"], facts["streamed"], notes)
+    for what, names in left_out.items():
+        if names:
+            few = ", ".join(sorted(names)[:3]) + ", ..." * (len(names) > 3)
+            say(f"{text(folder.name)}: {what}: {len(names)} ({few})")
+    numbers = {name: number for number, name in enumerate(sorted(trained))}
+    shuffled = (sorted(part, key=lambda path: _digest([path])) for part in parts)
+    photographs = [[Photograph(folder / p, numbers[class_of(p)], str(folder / p)) for p in part] for part in shuffled]
+    return facts["version"], tuple(numbers), photographs, facts["streamed"]
 
 
 def class_of(path: str) -> str:
@@ -125,58 +133,42 @@ def text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def in_threads(function: Callable, items: Iterable) -> Iterator:
-    """Results of a function of every item, in their order: from a thread for each core, a few ahead of the reader."""
-    pending = deque()
-    with ThreadPoolExecutor(workers()) as pool:
+def in_threads(function: Callable, items: Iterable, ahead: int = 32) -> Iterator:
+    """Results of a function of every item, in order: from a thread for each usable core, `ahead` of the reader."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    pool, pending = ThreadPoolExecutor(cores), deque()
+    try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) > 4 * workers():
+            if len(pending) > ahead:
                 yield pending.popleft().result()
         yield from (future.result() for future in pending)
-
-
-def workers() -> int:
-    """Threads that decode: one for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _walk(folder: Path, split: str) -> tuple[list[str], list[str], list[str]]:
-    """Classes of a split; paths of the files in their folders, and of those elsewhere; each sorted."""
-    classes, files, elsewhere = [], [], []
-    for root, folders, names in os.walk(folder / split, followlinks=True):
-        place = os.path.relpath(root, folder).split(os.sep)  # ["train"], then ["train", "cat"] and so on
-        top = len(place) == 1
-        links = [] if top else [name for name in folders if os.path.islink(os.path.join(root, name))]
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in links)
-        classes += folders if top else []
-        for path in sorted("/".join([*place, name]) for name in names if not name.startswith(".")):
-            (files if len(place) == 2 and (folder / path).is_file() else elsewhere).append(path)
-    return classes, files, elsewhere
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _facts(folder: Path, files: list[str]) -> dict:
-    """Which files are images, a digest of them all, and whether they are to be streamed.
-
-    Every file is decoded once: this is kept in `data/cache` as long as no name, size, time or inode of a file changes.
-    """
+    """Which files are images, their digest, whether to stream them; kept until a name, size, time or inode changes."""
     stats = ((file, os.stat(folder / file)) for file in files)
     lines = [f"{file} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}" for file, stat in stats]
     path = data_dir() / "cache" / f"{_digest([FACTS, str(folder), *lines])[:32]}.json"
     with contextlib.suppress(OSError, ValueError):
         return json.loads(path.read_text(encoding="utf-8"))
-    looks = dict(zip(files, in_threads(_look, (folder / file for file in files)), strict=True))
-    if broken := [look for look in looks.values() if isinstance(look, UserError)]:
-        more = f" ({len(broken)} of {len(files)} files are like that)" if len(broken) > 1 else ""
-        raise UserError(f"{broken[0]}{more}")
-    images = {file: look for file, look in looks.items() if look}
+
+    def look(file: str) -> tuple[str, tuple[int, int]] | None:
+        """Digest and size in pixels of an image; None where the file is none."""
+        if is_image(folder / file):
+            size = decode(folder / file, shorter=IN_MEMORY + 1).size  # of a large JPEG a fraction: too large as well
+            return hashlib.sha256((folder / file).read_bytes()).hexdigest(), size
+
+    images = {file: seen for file, seen in zip(files, in_threads(look, files), strict=True) if seen}
     sizes = Counter(size for _, size in images.values())
-    (size, count), *_ = sizes.most_common(1) or [((0, 0), 0)]
-    if max(size) <= IN_MEMORY and len(images) / 2 < count < len(images):
-        odd, (_, (width, height)) = next((file, look) for file, look in images.items() if look[1] != size)
-        most = f"{count} of {len(images)} images have {size[0]}x{size[1]}"
-        raise UserError(f"{folder / odd} has {width}x{height} pixels, but {most}: resize or remove it")
-    streamed = len(sizes) > 1 or max(size) > IN_MEMORY
+    ((width, height), count), *_ = sizes.most_common(1) or [((0, 0), 0)]
+    small = max(width, height) <= IN_MEMORY
+    if small and len(images) / 2 < count < len(images):
+        odd = next(file for file, (_, size) in images.items() if size != (width, height))
+        raise UserError(f"{folder / odd} is not {width}x{height} as {count} of {len(images)} are: resize or remove it")
+    streamed = len(sizes) > 1 or not small
     # The order of streamed images depends on their paths, that of others on what they hold alone.
     lines = (f"{file if streamed else file.rpartition('/')[0]} {digest}" for file, (digest, _) in images.items())
     facts = {"images": list(images), "version": _digest(sorted(lines))[:8], "streamed": streamed}
@@ -184,17 +176,6 @@ def _facts(folder: Path, files: list[str]) -> dict:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(facts), encoding="utf-8")
     return facts
-
-
-def _look(path: Path) -> tuple[str, tuple[int, int]] | UserError | None:
-    """Digest and size in pixels of an image; None where the file is no image, an error where it is a broken one."""
-    if not is_image(path):
-        return None
-    try:  # a large JPEG is decoded at a fraction of its size: it is too large for memory all the same
-        size = decode(path, shorter=IN_MEMORY + 1).size
-    except UserError as error:
-        return error
-    return hashlib.sha256(path.read_bytes()).hexdigest(), size
 
 
 def _digest(lines: list[str]) -> str:

@@ -1,22 +1,19 @@
 """ImageNet's pipeline (Sec. 3.4) for photographs of any size: read, decoded and cropped while the network trains.
 
-For training: the shorter side uniform in 256..480, a random crop of 224 or its mirror image, AlexNet's colour noise.
-For the error while training: the central 224 at shorter side 256. All is a function of (seed, iteration, place in the
-batch) as in `augment`. The network subtracts the mean colour itself.
+In training the shorter side is uniform in 256..480, and a random crop of 224 or its mirror image gets AlexNet's colour
+noise: all a function of (seed, iteration, place in the batch), as in `augment`.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from resnet_keras.data import views
 from resnet_keras.data.augment import order, words
-from resnet_keras.data.images import decode, in_threads, workers
+from resnet_keras.data.images import Photograph, decode, in_threads
 
 # Mean colour of ImageNet's training images, as the authors' released networks and VGG's subtract it.
 MEAN = np.array([123.68, 116.779, 103.939], np.float32)
@@ -24,18 +21,6 @@ NOISE = 0.1  # deviation of the draws of AlexNet's colour noise
 AHEAD = 2  # batches that are made while the network trains on another
 AT_ONCE = 128  # most photographs of a batch that is tested
 _CROPS = 2  # purpose of the random words, beside those of `augment`
-
-
-class Photograph(NamedTuple):
-    """One photograph, not decoded."""
-
-    source: bytes | Path
-    label: int
-    where: str  # what messages call it
-
-    def image(self, shorter: int | None = None):
-        """The photograph as `images.decode` has it."""
-        return decode(self.source, self.where, shorter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +42,21 @@ class Photographs:
         """One of them, not decoded."""
         return self.source[self.numbers[place]]
 
-    def each(self, view: Callable) -> Iterator[tuple[Any, int]]:
-        """`view` of every decoded photograph, and its label, in order."""
+    def seen(self, place: int, view: Callable | None = None) -> tuple[Any, np.int32]:
+        """What `view`, by default the test view, makes of one of them, decoded, and its label."""
+        photograph = self.read(place)
+        view = view or (lambda image: views.test_view(image, (self.crop, self.crop, 3), cropped=True))
+        return view(decode(photograph.source, photograph.where)), np.int32(photograph.label)
 
-        def make(place: int) -> tuple[Any, int]:
-            photograph = self.read(place)
-            return view(photograph.image()), photograph.label
-
-        return in_threads(make, range(len(self)))
+    def each(self, view: Callable | None = None) -> Iterator[tuple[Any, np.int32]]:
+        """The same of all of them, in order."""
+        return in_threads(lambda place: self.seen(place, view), range(len(self)))
 
     def batches(self, size: int, view: Callable | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Test views, or what `view` makes of each, and labels int32 `[b]` in order, at most `size` at a time."""
-        ready = self.each(view or self.test_view)
+        """The same in arrays, labels int32 `[b]`, at most `size` at a time."""
+        ready = self.each(view)
         while batch := list(itertools.islice(ready, min(size, AT_ONCE))):
-            images, labels = zip(*batch, strict=True)
-            yield np.stack(images), np.array(labels, np.int32)
-
-    def test_view(self, image) -> np.ndarray:
-        """What a network is tested on of a decoded photograph."""
-        return views.test_view(image, (self.crop, self.crop, 3), cropped=True)
+            yield tuple(map(np.stack, zip(*batch, strict=True)))
 
 
 class Draws(NamedTuple):
@@ -94,14 +75,9 @@ def draw_crops(seed: int, iteration: int, batch_size: int, examples: int, crop: 
     index = order(seed, iteration * batch_size, batch_size, examples)
     bits = words(seed, iteration, _CROPS, 4 * batch_size).reshape(batch_size, 4)
     least, most = (round(side * crop / views.CROP) for side in views.JITTER)
-    side = least + _below(most - least + 1, bits[:, 0] >> 40).astype(int)
+    side = least + ((bits[:, 0] >> 40) * np.uint64(most - least + 1) >> np.uint64(24)).astype(int)
     top, left = bits[:, 1] >> 40, (bits[:, 1] >> 16) & 0xFFFFFF
     return Draws(index, side, top, left, (bits[:, 0] & 1).astype(bool), _normal(bits[:, 2:]) * NOISE)
-
-
-def _below(most: int, bits24):
-    """24 random bits, uint64, to 0..most-1."""
-    return (bits24 * np.uint64(most)) >> np.uint64(24)
 
 
 def _normal(bits: np.ndarray) -> np.ndarray:
@@ -115,18 +91,18 @@ def _normal(bits: np.ndarray) -> np.ndarray:
 
 def training_crop(photograph: Photograph, side: int, top: int, left: int, flip: bool, crop: int) -> np.ndarray:
     """One crop as `Draws` has it, uint8 `[crop, crop, 3]`; raises what `images.decode` does."""
-    image = photograph.image(shorter=side)
+    image = decode(photograph.source, photograph.where, side)
     width, height = views.resized(image.size, side)
-    places = (int(_below(size - crop + 1, np.uint64(place))) for size, place in ((height, top), (width, left)))
-    return views.cropped(image, side, *places, crop, flip)
+    top, left = top * (height - crop + 1) >> 24, left * (width - crop + 1) >> 24
+    return views.crop_of(image, side, top, left, crop, flip)
 
 
 class Batch(NamedTuple):
     """A batch, or several with a leading axis n, as the training takes them."""
 
     images: Any  # uint8 [B, crop, crop, 3]
-    shift: Any  # float32 [B, 3], the colour noise: added to every pixel, on the device
     labels: Any  # int32 [B]
+    shift: Any  # float32 [B, 3], the colour noise: added to every pixel, on the device
 
 
 def add_noise(batch: Batch) -> tuple:
@@ -144,30 +120,31 @@ class PhotographFeed:
     def __init__(self, split: Photographs, seed: int, batch_size: int, augment: bool):
         self.arrays, self.apply = (), add_noise
         self.split, self.seed, self.batch_size, self.augment = split, seed, batch_size, augment
-        self.pool = ThreadPoolExecutor(workers())
-        self.pending: dict[int, tuple[np.ndarray, list]] = {}
+        self.iteration, self.examples = 0, self._examples(0)
 
     def take(self, iteration: int, steps: int) -> Batch:
         """Batches from `iteration` on, with those after them begun; a UserError names an unreadable photograph."""
-        for number in range(iteration, iteration + steps + AHEAD):
-            if number not in self.pending:
-                draws = draw_crops(self.seed, number, self.batch_size, len(self.split), self.split.crop)
-                futures = [self.pool.submit(self._example, draws, place) for place in range(self.batch_size)]
-                self.pending[number] = views.colour_shift(draws.noise) * np.float32(self.augment), futures
-        batches = []
-        for number in range(iteration, iteration + steps):
-            shift, futures = self.pending.pop(number)
-            images, labels = zip(*(future.result() for future in futures), strict=True)
-            batches.append((np.stack(images), shift, np.array(labels, np.int32)))
-        return Batch(*map(np.stack, zip(*batches, strict=True)))
+        if iteration != self.iteration:  # of a run that goes on
+            self.close()
+            self.examples = self._examples(iteration)
+        self.iteration = iteration + steps
+        fields = zip(*itertools.islice(self.examples, steps * self.batch_size), strict=True)
+        return Batch(*(np.stack(field).reshape(steps, self.batch_size, *np.shape(field[0])) for field in fields))
 
     def close(self) -> None:
         """Stop making batches."""
-        self.pool.shutdown(cancel_futures=True)
+        self.examples.close()
 
-    def _example(self, draws: Draws, place: int) -> tuple[np.ndarray, int]:
-        photograph = self.split.read(draws.index[place])
+    def _examples(self, iteration: int) -> Iterator[tuple]:
+        sizes = self.batch_size, len(self.split), self.split.crop
+        draws = (draw_crops(self.seed, number, *sizes) for number in itertools.count(iteration))
+        places = (place for batch in draws for place in zip(*batch, strict=True))
+        return in_threads(self._example, places, AHEAD * self.batch_size)
+
+    def _example(self, place: tuple) -> tuple[np.ndarray, np.int32, np.ndarray]:
+        index, side, top, left, flip, noise = place
         if not self.augment:
-            return self.split.test_view(photograph.image()), photograph.label
-        crop = training_crop(photograph, *(int(field[place]) for field in draws[1:5]), self.split.crop)
-        return crop, photograph.label
+            return *self.split.seen(index), np.zeros(3, np.float32)
+        photograph = self.split.read(index)
+        crop = training_crop(photograph, int(side), int(top), int(left), flip, self.split.crop)
+        return crop, np.int32(photograph.label), views.colour_shift(noise)

@@ -1,15 +1,17 @@
 """shapes16: ten classes of 16x16 RGB images, drawn by the package, the same bits on every machine.
 
-The outline of a figure tells the classes apart and nothing else: its colour, place, size, tilt and stretch vary, and
-so do the background's colour and the light. No class becomes another when it is mirrored or turned.
+The outline alone tells the classes apart: a figure's colour, place, size, tilt and stretch vary, and so do the
+background's colour and the light. No class becomes another when it is mirrored or turned.
 
-Only + - * / and square roots touch floating point, element by element: IEEE 754 fixes their last bit. Sines and cosines
-come from a table rounded to ten-thousandths, and no sum is taken over an axis: libraries and processors differ there.
+Only + - * / and square roots touch floating point: IEEE 754 fixes their last bit. Cosines come from a table rounded to
+ten-thousandths, and no sum is taken over an axis: libraries and processors differ there.
 """
 
 import math
 
 import numpy as np
+
+from resnet_keras.data.augment import words
 
 VERSION = "1"  # a new one for any change of a single bit; a test holds the SHA-256 of all images
 SIZE = 16
@@ -17,7 +19,7 @@ COUNTS = {"train": 10_000, "test": 2_000}
 TILT = 20  # degrees to either side of upright, at most
 BLOCK = 500  # images drawn at once; each block has its own random numbers
 
-# No entry lies near a rounding border (a test checks that), so every library rounds to the same number.
+# No entry lies near a rounding border, so every library rounds to the same number.
 COSINES = np.array([round(10_000 * math.cos(math.radians(degree))) for degree in range(360)]) / 10_000
 
 
@@ -62,16 +64,15 @@ def draw_images(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Random:
-    """Random numbers of one block of m = `BLOCK` images: raw words of Philox, whose stream NumPy keeps fixed."""
+    """Random numbers of one block of m = `BLOCK` images."""
 
     def __init__(self, split: int, block: int):
-        self.key, self.draws = np.array([split, block], np.uint64), 0
+        self.split, self.block, self.draws = split, block, 0
 
     def words(self, *each: int) -> np.ndarray:
         """Fresh 64-bit words `[m, *each]`."""
-        self.draws += 1  # counters of their own, so that no draw depends on how much another took
-        counter = np.array([0, 0, 0, self.draws], np.uint64)
-        return np.random.Philox(key=self.key, counter=counter).random_raw(BLOCK * math.prod(each)).reshape(BLOCK, *each)
+        self.draws += 1  # so that no draw depends on how much another took
+        return words(self.split, self.block, self.draws, BLOCK * math.prod(each)).reshape(BLOCK, *each)
 
     def uniform(self, low: float, high: float, *each: int) -> np.ndarray:
         """Numbers in [low, high), float64 `[m, *each]`."""
@@ -118,24 +119,21 @@ def _figure(random: _Random, labels: np.ndarray) -> np.ndarray:
         cosine, sine = (part[:, None] for part in direction(lean[rows]))
         less = (x * cosine + y * sine) * (stretch[rows] - 1.0)[:, None]
         corners = np.stack([x + less * cosine, y + less * sine], axis=2)
-        distance[rows] = polygon_distance(_X, _Y, corners * size[rows][:, None, None] + place[rows][:, None])
+        distance[rows] = polygon_distance(corners * size[rows][:, None, None] + place[rows][:, None])
     softness = random.uniform(0.8, 1.2)[:, None, None]  # width of the edge
     return np.clip(0.5 - distance / softness, 0.0, 1.0)
 
 
-def polygon_distance(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Distance `[m, H, W]` of columns x `[1, 1, W]`, rows y `[1, H, 1]` from polygons `[m, V, 2]`; negative inside."""
-    nearest = np.full((len(corners), y.shape[1], x.shape[2]), np.inf)
-    inside = np.zeros(nearest.shape, bool)
-    for i in range(corners.shape[1]):
-        (start_x, start_y), (end_x, end_y) = (corners[:, j, :, None, None].swapaxes(0, 1) for j in (i - 1, i))
-        along_x, along_y, from_x, from_y = end_x - start_x, end_y - start_y, x - start_x, y - start_y
-        length = np.maximum(along_x * along_x + along_y * along_y, 1e-12)
-        place = np.clip((from_x * along_x + from_y * along_y) / length, 0.0, 1.0)  # of the edge's nearest point
-        off_x, off_y = from_x - along_x * place, from_y - along_y * place
-        np.minimum(nearest, off_x * off_x + off_y * off_y, out=nearest)
-        # A ray to the right of the point crosses this edge: inside is an odd number of crossings.
-        crosses = (start_y > y) != (end_y > y)
-        reach = start_x + from_y * along_x / np.where(along_y == 0, 1.0, along_y)
-        inside ^= crosses & (x < reach)
-    return np.where(inside, -1.0, 1.0) * np.sqrt(nearest)
+def polygon_distance(corners: np.ndarray) -> np.ndarray:
+    """Distance `[m, 16, 16]` of the pixels' centres from polygons with `corners` `[m, V, 2]`; negative inside."""
+    end = np.moveaxis(corners, 2, 0)[..., None, None]  # [2, m, V, 1, 1], of each edge
+    (start_x, start_y), (end_x, end_y) = np.roll(end, 1, axis=2), end
+    along_x, along_y, from_x, from_y = end_x - start_x, end_y - start_y, _X - start_x, _Y - start_y
+    length = np.maximum(along_x * along_x + along_y * along_y, 1e-12)
+    place = np.clip((from_x * along_x + from_y * along_y) / length, 0.0, 1.0)  # of the edge's nearest point
+    off_x, off_y = from_x - along_x * place, from_y - along_y * place
+    nearest = np.sqrt((off_x * off_x + off_y * off_y).min(axis=1))
+    # A ray to the right of the point crosses this edge: inside is an odd number of crossings.
+    reach = start_x + from_y * along_x / np.where(along_y == 0, 1.0, along_y)
+    crosses = ((start_y > _Y) != (end_y > _Y)) & (reach > _X)
+    return np.where(np.logical_xor.reduce(crosses, axis=1), -nearest, nearest)

@@ -1,7 +1,7 @@
 """How a photograph becomes what a network sees (Sec. 3.4): resized shorter sides, crops, and colour noise.
 
-Sizes and positions are in whole pixels; an image is uint8 `[h, w, 3]` or a Pillow image of mode RGB. Resizing is
-bilinear over the area that a new pixel covers (antialiased), by Pillow: every backend sees the same pixels.
+Sizes and positions are in whole pixels; an `image` is a Pillow image of mode RGB. Resizing is bilinear over the area
+that a new pixel covers (antialiased), by Pillow: every backend sees the same pixels.
 """
 
 import numpy as np
@@ -22,31 +22,24 @@ EIGENVECTORS = np.array([[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948]
 
 
 def test_view(image, shape: tuple[int, int, int], cropped: bool) -> np.ndarray:
-    """The single view of an image that a network which takes `shape` is tested on and predicts from: uint8 `[h, w, 3]`.
+    """The single view of an image that a network for `shape` is tested on and predicts from: uint8 `[h, w, 3]`.
 
-    Of one trained on crops of photographs (`cropped`) the central crop, from a shorter side larger as 256 : 224 (Sec.
+    Of one trained on crops of photographs (`cropped`) the central crop, of a shorter side larger as 256 : 224 (Sec.
     3.4); else (Sec. 4.2) the largest part around the centre that has the network's proportions.
     """
     height, width, _ = shape
-    if cropped and height == width:
-        return centre_crop(image, round(height * SIDE / CROP), height)
-    return np.array(ImageOps.fit(_pillow(image), (width, height), BILINEAR))
+    if not cropped or height != width:
+        return np.array(ImageOps.fit(image, (width, height), BILINEAR))
+    side = round(height * SIDE / CROP)
+    right, down = (size - height for size in resized(image.size, side))
+    return crop_of(image, side, down // 2, right // 2, height)
 
 
-def centre_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
-    """The central `crop` x `crop` pixels at shorter side `side`: uint8 `[crop, crop, 3]`."""
-    image = _pillow(image)
-    width, height = resized(image.size, side)
-    return cropped(image, side, (height - crop) // 2, (width - crop) // 2, crop)
-
-
-def ten_crop(image, side: int = SIDE, crop: int = CROP) -> np.ndarray:
-    """The 10 crops of Sec. 3.4, uint8 `[10, crop, crop, 3]`: four corners, the centre, and their mirror images."""
-    image = _pillow(image)
-    width, height = resized(image.size, side)
-    down, right = height - crop, width - crop
+def ten_crop(image) -> np.ndarray:
+    """The 10 crops of Sec. 3.4, uint8 `[10, 224, 224, 3]`: four corners, the centre, and their mirror images."""
+    right, down = (size - CROP for size in resized(image.size, SIDE))
     places = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
-    five = np.stack([cropped(image, side, top, left, crop) for top, left in places])
+    five = np.stack([crop_of(image, SIDE, top, left) for top, left in places])
     return np.concatenate([five, five[:, :, ::-1]])
 
 
@@ -57,17 +50,14 @@ def scales(image) -> list[np.ndarray]:
 
 def shorter_side(image, side: int) -> np.ndarray:
     """All of the image with its shorter side at `side`: uint8 `[h, w, 3]`; a UserError for too long a strip."""
-    image = _pillow(image)
     width, height = resized(image.size, side)
     if width * height > MOST:
-        size = f"{image.width}x{image.height} pixels"
-        raise UserError(f"an image of {size} cannot have a shorter side of {side}: it is too long a strip; crop it")
+        raise UserError(f"an image of {image.width}x{image.height} pixels is too long a strip for side {side}; crop it")
     return np.array(image.resize((width, height), BILINEAR))
 
 
-def cropped(image, side: int, top: int, left: int, crop: int = CROP, flip: bool = False) -> np.ndarray:
+def crop_of(image, side: int, top: int, left: int, crop: int = CROP, flip: bool = False) -> np.ndarray:
     """`shorter_side(image, side)[top : top + crop, left : left + crop]`, or its mirror image, and nothing beside it."""
-    image = _pillow(image)
     width, height = resized(image.size, side)
     across, down = image.width / width, image.height / height
     box = (left * across, top * down, (left + crop) * across, (top + crop) * down)
@@ -81,15 +71,5 @@ def resized(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def colour_shift(draws: np.ndarray) -> np.ndarray:
-    """What AlexNet's colour noise adds to red, green and blue of an image's pixels, in 0..255: float32 `[..., 3]`.
-
-    Each component counts by its eigenvalue times its draw (`[..., 3]`, of deviation 0.1): the first deviates by 5.5.
-    """
-    shift = np.zeros((*np.shape(draws)[:-1], 3))
-    for component in range(3):
-        shift += np.asarray(draws)[..., component, None] * EIGENVALUES[component] * EIGENVECTORS[component]
-    return (255.0 * shift).astype(np.float32)
-
-
-def _pillow(image):
-    return Image.fromarray(np.ascontiguousarray(image)) if isinstance(image, np.ndarray) else image
+    """What AlexNet's colour noise adds to red, green and blue, of 255: float32 `[..., 3]`; `draws` deviate by 0.1."""
+    return (255.0 * np.sum((draws * EIGENVALUES)[..., None] * EIGENVECTORS, axis=-2)).astype(np.float32)

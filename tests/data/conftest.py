@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_keras.data import datasets
+from resnet_keras.data import images
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +14,7 @@ def home(tmp_path, monkeypatch):
     """An empty data folder in which this test's caches lie, and no line that was said before."""
     monkeypatch.setenv("RESNET_KERAS_DATA", str(tmp_path / "home"))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
-    datasets._say.cache_clear()
+    images.say.cache_clear()
     return tmp_path / "home"
 
 

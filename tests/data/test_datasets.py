@@ -59,7 +59,7 @@ def test_a_folder_gives_its_images_in_an_order_of_their_content(pets, arrays, tm
     write(other, {"train/cat/notes.txt": b"x"})  # what is left out is said, once
     assert data.identify(other) and loaded(other) == loaded(pets)
     (record,) = caplog.records
-    assert record.message == "other: files left out, as they are no images: 1 (train/cat/notes.txt)"
+    assert record.message == "other: left out, as they are no images of a class: 1 (train/cat/notes.txt)"
 
 
 def test_a_set_says_how_to_find_it_again(pets, small_shapes, tmp_path, monkeypatch):

@@ -5,15 +5,17 @@ Ten crops: evaluation/test_views.py.
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from resnet_keras.data import load, photos, views
+from resnet_keras.data.images import decode
 from resnet_keras.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def picture():
-    return np.random.default_rng(0).integers(0, 256, (300, 451, 3), dtype=np.uint8)
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 451, 3), dtype=np.uint8))
 
 
 def bilinear(image, height, width):
@@ -25,8 +27,8 @@ def bilinear(image, height, width):
         triangle = np.maximum(0, 1 - np.abs(np.arange(old)[None, :] - centres[:, None]) / max(scale, 1.0))
         return triangle / triangle.sum(axis=1, keepdims=True)
 
-    rows, columns = weights(image.shape[0], height), weights(image.shape[1], width)
-    return np.einsum("ab,bcd,ec->aed", rows, image.astype(float), columns, optimize=True)
+    rows, columns = weights(image.height, height), weights(image.width, width)
+    return np.einsum("ab,bcd,ec->aed", rows, np.asarray(image, float), columns, optimize=True)
 
 
 def test_the_shorter_side_against_numpy(picture):
@@ -34,14 +36,14 @@ def test_the_shorter_side_against_numpy(picture):
         view = views.shorter_side(picture, side)
         assert view.shape == (side, 451 * side // 300, 3)
         assert np.abs(view - bilinear(picture, *view.shape[:2])).max() <= 1.01
-    assert views.shorter_side(picture.transpose(1, 0, 2), 256).shape == (451 * 256 // 300, 256, 3)
+    assert views.shorter_side(picture.transpose(Image.Transpose.TRANSPOSE), 256).shape == (451 * 256 // 300, 256, 3)
     assert [min(image.shape[:2]) for image in views.scales(picture)] == [224, 256, 384, 480, 640]
 
 
 @pytest.mark.parametrize(("side", "top", "left"), [(256, 0, 0), (256, 32, 160), (480, 256, 497), (313, 5, 77)])
 def test_a_crop_alone_is_the_crop_of_the_full_view(picture, side, top, left):
     full = views.shorter_side(picture, side)[top : top + 224, left : left + 224]
-    alone = views.cropped(picture, side, top, left)
+    alone = views.crop_of(picture, side, top, left)
     assert alone.shape == (224, 224, 3) and np.abs(alone.astype(int) - full).max() <= 1
 
 
@@ -49,20 +51,20 @@ def test_the_test_view_is_the_central_crop_of_photographs_and_as_much_as_fits_of
     centre = views.test_view(picture, (224, 224, 3), cropped=True)
     full = views.shorter_side(picture, 256)  # 384 wide
     assert np.abs(centre.astype(int) - full[16:240, 80:304]).max() <= 1
-    assert np.array_equal(views.test_view(picture, (32, 32, 3), cropped=True), views.centre_crop(picture, 37, 32))
-    same = picture[:32, :48]
+    same = picture.crop((0, 0, 48, 32))
     assert np.array_equal(views.test_view(same, (32, 48, 3), cropped=False), same)
-    view = views.test_view(picture[:, :450], (100, 100, 3), cropped=False)
-    assert np.abs(view - bilinear(picture[:, :450], 100, 150)[:, 25:125]).max() <= 1.01
+    even = picture.crop((0, 0, 450, 300))
+    view = views.test_view(even, (100, 100, 3), cropped=False)
+    assert np.abs(view - bilinear(even, 100, 150)[:, 25:125]).max() <= 1.01
 
 
 def test_tiny_pictures_become_large_and_a_strip_does_not_fill_the_memory():
-    for shape in ((1, 1, 3), (7, 3, 3)):
-        assert (views.ten_crop(np.full(shape, 77, np.uint8)) == 77).all()
-    strip = np.zeros((2, 4000, 3), np.uint8)
+    for size in ((1, 1), (3, 7)):
+        assert (views.ten_crop(Image.new("RGB", size, (77, 77, 77))) == 77).all()
+    strip = Image.new("RGB", (4000, 2))
     with pytest.raises(UserError, match=r"4000x2 pixels .* too long a strip"):
         views.shorter_side(strip, 640)
-    assert views.centre_crop(strip).shape == (224, 224, 3)
+    assert views.test_view(strip, (224, 224, 3), cropped=True).shape == (224, 224, 3)
 
 
 def test_colour_noise_has_the_deviations_and_directions_of_the_components():
@@ -117,7 +119,7 @@ def test_sides_crops_and_flips_are_uniform_and_the_noise_is_normal():
 
 def test_a_training_crop_is_cut_from_the_resized_image(dataset):
     item = dataset.train.read(0)
-    resized = views.shorter_side(item.image(), 50).astype(int)
+    resized = views.shorter_side(decode(item.source), 50).astype(int)
     height, width = resized.shape[:2]
     for places, flip, rows, columns in (
         ((2**24 - 1, 0), False, slice(height - 32, None), slice(32)),  # the lowest row, the leftmost column
@@ -148,7 +150,7 @@ def test_batches_are_a_function_of_seed_and_iteration_with_their_labels_and_nois
 
 def test_the_test_views_are_complete_in_order_and_what_a_batch_without_augmentation_consists_of(dataset):
     def central(item):
-        return views.test_view(item.image(), (32, 32, 3), cropped=True)
+        return views.test_view(decode(item.source), (32, 32, 3), cropped=True)
 
     images, labels = zip(*dataset.test.batches(3), strict=True)
     items = [dataset.test.read(place) for place in range(4)]

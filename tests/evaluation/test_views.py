@@ -9,7 +9,6 @@ from PIL import Image
 
 from resnet_keras import build
 from resnet_keras.data import Split
-from resnet_keras.data.images import workers
 from resnet_keras.data.photos import Photograph, Photographs
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation import views
@@ -121,7 +120,7 @@ def test_a_stream_has_a_few_photographs_in_memory_at_a_time():
         next(stream)
         most = max(most, len(asked) - seen)
     stream.close()
-    assert most <= 4 * workers() + 1
+    assert most <= 33
 
 
 def test_images_in_memory_have_one_view_and_so_have_those_of_cifar():
