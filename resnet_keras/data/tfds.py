@@ -104,7 +104,7 @@ def _describe(builder) -> tuple[tuple[str, str], tuple[str, str], bool]:
     name, features, has = builder.info.full_name, dict(builder.info.features), builder.info.splits
     keys = (builder.info.supervised_keys or ("image", "label"))[:2]
     if [type(features.get(str(key))).__name__ for key in keys] != ["Image", "ClassLabel"]:
-        raise UserError(f"{name} has {', '.join(features)}; only sets of labelled images can be used")
+        raise UserError(f"{name} has {', '.join(sorted(features))}; only sets of labelled images can be used")
     streamed = any(size is None or size > IN_MEMORY for size in features[keys[0]].shape[:2])
     if streamed and builder.info.file_format.value != RECORDS:
         how = f'with file_format="{RECORDS}", to be read one by one: data/README.md has the command'

@@ -52,6 +52,7 @@ def test_without_a_network_or_tfds_a_line_says_what_to_do(monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(socket, "create_connection", fails(OSError("no connection")))
     monkeypatch.setattr(tfds, "getproxies", dict)
+    monkeypatch.setattr(tfds, "_describe", lambda builder: None)
     with pytest.raises(UserError, match=r"3\.0\.2 .*\(OSError: no connection\); .*tfds\.load\(.*--data shapes16"):
         tfds.download(builder)
     monkeypatch.setattr(tfds, "getproxies", lambda: {"https": "proxy"})
