@@ -31,7 +31,7 @@ MISTAKES = {  # what tests/faults/test_bad_input.py refuses gets one line too
     ("train",): "NETWORK",
     ("train", "resnet20", "--iteratons", "5"): "--iterations",
     ("train", "resnet20", "--iterations", "many"): "--iterations",
-    ("train", "resnet21"): "20 and 26",
+    ("train", "resnet21"): "6n+2",
     ("train", "rasnet20"): "resnet20",
     ("train", "plain20", "--shortcut", "B"): "resnet20",
     ("train", "resnet20", "--drops", "5", "3"): "ascending",

@@ -75,9 +75,8 @@ class Block(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         """Shape of the output."""
-        batch, height, width, _ = input_shape
-        sides = [None if side is None else -(-side // self.stride) for side in (height, width)]
-        return (batch, *sides, self.channels)
+        batch, *sides, _ = input_shape
+        return (batch, *(side and -(-side // self.stride) for side in sides), self.channels)
 
 
 class BasicBlock(Block):

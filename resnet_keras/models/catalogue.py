@@ -68,10 +68,9 @@ class Architecture(NamedTuple):
         """Stage -> (name, filters, stride) of each block; every stage but the first halves the map (Sec. 3.3)."""
         family, layout = FAMILIES[self.family], {}
         for number, (count, filters) in enumerate(zip(self.blocks, family.filters, strict=True), family.first):
-            strides = [2 if number > family.first and family.stem else 1] + (count - 1) * [1]
-            layout[family.stage.format(number)] = [
-                (family.block.format(number, place), filters, stride) for place, stride in enumerate(strides, start=1)
-            ]
+            first = 2 if number > family.first and family.stem else 1
+            names = [family.block.format(number, place + 1) for place in range(count)]
+            layout[family.stage.format(number)] = [(name, filters, 1 if n else first) for n, name in enumerate(names)]
         return layout
 
 
@@ -98,19 +97,15 @@ def names() -> list[str]:
 def architecture(name: str) -> Architecture:
     """Look a network up by name: of `names()`, or ``plain`` or ``resnet`` with any depth 6n+2; else a UserError."""
     match = re.fullmatch(r"(plain|resnet|vgg)([0-9]{1,5})", str(name))
-    if not match:
-        near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"the paper's are {', '.join(names())}."
-        raise UserError(f"unknown network {name!r}: {hint}")
-    kind, depth = match[1], int(match[2])
-    if name in TABLE:
+    kind, depth = (match[1], int(match[2])) if match else ("", 0)
+    if kind and name in TABLE:
         return Architecture(name, "vgg" if kind == "vgg" else "imagenet", depth, *TABLE[name])
-    if kind != "vgg" and depth >= 8 and (depth - 2) % 6 == 0:
+    if kind in CIFAR_DEPTHS and depth >= 8 and (depth - 2) % 6 == 0:
         blocks, shortcut = ((depth - 2) // 6,) * 3, "A" if kind == "resnet" else "none"
         return Architecture(f"{kind}{depth}", "cifar", depth, "basic", blocks, shortcut)
-    depths, near = ", ".join(re.findall(rf"{kind}(\d+)", " ".join(TABLE))), max(8, (depth - 2) // 6 * 6 + 2)
-    cifar = "" if kind == "vgg" else f"CIFAR depths are 6n+2 (nearest: {near} and {near + 6}), "
-    raise UserError(f"no network {name!r}: {cifar}{'ImageNet' if cifar else 'VGG'} depths are {depths}.")
+    near = difflib.get_close_matches(str(name).lower(), names(), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the paper's are {', '.join(names())}."
+    raise UserError(f"unknown network {name!r}: {hint} CIFAR depths are 6n+2, from 8 on.")
 
 
 def resolve_shortcut(name: str, shortcut: str | None) -> str:
@@ -171,19 +166,16 @@ def checked(name: str, *, shortcut=None, classes=None, input_shape=None, seed=0,
     allowed = [(side is None and any_size) or (type(side) is int and side >= family.smallest) for side in shape[:2]]
     if len(shape) != 3 or not all(allowed) or type(shape[2]) is not int or shape[2] < 1:
         hint = ", or None for any" if any_size else " (None for any takes include_top=False)" * (net.family == "vgg")
-        give = f"(height, width, channels) in whole pixels, such as {family.input_shape}"
-        raise UserError(
-            f"input_shape={input_shape!r}: give {net.name} {give}; sides of {family.smallest} or more{hint}."
-        )
+        give = f"give {net.name} (height, width, channels) in whole pixels, such as {family.input_shape}"
+        raise UserError(f"input_shape={input_shape!r}: {give}; sides of {family.smallest} or more{hint}.")
     own = {} if net.family == "vgg" else {"shortcut": shortcut, "stride_in": "1x1", "pool_padding": "end"}
     return {"classes": classes, "input_shape": shape, "seed": seed, **own, **options}
 
 
 def _checked_options(net: Architecture, options: dict) -> dict:
-    vgg = net.family == "vgg"
     allowed = {  # the default first; VGG is older than BN
         "include_top": (True, False), "pooling": (None, "avg", "max"), "features": (None,),
-        "batch_norm": (False, True) if vgg else (True, False),
+        "batch_norm": (False, True) if net.family == "vgg" else (True, False),
     }  # fmt: skip
     allowed |= {"pool_padding": ("end", "both")} if net.family == "imagenet" else {}
     allowed |= {"stride_in": ("1x1", "3x3")} if net.block == "bottleneck" else {}

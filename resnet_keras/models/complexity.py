@@ -1,7 +1,4 @@
-"""Trainable parameters and multiply-adds, the paper's FLOPs (Table 1), by arithmetic from the catalogue's table.
-
-Of multiply-adds those of convolutions and fully-connected layers alone count, as in the paper.
-"""
+"""Trainable parameters, and multiply-adds of convolutions and fully-connected layers, the paper's FLOPs (Table 1)."""
 
 import math
 
@@ -12,11 +9,10 @@ from resnet_keras.models.catalogue import FAMILIES, VGG_WIDTH, architecture, che
 def complexity(network, by: str = "layer", **options):
     """Count the trainable parameters and multiply-adds of a network, or of a name with options of `resnet_keras.build`.
 
-    Returns a pandas DataFrame whose sums over a column are those of the network. By layer, a row for every layer with
-    weights: stage, layer (its place below the network's name), kind ("conv", "bn" or "fc"), kernel and stride in
-    pixels, filters, output (height, width, channels), parameters and multiply_adds of one image. By stage: stage,
-    output, layers (in the words of Table 1), parameters and multiply_adds. Raises a UserError for no such network or
-    option, and for an open image size.
+    Returns a pandas DataFrame. By layer, a row for every layer with weights: stage, layer (its place below the
+    network's name), kind ("conv", "bn" or "fc"), kernel and stride in pixels, filters, output (height, width,
+    channels), parameters and multiply_adds of one image. By stage: stage, output, layers (in the words of Table 1),
+    parameters and multiply_adds. Raises a UserError for no such network or option, and for an open image size.
     """
     import pandas as pd
 
@@ -107,14 +103,11 @@ def table1(network, **options):
     stages = complexity(network, by="stage", **options)
     unit, power = (10**6, "10⁶") if net.family == "cifar" else (10**9, "10⁹")
     option = f", option {arguments['shortcut']}" if arguments.get("shortcut", "none") != "none" else ""
-    columns = {  # heading -> footer
-        "stage": "total", "output": "", f"{net.name} ({net.depth} layers{option})": "",
-        "parameters": f"{stages['parameters'].sum():,}",
-        f"mult-adds\n({power})": f"{stages['multiply_adds'].sum() / unit:,.3f}",
-    }  # fmt: skip
     table = Table(box=rich.box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), show_footer=True)
-    for number, (heading, footer) in enumerate(columns.items()):
-        table.add_column(heading, footer, no_wrap=True, justify="right" if number > 2 else "left")
+    for heading, footer in (("stage", "total"), ("output", ""), (f"{net.name} ({net.depth} layers{option})", "")):
+        table.add_column(heading, footer, no_wrap=True)
+    table.add_column("parameters", f"{stages['parameters'].sum():,}", justify="right")
+    table.add_column(f"mult-adds\n({power})", f"{stages['multiply_adds'].sum() / unit:,.3f}", justify="right")
     for row in stages.itertuples():
         place = f"{row.stage}_x" if row.stage.startswith("conv") and row.stage != "conv1" else row.stage
         output = "×".join(map(str, row.output[:2] if len(row.output) == 3 else (1, 1)))

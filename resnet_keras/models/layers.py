@@ -8,7 +8,6 @@ from keras import ops
 
 MOMENTUM = 0.9  # of BN's moving statistics; the authors' Caffe keeps 0.9 of the old value a step
 EPSILON = 1e-5  # added to BN's variance, as in the authors' released definitions
-POOL_BORDERS = {"end": (0, 1), "both": (1, 1)}  # zeros before and after, in pixels
 
 
 class Padded:
@@ -48,7 +47,7 @@ class MaxPooling2D(Padded, keras.layers.MaxPooling2D):
 
     def __init__(self, pool_padding: str = "end", **kwargs):
         super().__init__(3, 2, padding="valid", data_format="channels_last", **kwargs)
-        self.border = POOL_BORDERS[pool_padding]
+        self.border = {"end": (0, 1), "both": (1, 1)}[pool_padding]
 
 
 class MeanSubtraction(keras.layers.Layer):
@@ -67,8 +66,7 @@ class MeanSubtraction(keras.layers.Layer):
 
     def call(self, inputs):
         """Subtract the mean."""
-        pixels = ops.cast(inputs, "float32") - ops.cast(self.mean, "float32")
-        return ops.cast(pixels, self.compute_dtype)
+        return ops.cast(ops.cast(inputs, "float32") - ops.cast(self.mean, "float32"), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         """Shape of the output."""
@@ -77,29 +75,22 @@ class MeanSubtraction(keras.layers.Layer):
 
 def normalization(batch_norm: bool, **kwargs):
     """A BN layer or, in a network without BN, a layer that changes nothing and has no weights."""
-    return BatchNormalization(**kwargs) if batch_norm else keras.layers.Identity(**kwargs)
+    if batch_norm:
+        return BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, **kwargs)
+    return keras.layers.Identity(**kwargs)
 
 
 def normalize_in_groups(network, size: int) -> None:
-    """In training, take BN's statistics over `size` images each, which divides the batch; 0: all. It is not saved.
-
-    The paper's devices had 64 images on CIFAR (128 on 2 GPUs) and 32 on ImageNet (256 on 8).
-    """
+    """In training, take BN's statistics over `size` images each, which divides the batch; 0: all. It is not saved."""
     for _, layer in network.parts():
         if isinstance(layer, BatchNormalization):
             layer.group = size
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` on [b, h, w, c]: the same variables and results, faster on TensorFlow.
-
-    Keras takes separate passes over memory for mean, variance and affine map; TensorFlow's fused kernel one or two.
-    """
+    """Keras' layer on [b, h, w, c]; on TensorFlow by its fused kernel, in fewer passes over memory."""
 
     group = 0  # images whose statistics are taken together in training; see `normalize_in_groups`
-
-    def __init__(self, momentum: float = MOMENTUM, epsilon: float = EPSILON, **kwargs):
-        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
         """Normalise `inputs`, with the batch's statistics in training and the moving ones otherwise."""
@@ -116,9 +107,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         mean, variance = ([], []) if training else (self.moving_mean, self.moving_variance)
-        options = {"mean": mean, "variance": variance, "epsilon": self.epsilon, "is_training": training}
-        fused = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=self.gamma, offset=self.beta, **options)
-        outputs, mean, variance, *_ = fused
+        options = {"scale": self.gamma, "offset": self.beta, "epsilon": self.epsilon, "is_training": training}
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(x=inputs, mean=mean, variance=variance, **options)
         if training:
             # The kernel reports the unbiased variance; Keras, and so a moving average made elsewhere, keeps the biased.
             count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")

@@ -43,14 +43,14 @@ def load(path, name: str | None = None, **options):
     """A network with the weights in a file, ready to be called on raw RGB pixels in 0..255; it gives logits.
 
     `path` is a ``.keras`` file of this package; or weights of the catalogue's network `name`: of keras.applications
-    (``.keras``, ``.h5``, ``.hdf5``), torchvision (a state dict in ``.safetensors``) or this package's `save_weights`
-    (``.weights.h5``), or a dictionary of arrays by the names that these have. `options` are of `resnet_keras.build`,
-    such as `input_shape`, `dtype`, `features` or ``include_top=False``; a library's stride, padding, preprocessing and
-    number of classes are known. Raises a UserError where the file cannot be read, is a pickle, or does not fit.
+    (``.keras``, ``.h5``, ``.hdf5``) or torchvision (a state dict in ``.safetensors``), or a dictionary of arrays by the
+    names that these have. `options` are of `resnet_keras.build`, such as `input_shape`, `dtype`, `features` or
+    ``include_top=False``; a library's stride, padding, preprocessing and number of classes are known. Raises a
+    UserError where the file cannot be read, is a pickle, or does not fit.
     """
     net = name and architecture(name)
     file = "the dictionary" if isinstance(path, dict) else Path(path).name
-    tensors = path if isinstance(path, dict) else _open(Path(path), name, options)
+    tensors = path if isinstance(path, dict) else _open(Path(path))
     if not isinstance(tensors, dict):  # a network of this package
         if name not in (None, tensors.name):
             raise UserError(f"{file} holds {tensors.name}, not {name}: give its own name.")
@@ -64,9 +64,7 @@ def load(path, name: str | None = None, **options):
         raise UserError(f"{library} has no {name}: it has {', '.join(networks)}.")
     try:
         values = _ours(tensors, net, torch)
-        bias = values.get("fc8/bias" if net.family == "vgg" else "fc/bias")
-        batch_norm = net.family != "vgg" or any(key.endswith("/moving_mean") for key in values)
-        options = {**networks[name], **_read_off(net, batch_norm, values.get("fc6/kernel"), bias), **options}
+        options = {**networks[name], **_read_off(net, values), **options}
     except (ValueError, TypeError, IndexError) as error:  # of tensors with fewer axes or other sizes
         raise UserError(f"{file} does not fit {name}: {first_line(error)}.") from error
     network = build(name, **options)
@@ -101,22 +99,21 @@ def _ours(tensors: dict, net, torch: bool) -> dict[str, np.ndarray]:
         elif key in ("conv1/kernel", "conv1_1/kernel"):
             values[key] = value / TORCH_SCALE[:, None] if torch else value[:, :, ::-1]
         elif key == "fc6/kernel" and torch:  # of maps flattened as [c, h, w]
-            maps = value.reshape(-1, *[_side(value)] * 2, value.shape[1])
-            values[key] = maps.transpose(1, 2, 0, 3).reshape(value.shape)
+            maps = value.reshape(FAMILIES["vgg"].filters[-1], -1, value.shape[1])
+            values[key] = maps.swapaxes(0, 1).reshape(value.shape)
     return values
 
 
-def _side(kernel) -> int:
-    """The side of the square maps that VGG's first fully-connected layer was made for."""
-    return max(1, round((len(kernel) / FAMILIES["vgg"].filters[-1]) ** 0.5))
-
-
-def _read_off(net, batch_norm: bool, kernel, bias) -> dict:
-    """What tensors say of a network, the first fully-connected layer's kernel and the last one's bias among them."""
-    options = {"include_top": False} if bias is None else {"include_top": True, "classes": len(bias)}
-    if net.family == "vgg" and kernel is not None:
-        options["input_shape"] = (*[32 * _side(kernel)] * 2, 3)
-    return {**options, "batch_norm": batch_norm}
+def _read_off(net, values: dict) -> dict:
+    """The options of `build` that tensors tell of: classes, BN and, of VGG's fully-connected layers, the image size."""
+    bias = values.get("fc8/bias" if net.family == "vgg" else "fc/bias")
+    options = {"include_top": False} if bias is None else {"classes": len(bias)}
+    if net.family == "vgg":
+        options["batch_norm"] = any(key.endswith("/moving_mean") for key in values)
+        if "fc6/kernel" in values:  # made for the square maps of one image size
+            side = 32 * max(1, round((len(values["fc6/kernel"]) / FAMILIES["vgg"].filters[-1]) ** 0.5))
+            options["input_shape"] = (side, side, 3)
+    return options
 
 
 def _assign(network, values: dict, file: str) -> None:
@@ -138,7 +135,7 @@ def _assign(network, values: dict, file: str) -> None:
         variable.assign(values[place].astype("float32"))
 
 
-def _open(path: Path, name: str | None, options: dict):
+def _open(path: Path):
     """What a file holds: tensors by name or, where it is of this package, a network."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -147,14 +144,14 @@ def _open(path: Path, name: str | None, options: dict):
         raise UserError(f"{path.name}: give a file ending in {', '.join(ENDINGS)}. {why}")
     if not path.is_file():
         raise UserError(f"there is no file {path}: give the path of a {', '.join(ENDINGS)} file.")
+    load_keras()
     try:
         if ending == ".safetensors":
             from safetensors.numpy import load_file
 
             return load_file(path)
         if ending != ".keras":
-            return _read_h5(path, name, options)
-        load_keras()
+            return _read_h5(path)
         import keras
 
         from resnet_keras.models.resnet import Network  # registers networks of every kind with Keras
@@ -164,14 +161,12 @@ def _open(path: Path, name: str | None, options: dict):
             return model
         weights = ((f"{layer.name}/{variable.name}", variable) for layer in model.layers for variable in layer.weights)
         return {place: keras.ops.convert_to_numpy(variable) for place, variable in weights}
-    except UserError:
-        raise
     except Exception as error:  # the libraries raise many kinds for files that are damaged or not theirs
         raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it complete?") from error
 
 
-def _read_h5(path: Path, name: str | None, options: dict):
-    """Any of Keras' HDF5 files: a network's or weights, by layer's name (old ones) or a ``.weights.h5``."""
+def _read_h5(path: Path) -> dict[str, np.ndarray]:
+    """Tensors of Keras' HDF5 files: of a network or its weights, by layer's name (old ones) or a ``.weights.h5``."""
     import h5py
 
     def text(value):
@@ -179,27 +174,16 @@ def _read_h5(path: Path, name: str | None, options: dict):
 
     # Variables of a layer in Keras' order, by their number: files of different ages name them differently.
     in_order = {1: ("kernel",), 2: ("kernel", "bias"), 4: ("gamma", "beta", "moving_mean", "moving_variance")}
+    layers, tensors = {}, {}
     with h5py.File(path) as file:
-        group, layers, tensors = file.get("model_weights", file), {}, {}
-        if "layer_names" in group.attrs:
-            for layer in map(text, group.attrs["layer_names"]):
-                layers[layer] = [group[layer][text(weight)] for weight in group[layer].attrs["weight_names"]]
-        else:
-            members = {key: layer["vars"] for key, layer in file["layers"].items()}
-            if "mean_subtraction" in members and name:  # by this package's `save_weights`
-                dense = sorted(key for key in members if key.startswith("dense"))
-                ends = (members[dense[0]]["0"], members[dense[-1]]["1"]) if dense else (None, None)
-                mean = members["mean_subtraction"]["0"].shape
-                stored = {"input_shape": mean} if len(mean) == 3 else {}
-                stored |= _read_off(architecture(name), "batch_normalization" in members, *ends)
-                network = build(name, **{**stored, **options})
-                network.load_weights(path)
-                return network
-            for key, layer in members.items():
-                layers[text(layer.attrs.get("name", key))] = [layer[number] for number in sorted(layer, key=int)]
+        group = file.get("model_weights", file)
+        for layer in map(text, group.attrs.get("layer_names", ())):
+            layers[layer] = [group[layer][text(weight)] for weight in group[layer].attrs["weight_names"]]
+        for key, layer in file.get("layers", {}).items():
+            values = layer["vars"]
+            layers[text(values.attrs.get("name", key))] = [values[number] for number in sorted(values, key=int)]
         for layer, values in layers.items():
-            for number, stored in enumerate(values):
-                variable = in_order[len(values)][number] if len(values) in in_order else number
+            for variable, stored in zip(in_order.get(len(values), range(len(values))), values, strict=True):
                 dtype = stored.attrs.get("dtype", stored.dtype)  # bfloat16 is stored as bytes
                 tensors[f"{layer}/{variable}"] = np.array(stored, dtype=dtype)
-        return tensors
+    return tensors

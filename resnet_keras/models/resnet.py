@@ -18,10 +18,9 @@ class Network(keras.Model):
     """What all networks share. Make one with `resnet_keras.build`, which checks the arguments.
 
     It is a loop over layers, not a functional graph: a graph of 1202 layers exceeds Python's recursion limit.
-    Variables are named ``<network>/stage2_block1/conv1/kernel`` and so on, whatever the options.
-
-    Attributes: `mean`, the first layer, with the stored mean `mean.mean`; `stages`, the layers of each stage by name;
-    `top`, what follows: the classifier, a pooling, or nothing; `arguments`, the constructor's, but name and dtype.
+    Variables are named ``<network>/stage2_block1/conv1/kernel`` and so on, whatever the options. Attributes: `mean`,
+    the first layer, with the stored mean `mean.mean`; `stages`, the layers of each stage by name; `top`, what follows:
+    the classifier, a pooling, or nothing; `arguments`, the constructor's, but name and dtype.
     """
 
     scan_from: int | None = scan.MANY  # equal blocks in a row that a compiled step runs as a loop; None: never
@@ -33,7 +32,7 @@ class Network(keras.Model):
         # Sec. 4.2 subtracts a mean image, Sec. 3.4 too; the authors' ImageNet networks, and VGG's, a mean colour.
         mean_shape = shape if net.family == "cifar" else shape[-1:]
         self.mean = MeanSubtraction(mean_shape, name="mean", dtype=self.dtype_policy)
-        stages = self.make_stages(net, self.dtype_policy)
+        stages = self.make_stages(net)
         self.stages = {stage: stages[stage] for stage in net.stages_up_to(features)}
         self.top = [] if features else self.make_top(net)
 
@@ -110,17 +109,15 @@ class ResNet(Network):
         """Every block, in order."""
         return [layer for layer in self.chain() if isinstance(layer, Block)]
 
-    def make_stages(self, net, policy):
+    def make_stages(self, net):
         """conv1, then a stage for each size of the map."""
+        policy, block = self.dtype_policy, BLOCKS[net.block]
         options = {option: self.arguments[option] for option in ("shortcut", "stride_in", "batch_norm")}
         conv = Conv2D(*FAMILIES[net.family].stem, name="conv1", dtype=policy)
         bn = normalization(options["batch_norm"], name="bn1", dtype=policy)
         stages = {"conv1": [conv, bn, keras.layers.ReLU(name="relu1", dtype=policy)]}
-        for stage, blocks in net.layout().items():
-            layers = [
-                BLOCKS[net.block](width, step, **options, name=name, dtype=policy) for name, width, step in blocks
-            ]
-            stages[stage] = layers
+        for stage, row in net.layout().items():
+            stages[stage] = [block(width, step, **options, name=name, dtype=policy) for name, width, step in row]
         if net.family == "imagenet":
             stages["conv2"].insert(0, MaxPooling2D(self.arguments["pool_padding"], name="pool1", dtype=policy))
         return stages
@@ -142,9 +139,9 @@ def pooling(kind: str | None) -> list:
 class VGG(Network):
     """3x3 convolutions with a bias, or BN in its place, and ReLU; 2x2 max pooling after every stage ([41], D and E)."""
 
-    def make_stages(self, net, policy):
+    def make_stages(self, net):
         """Each stage but the first begins with the pooling that follows the one before: features are unpooled maps."""
-        batch_norm, stages = self.arguments["batch_norm"], {}
+        batch_norm, policy, stages = self.arguments["batch_norm"], self.dtype_policy, {}
         for number, (stage, convolutions) in enumerate(net.layout().items(), start=1):
             stages[stage] = [halving(number - 1, policy)] if number > 1 else []
             for place, width, _ in convolutions:
@@ -159,11 +156,10 @@ class VGG(Network):
         last = halving(len(net.blocks), policy)
         if not arguments["include_top"]:
             return [last, *pooling(arguments["pooling"])]
-        layers = [last, keras.layers.Flatten(name="flatten", data_format="channels_last", dtype=policy)]
+        layers, seed = [last, keras.layers.Flatten("channels_last", name="flatten", dtype=policy)], arguments["seed"]
         for number in (6, 7):
             layers.append(keras.layers.Dense(VGG_WIDTH, activation="relu", name=f"fc{number}", dtype=policy))
-            seed, name = arguments["seed"], f"dropout{number}"
-            layers.append(keras.layers.Dropout(DROPOUT, seed=seed, name=name, dtype=policy))
+            layers.append(keras.layers.Dropout(DROPOUT, seed=seed, name=f"dropout{number}", dtype=policy))
         return [*layers, keras.layers.Dense(arguments["classes"], name="fc8", dtype="float32")]
 
 

@@ -1,8 +1,7 @@
 """Long rows of equal blocks as one loop over their stacked weights.
 
 A compiled step of ResNet-1202 would hold 600 copies of a block's operations and take minutes to trace; here a block is
-traced once a stage. The loop also saves memory: in training it keeps each block's input alone, and computes the inside
-of a block again on the way back.
+traced once a stage. In training the loop keeps each block's input alone, and computes its inside again on the way back.
 """
 
 import itertools
@@ -29,17 +28,13 @@ def joined(layers: list, many: int | None = MANY) -> list:
 
 
 class BlockRow:
-    """Equal blocks, called as one layer; a compiled step runs them as a loop."""
+    """Equal blocks, called as one layer that runs them as a loop."""
 
     def __init__(self, blocks: list):
         self.blocks, self.name = blocks, blocks[-1].name
 
     def __call__(self, x, training=None):
         """The output of the last block; moving statistics change as if each block ran by itself."""
-        if not _is_traced(x):  # op by op, a loop gains nothing
-            for block in self.blocks:
-                x = block(x, training=training)
-            return x
 
         def body(x, weights, others):
             return self.blocks[0].stateless_call(weights, others, x, training=training)
@@ -48,83 +43,34 @@ class BlockRow:
             rows = (getattr(block, kind) for block in self.blocks)
             return [ops.stack([variable.value for variable in column]) for column in zip(*rows, strict=True)]
 
-        weights, others = stacked("trainable_variables"), stacked("non_trainable_variables")
-        x, changed = LOOPS[keras.config.backend()](body, x, weights, others, len(self.blocks), training)
+        loop, stacks = LOOPS[keras.config.backend()], map(stacked, ("trainable_variables", "non_trainable_variables"))
+        x, changed = loop(keras.remat(body) if training else body, x, *stacks)
         for index, values in enumerate(changed if training else []):
             for block, value in zip(self.blocks, ops.unstack(values, len(self.blocks)), strict=True):
                 block.non_trainable_variables[index].assign(value)
         return x
 
 
-def _is_traced(x) -> bool:
-    """Whether this call records operations for a compiled step."""
-    if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return not tf.executing_eagerly()
+def _jax_loop(body, x, weights, others):
     import jax
 
-    return keras.config.backend() == "jax" and isinstance(x, jax.core.Tracer)
+    return jax.lax.scan(lambda x, row: body(x, *row), x, (weights, others))
 
 
-def _jax_loop(body, x, weights, others, count, training):
-    import jax
-
-    def step(x, row):
-        return body(x, *row)
-
-    return jax.lax.scan(jax.checkpoint(step) if training else step, x, (weights, others))
-
-
-def _tensorflow_loop(body, x, weights, others, count, training):
+def _tensorflow_loop(body, x, weights, others):
     import tensorflow as tf
 
-    def at(tensors, i):
-        return [tensor[i] for tensor in tensors]
+    count = len(weights[0])
+    rows = [tf.TensorArray(each.dtype, count).unstack(each) for each in (*weights, *others)]
+    changed = [tf.TensorArray(each.dtype, count, element_shape=each.shape[1:]) for each in others]
 
-    def arrays(tensors):
-        return [tf.TensorArray(tensor.dtype, count, element_shape=tensor.shape[1:]) for tensor in tensors]
+    def step(i, x, changed):
+        row = [array.read(i) for array in rows]
+        x, new = body(x, row[: len(weights)], row[len(weights) :])
+        return i + 1, x, [array.write(i, value) for array, value in zip(changed, new, strict=True)]
 
-    def write(arrays, i, values):
-        return [array.write(i, value) for array, value in zip(arrays, values, strict=True)]
-
-    def forward(x, weights, others):
-        """Output, the blocks' new `others` stacked, and in training every block's input."""
-
-        def step(i, x, inputs, changed):
-            inputs = inputs.write(i, x) if training else inputs
-            x, new = body(x, at(weights, i), at(others, i))
-            return i + 1, x, inputs, write(changed, i, new)
-
-        start = (0, x, tf.TensorArray(x.dtype, count, element_shape=x.shape), arrays(others))
-        _, x, inputs, changed = tf.while_loop(lambda i, *_: i < count, step, start, parallel_iterations=1)
-        return x, [array.stack() for array in changed], inputs
-
-    if not training:
-        return forward(x, weights, others)[:2]
-
-    @tf.custom_gradient
-    def rematerialised(x, *stacked):
-        weights_now, others_now = stacked[: len(weights)], stacked[len(weights) :]
-        outputs, changed, inputs = forward(x, weights_now, others_now)
-
-        def step(i, gradient, of_weights):
-            sources = [inputs.read(i), *at(weights_now, i)]
-            with tf.GradientTape() as tape:
-                tape.watch(sources)
-                x, _ = body(sources[0], sources[1:], at(others_now, i))
-            gradient, *parts = tape.gradient(x, sources, gradient)
-            return i - 1, gradient, write(of_weights, i, parts)
-
-        def backward(gradient, *_):
-            start = (count - 1, gradient, arrays(weights_now))
-            _, of_x, of_weights = tf.while_loop(lambda i, *_: i >= 0, step, start, parallel_iterations=1)
-            return of_x, *(array.stack() for array in of_weights), *(None for _ in others_now)
-
-        return (outputs, *changed), backward
-
-    outputs, *changed = rematerialised(x, *weights, *others)
-    return outputs, changed
+    _, x, changed = tf.while_loop(lambda i, *_: i < count, step, (0, x, changed), parallel_iterations=1)
+    return x, [array.stack() for array in changed]
 
 
 LOOPS = {"tensorflow": _tensorflow_loop, "jax": _jax_loop}

@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from resnet_keras.errors import UserError
 from resnet_keras.files import write_atomically
 from resnet_keras.store import Store
 
@@ -24,10 +23,7 @@ DRAWN = "shapes"  # how the names of the package's own drawings begin: they shar
 
 
 def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
-    """Redraw tables, pages and figures; returns the files written.
-
-    With names of experiments, of the figures only theirs and those that are missing.
-    """
+    """Redraw tables, pages and the figures of these experiments (default: all) or missing; returns the files."""
     from resnet_keras.experiments.catalogue import experiment
     from resnet_keras.report import claims, page, style, tables
     from resnet_keras.report.runs import frame
@@ -38,25 +34,22 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     for name in names:
         own = runs[runs["data"].str.startswith(DRAWN) == (name == "smoke")]
         figure = draw(store, own, name)
-        titles |= {name: figure.get_suptitle().replace("\n", " ")} if figure else {}
+        titles |= {name: figure.get_suptitle().replace("\n", " ").rstrip(".")} if figure else {}
         if figure and (name in asked or not (folder / f"{name}.png").is_file()):
             files[f"figures/{name}.png"] = style.png(figure)
             files[f"figures/{name}-tall.png"] = style.png(draw(store, own, name, shape="tall"))
     if experiments is None or not (folder / "race.gif").is_file():
         race = draw(store, runs, "race")
         files |= {"figures/race.gif": race} if race else {}
-    results = [claims.findings(claim, runs) for claim in claims.claims()]
+    results = [claims.findings(claim, runs) for claim in claims.CLAIMS]
     contents = {"runs": runs[tables.RUNS], "results": tables.cells(runs), "claims": claims.findings_table(results)}
-    files |= {f"tables/{name}.csv": tables.csv_text(table) for name, table in contents.items()}
+    csv = {"index": False, "float_format": "%.4f", "lineterminator": "\n"}
+    files |= {f"tables/{name}.csv": table.to_csv(**csv) for name, table in contents.items()}
     files["README.md"] = page.as_markdown(store, runs, results, titles)
     files["index.html"] = page.as_html(files["README.md"])
-    for path, content in ((store.root / name, content) for name, content in files.items()):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-        except OSError as error:
-            reason = f"{path.name} cannot be written ({error.strerror})"
-            raise UserError(f"{reason}: make room or pass --results.") from None
+    for name, content in files.items():
+        (store.root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(store.root / name, content)
     return [store.root / name for name in files]
 
 

@@ -1,36 +1,21 @@
 """Networks drawn side by side as in the paper's Fig. 3, from the networks themselves; weights are not needed."""
 
+import collections
 import re
-from typing import NamedTuple
 
-from resnet_keras.report.style import INK, png, styled
+from resnet_keras.report.style import INK, styled
 
-__all__ = ["boxes_and_arcs", "png", "side_by_side"]
-
-# Fills by stage, from the widest maps to the deepest; poolings and fully-connected layers are grey.
-FILLS = ("#F3D9A4", "#D3D0EE", "#C2E3C9", "#F6CFC7", "#BFDDF2")
+# A layer: the words in its box, pixels of its output's side (1 for a vector), its filters or None.
+Box = collections.namedtuple("Box", "text side width")
+# A shortcut past boxes `first` to `last`, dotted if the dimensions grow on its way, as in the paper.
+Arc = collections.namedtuple("Arc", "first last grows")
+FILLS = ("#F3D9A4", "#D3D0EE", "#C2E3C9", "#F6CFC7", "#BFDDF2")  # of convolutions, the fewest filters first
 OTHERS, EDGE, FAINT = "#E7E7E7", "#777777", "#B0B0B0"
 # All lengths are in rows: the height of a box and of the arrow above it.
 BOX_HEIGHT, BOX_WIDTH, COLUMN, BAND, HEADING = 0.64, 4.5, 6.9, 0.55, 4.3
 INCHES = 0.222  # a row
-WORDS = {"MaxPooling2D": "pool, /2", "GlobalAveragePooling2D": "average pool", "Dense": "fc {units}"}
+WORDS = {"MaxPooling2D": "pool, /2", "GlobalAveragePooling2D": "average pool", "Dense": "fc {layer.units}"}
 TITLES = {"vgg": "VGG-{}", "plain": "{}-layer plain", "resnet": "{}-layer residual"}  # in the paper's words
-
-
-class Box(NamedTuple):
-    """One layer of a drawing: what stands in it, pixels of its output's side (1 for a vector), and its filters."""
-
-    text: str
-    side: int
-    width: int | None = None
-
-
-class Arc(NamedTuple):
-    """A shortcut past boxes `first` to `last`; where the dimensions grow on its way it is dotted, as in the paper."""
-
-    first: int
-    last: int
-    grows: bool
 
 
 def boxes_and_arcs(network) -> tuple[list[Box], list[Arc]]:
@@ -39,15 +24,14 @@ def boxes_and_arcs(network) -> tuple[list[Box], list[Arc]]:
     for layer in network.chain():
         before, shape = shape, layer.compute_output_shape(shape)
         kind, side, plan = type(layer).__name__, before[1], []
-        if hasattr(layer, "plan"):
+        if kind in WORDS:
+            boxes.append(Box(WORDS[kind].format(layer=layer), shape[1] if len(shape) == 4 else 1, None))
+        elif kind == "Conv2D":
+            plan = [(layer.filters, layer.kernel_size[0], layer.strides[0])]
+        elif hasattr(layer, "plan"):
             plan = layer.plan()
             if layer.shortcut != "none":
                 arcs.append(Arc(len(boxes), len(boxes) + len(plan) - 1, before[1:] != shape[1:]))
-        elif kind == "Conv2D":
-            plan = [(layer.filters, layer.kernel_size[0], layer.strides[0])]
-        elif kind in WORDS:
-            words = WORDS[kind].format(units=getattr(layer, "units", ""))
-            boxes.append(Box(words, shape[1] if len(shape) == 4 else 1))
         for filters, size, stride in plan:
             side = -(-side // stride)
             boxes.append(Box(f"{size}×{size} conv, {filters}" + (f", /{stride}" if stride > 1 else ""), side, filters))
@@ -56,10 +40,7 @@ def boxes_and_arcs(network) -> tuple[list[Box], list[Arc]]:
 
 @styled()
 def side_by_side(networks: list, captions: list[str]):
-    """Networks beside each other, maps of one size in one band, as in Fig. 3; returns a matplotlib `Figure`.
-
-    Solid arcs are identity shortcuts, dotted ones pass where the dimensions grow. A caption stands under a name.
-    """
+    """Networks beside each other, each with its caption, maps of one size in one band; a matplotlib `Figure`."""
     from matplotlib.figure import Figure
 
     plans = [boxes_and_arcs(network) for network in networks]
@@ -92,18 +73,18 @@ def _draw_column(axis, centre: float, free: dict[int, float], boxes: list[Box], 
     """A network's boxes, each in the next free row of its map size, and its arcs."""
     from matplotlib.patches import FancyBboxPatch
 
-    half, rows = BOX_HEIGHT / 2, []
-    for box in boxes:
-        rows.append(free[box.side] + 0.5)
-        free[box.side] += 1
+    half, rows, tails = BOX_HEIGHT / 2, [], [-0.68]
+    look = {"boxstyle": "round,pad=0.1,rounding_size=0.14", "edgecolor": EDGE, "linewidth": 0.7, "zorder": 3}
     _words(axis, centre, -0.95, "image", 7.5)
-    tails = [-0.68, *(row + half for row in rows)]
-    for box, row, tail in zip(boxes, rows, tails[:-1], strict=True):
-        _arrow(axis, (centre, tail), (centre, row - half))
-        look = {"boxstyle": "round,pad=0.1,rounding_size=0.14", "edgecolor": EDGE, "linewidth": 0.7}
+    for box in boxes:
+        row = free[box.side] + 0.5
+        free[box.side] += 1
+        _arrow(axis, (centre, tails[-1]), (centre, row - half))
         corner, size = (centre - BOX_WIDTH / 2 + 0.1, row - half + 0.1), (BOX_WIDTH - 0.2, BOX_HEIGHT - 0.2)
-        axis.add_patch(FancyBboxPatch(corner, *size, **look, facecolor=fills.get(box.width, OTHERS), zorder=3))
+        axis.add_patch(FancyBboxPatch(corner, *size, **look, facecolor=fills.get(box.width, OTHERS)))
         _words(axis, centre, row + 0.02, box.text, 7.2, zorder=4)
+        rows.append(row)
+        tails.append(row + half)
     _arrow(axis, (centre, tails[-1]), (centre, tails[-1] + 0.5))
     for arc in arcs:
         start, end = ((tails[n] + rows[n] - half) / 2 for n in (arc.first, arc.last + 1))

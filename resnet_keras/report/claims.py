@@ -11,7 +11,6 @@ before it; `data` the one data set that counts; `needs` what this project has no
 
 import collections
 import dataclasses
-import functools
 import itertools
 import math
 import operator
@@ -26,8 +25,8 @@ SUPPORTED, CONTRADICTED = "supported", "contradicted"
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"  # at the paper's length, on the paper's data
 BEHIND, EQUIVALENT, UNDECIDED = "behind so far, as expected", "equivalent", "undecided"
 TOO_FEW, TOO_SHORT, CANNOT = "too few seeds", "too short to tell", "cannot be run here"
-PAPER = {"cifar10": 64_000, "imagenet2012": 600_000}  # the paper's data, and its length on them
-JUDGED_ON = ("cifar10", "imagenet")  # data that claims are judged on: not the package's own drawings
+# The paper's data, and its length on them. On copies of them claims are judged too, on the package's drawings not.
+PAPER = {"cifar10": 64_000, "imagenet2012": 600_000}
 SMALLEST = 0.001  # percent: a training error of zero on 50,000 images is less than this
 # Metric -> what a sentence calls it, its unit, and whether ratios of it are compared in place of differences.
 METRICS = {
@@ -43,7 +42,11 @@ METRICS = {
 }
 
 
-class Claim(collections.namedtuple("Claim", paper.rows_of("claims.csv")[0])):
+ROWS = paper.rows_of("claims.csv")
+KINDS = {"margin": float, "from_iterations": int, "right": lambda word: word if word[0].isalpha() else float(word)}
+
+
+class Claim(collections.namedtuple("Claim", ROWS[0])):
     """A row of `claims.csv`, its numbers as numbers."""
 
     @property
@@ -51,10 +54,12 @@ class Claim(collections.namedtuple("Claim", paper.rows_of("claims.csv")[0])):
         """Whether ratios are compared in place of differences."""
         return METRICS[self.metric][2]
 
-    @property
-    def reach(self) -> float:
-        """The margin on the scale on which the claim is compared."""
-        return math.log(self.margin) if self.ratios else self.margin
+    def scaled(self, value: float) -> float:
+        """A value of the metric, or the margin, on the scale on which the claim is compared."""
+        return math.log(max(value, SMALLEST)) if self.ratios else value
+
+
+CLAIMS = [Claim(**{name: KINDS.get(name, str)(word) for name, word in row.items()}) for row in ROWS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Finding:
         """The verdict as the page prints it: with its length, margin, probability or what is missing."""
         claim, gap = self.claim, self.gap
         if self.verdict == UNDECIDED:
-            more = seeds_needed(gap.std, claim.reach, equivalence=claim.relation == "within") - gap.n
+            more = seeds_needed(gap.std, claim.scaled(claim.margin), equivalence=claim.relation == "within") - gap.n
             points = f"{claim.margin:g} point" + "s" * (claim.margin != 1)
             margin = f"a factor of {claim.margin:g}" if claim.ratios else points
             likely, side = max((gap.probability_above, "above"), (1 - gap.probability_above, "below"))
@@ -130,14 +135,6 @@ class Finding:
         return f"{network} has a {side} {words} than {other} ({self.sides}{unit}, {seeds}): {self.verdict_text}."
 
 
-@functools.cache
-def claims() -> tuple[Claim, ...]:
-    """All claims, in the order of the file."""
-    kinds = {"margin": float, "from_iterations": int, "right": lambda word: word if word[0].isalpha() else float(word)}
-    rows = paper.rows_of("claims.csv")
-    return tuple(Claim(**{name: kinds.get(name, str)(word) for name, word in row.items()}) for row in rows)
-
-
 def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
     """The rule, for a gap (left less right) on the claim's scale.
 
@@ -152,7 +149,9 @@ def verdict(claim: Claim, gap: Estimate, iterations: int, data: str) -> str:
         return TOO_FEW
     low, high = gap.interval()
     if claim.relation == "within":
-        holds, fails, word = gap.within(claim.reach), low > claim.reach or high < -claim.reach, EQUIVALENT
+        reach = claim.scaled(claim.margin)
+        holds = max(map(abs, gap.interval(0.9))) < reach  # two one-sided tests at 5 %
+        fails, word = low > reach or high < -reach, EQUIVALENT
     else:
         low, high = (low, high) if claim.relation == "above" else (-high, -low)
         holds, fails, word = low > 0, high < 0, SUPPORTED
@@ -172,17 +171,16 @@ def findings(claim: Claim, runs) -> list[Finding]:
     if claim.metric == "gradients_start":  # where the length of a run plays no part
         own = pandas.concat([own, paper.starts()]).assign(iterations=0)
         own = own.drop_duplicates(["data", "network", "shortcut", "recipe", "precision", "seed"])
-    family = own["data"] == claim.data if claim.data else own["data"].str.startswith(JUDGED_ON)
+    family = own["data"] == claim.data if claim.data else own["data"].str.startswith(tuple(PAPER))
     own = own[family & own[claim.metric].notna()]
     keys = ["data", "data_title", "iterations", *([] if "precision=" in claim.left else ["precision"])]
-    scale = (lambda value: math.log(max(value, SMALLEST))) if claim.ratios else float
     fixed, results = isinstance(claim.right, float), []
     for values, group in own.groupby(keys):
         sides = [list(group[has_label(group, str(label))][claim.metric]) for label in (claim.left, claim.right)]
         if not sides[0] or not (fixed or sides[1]):
             continue
-        left, right = ([scale(value) for value in side] for side in sides)
-        gap = estimate([value - scale(claim.right) for value in left]) if fixed else difference(left, right)
+        left, right = (list(map(claim.scaled, side)) for side in sides)
+        gap = estimate([value - claim.scaled(claim.right) for value in left]) if fixed else difference(left, right)
         other = Estimate(claim.right, 0) if fixed else estimate(sides[1])
         place = dict(zip(keys, values, strict=True))
         decided = verdict(claim, gap, place["iterations"], place["data"])
@@ -215,7 +213,7 @@ def findings_table(results: list[list[Finding]]):
 
 def answer(experiment, runs) -> str:
     """What these runs of an experiment say, in sentences made of their numbers; on drawings without a verdict."""
-    own = [findings(claim, runs)[0].sentence for claim in claims() if claim.experiment == experiment.name]
+    own = [findings(claim, runs)[0].sentence for claim in CLAIMS if claim.experiment == experiment.name]
     return " ".join(filter(None, own)) or reading(runs) or "No run has finished."
 
 

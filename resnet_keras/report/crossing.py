@@ -14,7 +14,6 @@ from resnet_keras.report.statistics import ENOUGH, difference
 from resnet_keras.report.style import GREY, HUES, INK, note, panels, thousands
 
 WINDOW = 391  # iterations: a pass over 50,000 images
-PAIRS = {"plain": ("plain56", "plain20", "none"), "residual": ("resnet56", "resnet20", "A")}
 # Where the names of others' curves stand.
 NAMED_AT = {"a-martyn plain": (9_000, 34), "a-martyn residual": (6_900, 5.5), "gluon-cv residual": (1_100, 1.6)}
 POINTS = {-5: "-5", -2: "-2", 0: "0", 2: "+2", 5: "+5", 10: "+10", 20: "+20", 40: "+40"}
@@ -71,8 +70,8 @@ def crossing(store, runs, shape: str = "wide"):
         if enough:
             reach = gap.interval()[1] - gap.mean
             right.errorbar(length * 1.12, gap.mean, reach, fmt="_", color=hue, linewidth=2, markersize=8)
-    for kind, (*names, option) in PAIRS.items():
-        deep, shallow = (float(paper.shown("cifar10", name, option).strip("≈ ")) for name in names)
+    for kind, name, option in (("plain", "plain", "none"), ("residual", "resnet", "A")):
+        deep, shallow = (float(paper.shown("cifar10", f"{name}{n}", option).strip("≈ ")) for n in (56, 20))
         right.plot(64_000, deep - shallow, "x", color=HUES[kind], markersize=9, markeredgewidth=2)
         note(right, kind, (64_000, deep - shallow), (-8, 8), HUES[kind], ha="right", fontweight="bold")
     for axis in (left, right):

@@ -59,9 +59,8 @@ def depth(store, runs, shape: str = "wide"):
         raise Unanswered("no length has several depths of both kinds")
     lengths = lengths[:1] + lengths[1:][-2:]
     own = own[own["iterations"].isin(lengths)]
-    title = "Test error over depth"
-    if repaired(own[own["iterations"] == lengths[-1]]):
-        title = "Depth breaks a plain network. Shortcuts repair most of it."
+    broken = repaired(own[own["iterations"] == lengths[-1]])
+    title = "Depth breaks a plain network. Shortcuts repair most of it." if broken else "Test error over depth"
     small = f"{style.setting(own)}. Test error after the last iteration; points are means, dashes single seeds."
     parts = {}
     for n, rows in own.groupby("iterations"):
@@ -153,8 +152,8 @@ def shortcuts(store, runs, shape: str = "wide"):
     title = "Test error by shortcut option"
     if "none" in means and means.drop(columns="none").max(axis=1).lt(means["none"]).all():
         title = "Any shortcut beats none; seeds hide what kind it is"
-    own = own.assign(panel=own["depth"].map("{} layers".format))
-    return dots(own, "shortcut", ["none", "A", "B", "C"], shape, title)
+    parts = {f"{depth} layers": rows for depth, rows in own.groupby("depth", sort=False)}
+    return dots(own, parts, "shortcut", ["none", "A", "B", "C"], shape, title)
 
 
 def precision(store, runs, shape: str = "wide"):
@@ -167,15 +166,14 @@ def precision(store, runs, shape: str = "wide"):
     words = [f"{style.number(gap, 1, '+')} points ({style.network_title(name)})" for name, gap in gaps.items()]
     title = f"bfloat16 less float32: {style.listing(words)}"
     title += "; seeds differ by more" * bool(gaps.abs().max() < (groups.max() - groups.min()).min())
-    own = own.assign(panel=own["network"].map(style.network_title))
-    return dots(own, "precision", ["float32", "bfloat16"], shape, title)
+    parts = {style.network_title(name): rows for name, rows in own.groupby("network", sort=False)}
+    return dots(own, parts, "precision", ["float32", "bfloat16"], shape, title)
 
 
-def dots(runs, column: str, order: list[str], shape: str, title: str):
-    """Test errors along the x axis, a line for each value of a column, a panel for each value of `panel`."""
+def dots(runs, parts: dict, column: str, order: list[str], shape: str, title: str):
+    """Test errors along the x axis, a line for each value of a column, a panel for each part of these runs."""
     small = f"{style.setting(runs)}. A dot is a seed, a bar their mean."
-    parts, height = dict(list(runs.groupby("panel", sort=False))), 0.8 + 0.4 * len(order)
-    figure, panels = style.panels(parts, shape, title, small, height, sharey=True, sharex=True)
+    figure, panels = style.panels(parts, shape, title, small, 0.8 + 0.4 * len(order), sharey=True, sharex=True)
     for axis, own in panels:
         line = {"data": own, "x": "test_error", "y": column, "hue": "kind", "palette": style.HUES}
         line |= {"order": order, "ax": axis, "legend": False}

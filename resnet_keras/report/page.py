@@ -5,6 +5,7 @@ Every value that the template prints is escaped as Markdown unless it is `Safe`:
 
 import collections
 import html
+import itertools
 import re
 
 import jinja2
@@ -24,23 +25,20 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.finalize = lambda value: value if isinstance(value, Safe) else style.markdown(value)
     environment.filters |= {"number": style.number, "listing": style.listing, "counts": collections.Counter}
+    environment.filters["table"] = lambda content: Safe(tables.markdown_table(*content))
     on_drawings = runs["data"].str.startswith(DRAWN)
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
-    firsts, groups, cells = [first for first, *_ in results], {}, tables.cells(shown)
-    for first in firsts:
-        groups.setdefault(first.claim.group, []).append(first)
+    firsts, cells = [first for first, *_ in results], tables.cells(shown)
     twice = shown[shown["train_error_inference"].notna()].groupby(["network", "shortcut", "recipe"])
     page = environment.from_string(paper.resource("page.md.jinja")).render(
         runs=runs,
-        groups=groups,
+        groups={name: list(group) for name, group in itertools.groupby(firsts, lambda first: first.claim.group)},
         claim={first.claim.name: first for first in firsts},
         others=[finding for _, *others in results for finding in others if finding.gap.n >= ENOUGH],
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
         figures=titles,
-        figure=lambda name, words: Safe(
-            f"![{style.markdown(titles[name].rstrip('.') + '. ' + words)}](figures/{name}.png)"
-        ),
-        masters={name: as_table(tables.networks_by_length(each)) for name, each in cells.groupby("data_title")},
+        figure=lambda name, words: Safe(f"![{style.markdown(f'{titles[name]}. {words}')}](figures/{name}.png)"),
+        masters={name: tables.networks_by_length(each) for name, each in cells.groupby("data_title")},
         machine=paper.idle_hours()[0],
         usual=next(iter(shown["precision"].mode()), ""),
         one_core=int((shown["cores"] == 1).sum()),
@@ -53,8 +51,8 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
             for key, once, running in twice[["train_error_inference", "train_error"]].mean().itertuples()
         ],
         scar=scar(store, shown),
-        independent=as_table(independent(store, shown)),
-        smoke=as_table(tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()])),
+        independent=independent(store, shown),
+        smoke=tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()]),
         problems=runs.attrs["problems"],
     )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
@@ -72,11 +70,6 @@ def _image(self, tokens, index, options, environment) -> str:
     source = html.escape(tokens[index].attrs["src"])
     tall = f'<source media="(max-width: 640px)" srcset="{source.replace(".png", "-tall.png")}">'
     return f'<picture>{tall}<img src="{source}" alt="{words}"></picture>'
-
-
-def as_table(content) -> Safe:
-    """A Markdown table of (headers, rows of plain text); empty where there are no rows."""
-    return Safe(tables.markdown_table(*content) if content[1] else "")
 
 
 def never_warm(runs) -> list[str]:

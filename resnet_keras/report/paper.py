@@ -10,7 +10,6 @@ import pandas
 from resnet_keras.files import checkout
 from resnet_keras.report.style import network_title
 
-FAMILY = re.compile(r"(cifar10|imagenet)(2012)?(_\w+)?")  # cifar10_jpeg and imagenet2012, but not cifar100
 WAYS = {"1_crop": "1", "10_crop": "10", "multi_scale": "multiscale"}  # of testing: in paper.csv, and as we name them
 
 
@@ -68,7 +67,7 @@ def idle_hours() -> tuple[str, dict[int, float]]:
 
 def reproductions(networks: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
     """The paper and those who repeated it, a row each: CIFAR-10 test errors of these networks; (headers, rows)."""
-    lines: dict[str, dict[str, str]] = {}
+    lines = {}
     for row in rows_of("paper.csv"):
         if row["data"] == "cifar10" and row["network"] in networks and row["metric"].startswith("test_error"):
             line = lines.setdefault(row["source"], dict.fromkeys(["how reported", *networks], ""))
@@ -79,24 +78,24 @@ def reproductions(networks: tuple[str, ...]) -> tuple[list[str], list[list[str]]
     return headers, [[who, *line.values()] for who, line in lines.items()]
 
 
-def shown(data: str, network: str, shortcut: str, metric: str = "test_error") -> str:
-    """The paper's number as text, such as 6.97 or ≈ 13.5; empty where it has none. Data may be a re-encoded copy."""
-    match = FAMILY.fullmatch(data)
-    key = ("paper", match[1] if match else "", network, shortcut)
+def shown(data: str, network: str, shortcut: str) -> str:
+    """The paper's test error on CIFAR-10, or a copy of it, as text: 6.97 or ≈ 13.5; empty where it has none."""
+    if not re.fullmatch(r"cifar10(_\w+)?", data):
+        return ""
+    key = ("paper", "cifar10", network, shortcut)
     own = [row for row in rows_of("paper.csv") if (row["source"], row["data"], row["network"], row["shortcut"]) == key]
     texts = {row["metric"]: _printed(row) for row in own}
-    return texts.get(f"{metric}_mean") or texts.get(metric, "")
+    return texts.get("test_error_mean") or texts.get("test_error", "")
 
 
 def _printed(row: dict[str, str]) -> str:
-    bounds = {"above this": "> ", "below this": "< "}
-    sign = bounds.get(row["reported"], "≈ " if row["approximate"] == "yes" else "")
+    sign = "> " if row["reported"] == "above this" else "≈ " if row["approximate"] == "yes" else ""
     return sign + row["value"] + (f" ± {row['std']}" if row["std"] else "")
 
 
 def imagenet(place: str) -> dict[tuple[str, str, str], dict[str, str]]:
     """(Network, shortcut, views) -> {"top1": "24.52", ...}: the errors in percent of a table such as "Table 3"."""
-    lines: dict[tuple[str, str, str], dict[str, str]] = {}
+    lines = {}
     for row in rows_of("paper.csv"):
         match = re.fullmatch(r"(top[15])_error_(\w+)", row["metric"])
         if row["source"] == "paper" and row["place"] == place and match:

@@ -58,8 +58,8 @@ def gradients(store, runs, shape: str = "wide"):
     title = "Gradients along the layers"
     start = with_bn[(with_bn["iteration"] == 0) & (with_bn["kind"] == "plain")].groupby("layer")["gradient_norm"].mean()
     if len(start) and start.iloc[0] > 10 * start.iloc[-2]:
-        name = f"plain-{with_bn['depth'].iloc[0]}"
-        title = f"Gradients of {name} do not vanish at the start: they explode towards the image"
+        depth = with_bn["depth"].iloc[0]
+        title = f"Gradients of plain-{depth} do not vanish at the start: they explode towards the image"
     small = f"{style.setting(table)}. Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its "
     figure, panels = style.panels(parts, shape, title, f"{small}own norm.", 2.7)
     first = panels[0][0]

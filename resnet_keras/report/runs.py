@@ -1,4 +1,4 @@
-"""One pandas frame of all runs, a row a run: what tables, claims, figures, `list` and estimates are made of.
+"""One pandas frame of all runs, a row a run: what tables, claims, figures and `list` are made of.
 
 Only this module reads the results folder. Columns, beside those of a run's configuration:
 
@@ -10,12 +10,9 @@ Only this module reads the results folder. Columns, beside those of a run's conf
     commit (eight digits, and + where files had changed), device, began_on (another one, for a run that moved)
     weights (whether the trained network is here)
     a column for each number of `NUMBERS`, such as responses_median
-
-Runs that agree in all of `CELL` differ in the seed alone.
 """
 
 import contextlib
-import dataclasses
 import functools
 import math
 import re
@@ -28,6 +25,7 @@ from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.recipe import OBSERVING, PRESETS, Recipe
 from resnet_keras.training.run import described
 
+# Runs that agree in all of these differ in the seed alone.
 CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network", "shortcut", "precision"]
 FROM_SUMMARY = [
     "train_error", "test_error", "train_error_inference", "warmup_end", "hours", "images_per_second", "parameters",
@@ -42,18 +40,12 @@ COLUMNS = [
 def gradient_ratio(table, iteration: int, scaled: bool = False) -> float:
     """Gradient norm of the first layer over that of the last 3x3 layer; NaN for a dead network.
 
-    `scaled` takes each norm times its kernel's: under BN a kernel's scale changes nothing but its own gradient, which
-    shrinks as the kernel grows, and the product is free of that.
+    `scaled` takes each norm times its kernel's, because under BN a gradient shrinks as its kernel grows.
     """
     rows = table[table["iteration"] == iteration].sort_values("layer")
     values = rows["gradient_norm"] * (rows["weight_norm"] if scaled else 1.0)
     first, last = values.iloc[0], values.iloc[-2]  # after these comes the classifier
     return first / last if last else math.nan
-
-
-def lesion_error(table, lesion: str) -> float:
-    """Median error in percent over all lesions of this kind; "none" is the intact network."""
-    return table[table["lesion"] == lesion]["error"].median()
 
 
 # Measurement -> column -> (its table, the run's last iteration) -> number.
@@ -63,11 +55,11 @@ NUMBERS = {
         "gradients_start": lambda table, end: gradient_ratio(table, 0),
         "gradients_end_scaled": lambda table, end: gradient_ratio(table, end, scaled=True),
     },
-    "lesion": {
-        "lesion_intact": lambda table, end: lesion_error(table, "none"),
-        "lesion_deleted": lambda table, end: lesion_error(table, "delete"),
-        "lesion_added": lambda table, end: lesion_error(table, "delete") - lesion_error(table, "none"),
-        "lesion_swapped": lambda table, end: lesion_error(table, "swap"),
+    "lesion": {  # medians over all lesions of a kind
+        "lesion_intact": lambda table, end: table.groupby("lesion")["error"].median()["none"],
+        "lesion_deleted": lambda table, end: table.groupby("lesion")["error"].median()["delete"],
+        "lesion_added": lambda table, end: table.groupby("lesion")["error"].median()[["none", "delete"]].diff().iloc[1],
+        "lesion_swapped": lambda table, end: table.groupby("lesion")["error"].median()["swap"],
     },
     "start": {"start_growth": lambda table, end: table["weight_norm"].max() / table["weight_norm"].iloc[0]},
     "surface": {"surface_median": lambda table, end: table["cross_entropy"].median()},
@@ -112,9 +104,9 @@ def commonest(runs, *columns: str):
 
 def histories(store: Store, runs):
     """The histories of the finished runs, with what `runs` says of each; a validation error stands for a test error."""
-    tables = {name: store.run(name).history for name in finished(runs)["run"]}
-    tested = {name: table.get("validation_error", table["test_error"]) for name, table in tables.items()}
-    return _joined(runs, {name: table.assign(test_error=tested[name]) for name, table in tables.items()})
+    tables = ((name, store.run(name).history) for name in finished(runs)["run"])
+    tested = {name: rows.assign(test_error=rows.get("validation_error", rows["test_error"])) for name, rows in tables}
+    return _joined(runs, tested)
 
 
 def measurements(store: Store, runs, name: str):
@@ -129,10 +121,9 @@ def of_experiment(runs, experiment, scale: str, data: str | None = None):
     Those that most runs have, where no name or title of a data set is given. A run belongs to it if the catalogue lists
     its network, shortcut option and recipe, at any seed, and if what the experiment measures was measured on it.
     """
-    planned = {(run.network, run.shortcut, variation(run.recipe)[1]) for run in experiment.runs(scale)}
-    keys = zip(runs["network"], runs["shortcut"], runs["recipe"], strict=True)
-    own = runs.loc[[key in planned for key in keys]]
-    own = own[own["scale"] == scale]
+    planned = {(run.network, run.shortcut, variation(run.recipe)[1], scale) for run in experiment.runs(scale)}
+    keys = runs[["network", "shortcut", "recipe", "scale"]].itertuples(index=False)
+    own = runs.loc[[tuple(key) in planned for key in keys]]
     for measure in experiment.measures:
         own = own[own[list(NUMBERS[measure])].notna().any(axis=1)]
     if data is not None:
@@ -144,18 +135,16 @@ def of_experiment(runs, experiment, scale: str, data: str | None = None):
 def variation(recipe: Recipe) -> tuple[str, str]:
     """The scale of a recipe, by its length, and what else differs from that scale's, the precision left aside."""
     scale = next((name for name, preset in PRESETS.items() if preset.iterations == recipe.iterations), "custom")
-    usual = PRESETS[scale] if scale in PRESETS else PRESETS["paper"].shortened(recipe.iterations)
-    names = [field.name for field in dataclasses.fields(Recipe) if field.name not in (*OBSERVING, "precision")]
-    differing = [name for name in names if getattr(recipe, name) != getattr(usual, name)]
-    return scale, ", ".join(f"{name}={getattr(recipe, name)}" for name in differing)
+    usual = vars(PRESETS.get(scale) or PRESETS["paper"].shortened(recipe.iterations))
+    fields = [(name, value) for name, value in vars(recipe).items() if name not in (*OBSERVING, "precision")]
+    return scale, ", ".join(f"{name}={value}" for name, value in fields if value != usual[name])
 
 
 def _row(folder: RunFolder) -> dict:
-    run, summary, environment = described(folder), folder.summary, folder.environment
+    run, summary, environment, measured = described(folder), folder.summary, folder.environment, {}
     scale, recipe = variation(run.recipe)
     if folder.status == "finished":
         _ = folder.history  # raises if it is not what the summary vouches for
-    measured = {}
     for name in filter(folder.has_measurement, NUMBERS):
         table = folder.measurement(name)
         for column, number in NUMBERS[name].items():
@@ -163,9 +152,8 @@ def _row(folder: RunFolder) -> dict:
                 measured[column] = number(table, run.recipe.iterations)
     device = plain(summary.get("device") or environment.get("device") or "")[:100]
     cores = re.match(r"(\d+) x ", device)
-    settings = {**vars(run), **vars(run.recipe)}
     return {
-        **{name: value for name, value in settings.items() if name in COLUMNS},
+        **{name: value for name, value in {**vars(run), **vars(run.recipe)}.items() if name in COLUMNS},
         "run": folder.name,
         "kind": run.network.rstrip("0123456789").replace("resnet", "residual"),
         "depth": run.depth,

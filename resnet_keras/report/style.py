@@ -1,7 +1,6 @@
-"""How results look: numbers, names and titles in words, and the colours of figures.
+"""How results look: numbers, names and titles in words, and figures, whose titles are findings.
 
-Plain networks are orange, residual ones blue, deeper ones darker, seeds thin; titles are findings. Run folders are
-copied between people, so names are made safe where they are shown.
+Run folders are copied between people, so names are made safe where they are shown.
 """
 
 import contextlib
@@ -14,8 +13,7 @@ import unicodedata
 
 from resnet_keras.quiet import drawing
 
-PLAIN, RESIDUAL, GREY, INK = "#D55E00", "#0072B2", "#8A8A8A", "#333333"
-HUES = {"plain": PLAIN, "residual": RESIDUAL}
+GREY, INK, HUES = "#8A8A8A", "#333333", {"plain": "#D55E00", "residual": "#0072B2"}
 STYLE = {
     "axes.edgecolor": "#B0B0B0", "axes.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#ECECEC",
@@ -39,9 +37,7 @@ RECIPES = {
 
 def plain(value) -> str:
     """`value` as one line without control, formatting or other invisible characters, safe in a terminal."""
-    shown = str(value)
-    if not (shown.isascii() and shown.isprintable()):
-        shown = "".join(" " if unicodedata.category(mark)[0] in "CZ" else mark for mark in shown)
+    shown = "".join(" " if unicodedata.category(mark)[0] in "CZ" else mark for mark in str(value))
     return " ".join(shown.split())
 
 
@@ -102,13 +98,13 @@ def panels(contents: dict, shape: str, title: str, small: str = "", height: floa
     """A figure, and (axis, content) of each of its panels, by heading; a panel's height is in inches."""
     from matplotlib.figure import Figure
 
-    across, *widths = SHAPES[shape]
+    across, in_title, in_small = SHAPES[shape]
     rows, columns = (1, len(contents)) if shape == "wide" else (len(contents), 1)
     figure = Figure(figsize=(across, 0.75 + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
-    words = ["\n".join(textwrap.wrap(line, width)) for line, width in zip((title, small), widths, strict=True)]
-    figure.suptitle(words[0], x=0.01, ha="left", fontsize=12 if shape == "wide" else 11, fontweight="bold")
-    figure.supxlabel(words[1], x=0.01, ha="left", fontsize=8, color=GREY)
+    size = 12 if shape == "wide" else 11
+    figure.suptitle(textwrap.fill(title, in_title), x=0.01, ha="left", fontsize=size, fontweight="bold")
+    figure.supxlabel(textwrap.fill(small, in_small), x=0.01, ha="left", fontsize=8, color=GREY)
     for axis, heading in zip(axes, contents, strict=True):
         axis.set_title(heading)
     return figure, list(zip(axes, contents.values(), strict=True))

@@ -27,10 +27,10 @@ HEADINGS = {
 
 
 def cells(runs):
-    """Means over seeds, as a DataFrame: a row for all runs that agree in `runs.CELL`.
+    """A DataFrame of a row for all runs that agree in `runs.CELL`: means over their seeds.
 
-    It has seeds (the finished runs), diverged, of either error `_mean`, `_std`, `_low` and `_high` (the 95 % interval,
-    from three seeds on), and the mean of each number that was measured.
+    It has seeds (the finished runs), diverged, of either error `_mean`, `_std` and both ends of the 95 % interval, and
+    the mean of each number that was measured.
     """
     shared, rows = [*CELL, "kind", "depth", "scale"], []
     for _, group in runs.groupby(CELL, sort=False):
@@ -44,11 +44,6 @@ def cells(runs):
     return pandas.DataFrame(rows, columns=None if rows else [*shared, "seeds"])
 
 
-def csv_text(table) -> str:
-    """A table as CSV, numbers to four decimals."""
-    return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-
-
 def markdown_table(headers, rows) -> str:
     """A Markdown table of plain text, which means nothing but itself."""
     lines = [["---"] * len(headers) if line is None else map(style.markdown, line) for line in (headers, None, *rows)]
@@ -57,19 +52,17 @@ def markdown_table(headers, rows) -> str:
 
 def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
     """The master table of `cells` on one data set, as (headers, rows): a row a network, a column a length."""
-    lengths, usual = sorted(results["iterations"].unique()), results["precision"].mode().squeeze()
-    rows = []
-    for key, group in results.groupby(["kind", "depth", "network", "shortcut", "recipe", "precision"]):
-        _, depth, network, shortcut, recipe, precision = key
-        cell = {}
-        for row in group.itertuples():
-            means = f"{' / '.join(errors(row, 1))} ({row.seeds})"
-            cell[row.iterations] = means if row.seeds else "diverged" * bool(row.diverged)
+    texts, rows, usual = [], [], results["precision"].mode().squeeze()
+    for row in results.itertuples():
+        texts.append(f"{' / '.join(errors(row, 1))} ({row.seeds})" if row.seeds else "diverged" * bool(row.diverged))
+    keys = ["kind", "depth", "network", "shortcut", "recipe", "precision"]
+    table = results.assign(text=texts).pivot_table("text", keys, "iterations", "last", fill_value="")
+    for (_, depth, network, shortcut, recipe, precision), cell in table.iterrows():
         name = style.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
-        printed = "" if recipe else paper.shown(group.iloc[0]["data"], network, shortcut)
+        printed = "" if recipe else paper.shown(results["data"].iloc[0], network, shortcut)
         hours = style.number(paper.idle_hours()[1].get(depth)) if precision == "bfloat16" else ""
-        rows.append([name, *(cell.get(length, "") for length in lengths), printed, hours])
-    return ["Network", *(f"{n:,}" for n in lengths), "Paper, 64,000", "Hours for 1,000"], rows
+        rows.append([name, *cell, printed, hours])
+    return ["Network", *(f"{n:,}" for n in table.columns), "Paper, 64,000", "Hours for 1,000"], rows
 
 
 def errors(row, digits: int = 2) -> list[str]:

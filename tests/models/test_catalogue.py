@@ -31,8 +31,8 @@ def test_the_papers_option_is_the_default_and_who_projects():
 
 @pytest.mark.parametrize(("name", "options", "says"), [
     ("resnet5O", {}, "unknown network 'resnet5O': did you mean resnet"),
-    ("resnet57", {}, r"no network 'resnet57': .* 6n\+2 \(nearest: 56 and 62\), ImageNet depths are 18"),
-    ("vgg11", {}, "VGG depths are 16, 19"),
+    ("resnet57", {}, r"unknown network 'resnet57': did you mean resnet5.* CIFAR depths are 6n\+2"),
+    ("vgg11", {}, "did you mean vgg1[69] or vgg1[69]"),
     ("resnet20", {"classes": True}, "classes=True: give a whole number of classes from 1 to 1,000,000"),
     ("resnet20", {"input_shape": (32, 32.0, 3)}, "in whole pixels.*; sides of 4 or more"),
     ("resnet20", {"input_shape": (None, None, 3)}, r"such as \(32, 32, 3\)"),

@@ -7,6 +7,7 @@ from PIL import Image
 
 from resnet_keras import build
 from resnet_keras.report import architecture as drawings
+from resnet_keras.report import style
 
 
 def test_figure_3_and_the_bottlenecks_of_resnet_50():
@@ -28,7 +29,7 @@ def test_figure_3_and_the_bottlenecks_of_resnet_50():
 
 def test_pictures_are_small_and_the_same_every_time():
     figures = [drawings.side_by_side([build(n, weights=False) for n in ("vgg19", "plain34")], "ab") for _ in range(2)]
-    first, second = map(drawings.png, figures)
+    first, second = map(style.png, figures)
     assert first == second and len(first) < 150_000
     assert Image.open(io.BytesIO(first)).convert("L").getextrema() == pytest.approx((0, 255), abs=60)
     assert {text.get_text() for text in figures[0].axes[0].texts} >= {"VGG-19", "34-layer plain"}

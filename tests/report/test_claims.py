@@ -11,7 +11,7 @@ from resnet_keras.report.statistics import difference
 from resnet_keras.store import Store
 from tests.report.synthetic import write_run
 
-BY_NAME = {claim.name: claim for claim in claims.claims()}
+BY_NAME = {claim.name: claim for claim in claims.CLAIMS}
 ABOVE = BY_NAME["degradation-test"]
 WITHIN = BY_NAME["precision-resnet20"]
 
@@ -142,7 +142,7 @@ def test_what_more_layers_do_is_said_in_a_sentence(tmp_path):
 def test_claims_print_the_papers_numbers_and_name_networks_of_their_experiments():
     own = [row for row in paper.rows_of("paper.csv") if row["source"] == "paper"]
     known = {float(row[column]) for row in own for column in ("value", "std", "n") if row[column]}
-    for claim in claims.claims():
+    for claim in claims.CLAIMS:
         numbers = {float(word) for word in re.findall(r"\d+(?:\.\d+)?", claim.paper)}
         assert numbers <= known and (not numbers or claim.right in numbers or isinstance(claim.right, str)), claim.name
         experiment = EXPERIMENTS[claim.experiment]

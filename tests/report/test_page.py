@@ -167,6 +167,6 @@ def test_only_the_figures_that_are_asked_for_are_redrawn_and_a_full_disk_leaves_
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(OSError, match="No space left"):
         report.build(Store(root), ["residual"])
     assert digests(root) == before

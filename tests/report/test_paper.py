@@ -20,8 +20,7 @@ def test_a_number_comes_with_how_exact_it_is():
         ("cifar10", "resnet110", "A"): "6.61 ± 0.16",
         ("cifar10", "plain56", "none"): "≈ 13.5",
         ("cifar10", "plain110", "none"): "> 60",
-        ("cifar10", "resnet1202", "A", "train_error"): "< 0.1",
-        ("imagenet2012", "resnet34", "B", "top1_error_10_crop"): "24.52",
+        ("imagenet2012", "resnet34", "B"): "",
         ("cifar10", "resnet56", "B"): "",
         ("cifar100", "resnet56", "A"): "",
     }
