@@ -60,7 +60,7 @@ def _jax_loop(body, x, weights, others):
 def _tensorflow_loop(body, x, weights, others):
     import tensorflow as tf
 
-    count = len(weights[0])
+    count = weights[0].shape[0]
     rows = [tf.TensorArray(each.dtype, count).unstack(each) for each in (*weights, *others)]
     changed = [tf.TensorArray(each.dtype, count, element_shape=each.shape[1:]) for each in others]
 
