@@ -53,6 +53,7 @@ def train(
         print(f"{run.title} on {title}: {run.recipe.iterations:,} iterations in {run.recipe.precision}", flush=True)
     folder = trainer.train(run, store=Store(results), data_dir=data_dir, force=force, devices=devices)
     if device.is_first():
+        screens.show_next(f"resnet-keras evaluate {folder.name}", "resnet-keras list runs")
         print(relpath(folder.path))
 
 
@@ -88,6 +89,7 @@ def run(
             _, identity = runner.run(each.name, **options, force=force, cluster=place)
     if dry_run:
         screens.show(runner.timetable(planned, identity, store))
+        screens.show_next(f"resnet-keras run {name} --scale {scale}")
     elif every:
         print(f"Tables and figures: {relpath(report.build(store)[-1])}")
     else:
@@ -98,7 +100,9 @@ def run(
 @verb(group=EXPERIMENT, name="report", sort_key=4)
 def report_(*, results: opt.Results = None):
     """Redraw all tables, figures and pages from the runs that are here."""
-    print(*map(relpath, report.build(Store(results))), sep="\n")
+    files = [relpath(file) for file in report.build(Store(results))]
+    print(*files, sep="\n")
+    screens.show_next(f"open {files[-1]} in a browser")
 
 
 @verb(group=USE)
@@ -118,6 +122,7 @@ def evaluate(
     counted, title = accuracy.evaluate(trained, data, data_dir, **how)
     batches = f", {precise_bn} batches of precise BN" if precise_bn else ""
     print(f"{trained.name} on {title}, {counted.images:,} test images, views {views}{batches}: {counted}")
+    screens.show_next(f"resnet-keras predict {name} IMAGE...")
 
 
 @verb(group=TRY, name="predict")
@@ -126,6 +131,7 @@ def predict_(
     *images: Annotated[Path, option("Files of any size, JPEG, PNG, WebP, GIF, BMP or TIFF, or folders of them.")],
     top: Annotated[opt.Whole | None, option("Classes of each image; default: 3, or all where there are fewer.")] = None,
     json: Annotated[bool, option("Print JSON in place of the table.")] = False,
+    sheet: Annotated[Path | None, option("PNG file to draw all images in, each with its classes.")] = None,
     weights: opt.Weights = None, classes: opt.Classes = None, results: opt.Results = None,
 ):  # fmt: skip
     """Classify images: the most probable classes of each.
@@ -160,7 +166,9 @@ def export_(
     """
     export.destination(name, format, output, force)
     trained = predict.find(name, weights, classes, Store(results))
-    print(relpath(export.export(trained, format, output, force)))
+    file = relpath(export.export(trained, format, output, force))
+    screens.show_next(f"{file}.json names its input, output and classes")
+    print(file)
 
 
 @verb(group=TRY)
@@ -174,22 +182,27 @@ def summary(
 
 @verb(group=EXPERIMENT, name="list", sort_key=1)
 def list_(
-    what: Annotated[Literal["runs"] | None, option("runs: their names and errors.")] = None, /, *,
+    what: Annotated[Literal["runs"] | None, option("runs: their errors, a row for each setting.")] = None, /, *,
+    scale: Annotated[Literal[opt.Scale, "custom"] | None, option("Only runs of this scale.")] = None,
+    names: Annotated[bool, option("A row for every run, with its name.")] = False,
     json: Annotated[bool, option("Print all that is known of each run, as JSON.")] = False,
     results: opt.Results = None,
 ):  # fmt: skip
     """List networks and experiments; `list runs`: runs and their errors."""
     store = Store(results)
-    if not (what or json):
-        return screens.show(screens.overview(store))
+    if not (what or scale or names or json):
+        screens.show(screens.overview(store))
+        return screens.show_next("resnet-keras list runs", "resnet-keras run degradation --dry-run")
     from resnet_keras.report.runs import frame
 
     runs = frame(store)
     for problem in runs.attrs["problems"]:
         screens.show_error(problem)
+    runs = runs[runs["scale"] == (scale or runs["scale"])]
     if json:
         return print(runs.to_json(orient="records", indent=2))
-    screens.show(*screens.runs_tables(runs))
+    screens.show(*screens.runs_tables(runs, names))
+    screens.show_next("resnet-keras list runs --names", "resnet-keras report")
 
 
 @verb(group=TRY)

@@ -32,7 +32,7 @@ app = App(
     help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=Box("    \n" * 8), padding=(0, 0, 0, 4))),
     help_epilogue=EXAMPLES,
     help_format="plaintext",
-    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=(), negative_bool=()),
 )
 for flag in ("--help", "--version"):
     app[flag].show = False
@@ -76,6 +76,7 @@ Classes = Annotated[Path | None, option("Text file with a class's name on each l
 
 # Every field of `Recipe` as an option that may be left out, with the field's documentation.
 _kinds = {kind: Annotated[kind, Parameter(converter=whole_numbers)] for kind in (int, tuple[int, ...])}
+_kinds[bool] = Annotated[bool, Parameter(negative_bool="no-")]
 _fields = [(name, _kinds.get(kind, kind) | None, None) for name, kind in typing.get_type_hints(Recipe).items()]
 _namespace = {"__doc__": Recipe.__doc__, "__module__": __name__}
 RecipeOptions = dataclasses.make_dataclass("RecipeOptions", _fields, namespace=_namespace, kw_only=True)

@@ -2,16 +2,19 @@
 
 import contextlib
 import functools
-import importlib
+import importlib.util
+import json
 import os
 import platform
 import re
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
-from resnet_keras.errors import UserError, first_line
+from resnet_keras.errors import UserError
 
+BACKENDS = ("tensorflow", "jax")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow's own variable: what the user sets it to stands
 # Class of CPU by the feature that makes it one, the fastest first. Beside them: "Arm" and "other".
 CLASSES = {
@@ -19,38 +22,52 @@ CLASSES = {
 }  # fmt: skip
 # Where it was measured to be faster, and TensorFlow may leave it off; `training/device.py` says by how much.
 ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
+# Fonts with the signs of Chinese, Japanese and Korean; DejaVu Sans, which comes with matplotlib, has the others.
+CJK = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "WenQuanYi Zen Hei")
 
 
 def backend() -> str:
-    """The backend that Keras uses; raises UserError as `load_keras`, which it calls."""
-    load_keras()
-    return sys.modules["keras"].config.backend()
+    """The backend that Keras uses, or will use when it is imported: $KERAS_BACKEND, else that of its keras.json.
+
+    Raises UserError if it is none that this package trains on, or is not installed.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"].config.backend()
+    name, where = os.environ.get("KERAS_BACKEND"), "KERAS_BACKEND"
+    if not name:
+        where = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            name = json.loads(where.read_text(encoding="utf-8")).get("backend")
+    name = name or "tensorflow"
+    if name not in BACKENDS:
+        raise UserError(
+            f"{where} asks for {name!r}: set KERAS_BACKEND to tensorflow or jax, on which this package trains."
+        )
+    if importlib.util.find_spec(name) is None:
+        others = [f", or set KERAS_BACKEND={other}" for other in BACKENDS if importlib.util.find_spec(other)]
+        raise UserError(f"{name}, the backend of Keras, is not installed: pip install {name}{''.join(others)}.")
+    return name
 
 
 def load_keras() -> None:
-    """Import Keras and its backend without what they print; UserError if that fails, or we do not train on it."""
+    """Import Keras and its `backend`; what they print on the way is shown only if the import fails."""
     if "keras" in sys.modules:
         return
+    name = backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if cpu_class() in ONEDNN_HELPS:
         os.environ.setdefault(ONEDNN, "1")
-    try:
-        with held_back():
-            import keras
-
-            name = keras.config.backend()
-            if name == "tensorflow":  # whose chatter comes with the first touch of the devices
-                importlib.import_module("tensorflow").config.list_physical_devices()
-        if name not in ("tensorflow", "jax"):
-            raise ValueError(f"its backend is {name}")
-    except (ImportError, ValueError) as error:
-        remedy = "install tensorflow or jax, on which this package trains, and set KERAS_BACKEND to it"
-        raise UserError(f"Keras cannot be used ({first_line(error)}): {remedy}.") from error
+    with held_back():
+        importlib.import_module("keras")
+        if name == "tensorflow":
+            # The chatter comes with the first touch of the devices, not with the import alone.
+            importlib.import_module("tensorflow").config.list_physical_devices()
 
 
 def onednn() -> str:
-    """Whether TensorFlow, once it is loaded, uses oneDNN: "on", "off", or "default" where it decides for itself."""
-    return {"1": "on", "true": "on", "0": "off", "false": "off"}.get(os.environ.get(ONEDNN, "").lower(), "default")
+    """Whether TensorFlow uses oneDNN: "on", "off" or, where it decides for itself, "default"."""
+    value = os.environ.get(ONEDNN, "1" if cpu_class() in ONEDNN_HELPS else "")
+    return {"1": "on", "true": "on", "0": "off", "false": "off"}.get(value.lower(), "default")
 
 
 def cpu_class() -> str:
@@ -72,9 +89,11 @@ def cpu_info(field: str) -> str:
 @contextlib.contextmanager
 def drawing(*styles):
     """Have matplotlib draw in these styles, with any names: a $ is a $, and missing signs give no warning."""
+    import matplotlib.font_manager
     import matplotlib.style
 
-    names = {"font.family": "DejaVu Sans", "text.parse_math": False}
+    fonts = ["DejaVu Sans", *[font for font in CJK if font in matplotlib.font_manager.get_font_names()][:1]]
+    names = {"font.family": fonts, "text.parse_math": False}
     with matplotlib.style.context(["default", *styles, names]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
@@ -82,13 +101,17 @@ def drawing(*styles):
 
 @contextlib.contextmanager
 def held_back():
-    """Drop what C++ writes to standard error for a while."""
-    sys.stderr.flush()
-    former = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(former, 2)
-        os.close(former)
+    """Send what C++ writes to standard error into a file for a while."""
+    with tempfile.TemporaryFile() as kept:
+        sys.stderr.flush()
+        former = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(former, kept.read())
+            raise
+        finally:
+            os.dup2(former, 2)
+            os.close(former)

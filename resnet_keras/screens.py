@@ -1,6 +1,7 @@
-"""What the command line shows of its own: lists, tables and marks. All of it fits 80 columns."""
+"""What the command line shows of its own: lists, tables, and what to do next. All of it fits 80 columns."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from os.path import relpath
@@ -14,19 +15,28 @@ import resnet_keras
 from resnet_keras import report
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.models.catalogue import architecture
-from resnet_keras.report.style import number, plain, title
+from resnet_keras.report.style import plain, spread, title
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import PRESETS
 
+QUIET = {"highlight": False, "markup": False, "emoji": False}
 
-def show(*renderables) -> None:
+
+def show(*renderables, style: str | None = None) -> None:
     """Print texts and tables, wrapped at words to the terminal's width; $NO_COLOR and $TERM decide about colour."""
-    Console(highlight=False, markup=False, emoji=False).print(*renderables, sep="\n")
+    Console(**QUIET).print(*renderables, sep="\n", style=style)
+
+
+def show_next(*commands: str) -> None:
+    """Say what to do next, where people read."""
+    if sys.stdout.isatty():
+        show("Next: " + "\n      ".join(commands), style="dim")
 
 
 def show_error(message: str) -> None:
-    """Print one line to standard error; names in it may be anybody's."""
-    print(f"resnet-keras: {plain(message)}", file=sys.stderr)
+    """Print one line to standard error, which a terminal gets wrapped at words; names in it may be anybody's."""
+    console = Console(stderr=True, **QUIET)
+    console.print(f"resnet-keras: {plain(message)}", soft_wrap=not console.is_terminal)
 
 
 def explained(error: Exception, words: list[str]) -> str:
@@ -36,12 +46,15 @@ def explained(error: Exception, words: list[str]) -> str:
     if isinstance(error, CycloptsError):
         files = [word for word in words if word.startswith("-") and os.path.isfile(word)]
         return str(error) + (f" The file {files[0]} is meant? Write ./{files[0]}" if files else "")
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
     return f"{error}: install it, or `make` once more." if isinstance(error, ImportError) else str(error)
 
 
 def plain_table(heading: str, headers: list[str], rows: Iterable) -> Table:
     """A table without a frame; its first column is never broken, the others are set to the right."""
-    table = Table(title=heading, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD, show_edge=False)
+    frame = {"box": rich.box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    table = Table(title=heading, title_justify="left", title_style="bold", **frame)
     for header in headers:
         first = not table.columns
         table.add_column(header, justify="left" if first else "right", no_wrap=first, overflow="fold")
@@ -72,21 +85,30 @@ def overview(store: Store) -> Table:
     return two_columns(rows)
 
 
-def runs_tables(runs) -> list:
-    """A table of each length, scale, data set and precision of a frame of runs: a row a run."""
-    headers, tables = ["run", "recipe", "train %", "test %", "weights"], []
+def runs_tables(runs, names: bool = False) -> list:
+    """A table of each length, scale, data set and precision: a row for all seeds, or each run by its name."""
+    tables = []
+    headers = [*(["run"] if names else ["network", "seeds"]), "train %", "test %", "device", "weights"]
+    same = ["run"] if names else ["kind", "depth", "shortcut", "recipe", "status"]
     for (length, scale, data, precision), group in runs.groupby(["iterations", "scale", "data_title", "precision"]):
         rows = []
-        for run in group.itertuples():
-            errors = number(run.train_error), number(run.test_error)
-            errors = errors if run.status == "finished" else ("", run.status)
-            rows.append((run.run, title("", recipe=run.recipe), *errors, "yes" if run.weights else "no"))
+        for _, equal in group.groupby(same, sort=False):
+            run = equal.iloc[0]
+            errors = [spread(equal[column].mean(), equal[column].std()) for column in ("train_error", "test_error")]
+            errors = errors if run["status"] == "finished" else ["", run["status"]]
+            # Devices without their maker: "2 x Xeon" of "2 x Intel(R) Xeon(R) Processor (CPU)"; "1, 2 x EPYC" of two.
+            makers = r"\(\w+\)|\b(Intel|AMD|NVIDIA|Processor)\b"
+            words = equal["device"].str.replace(makers, "", regex=True).str.split().str.join(" ")
+            devices = re.sub(r" x (\w+), (?=\d+ x \1)", ", ", ", ".join(sorted(set(words))))
+            weights = {0: "no", 1: "yes"}.get(equal["weights"].mean(), "some")
+            first = [run["run"]] if names else [title(run["network"], run["shortcut"], run["recipe"]), str(len(equal))]
+            rows.append([*first, *errors, devices, weights])
         tables.append(plain_table(f"\n{scale} scale, {length:,} iterations, {data}, {precision}", headers, rows))
-    return tables or ["No runs here."]
+    return tables or ["No such runs here."]
 
 
 def show_results(store: Store, name: str, scale: str, data_title: str) -> None:
-    """Show an experiment's table and finding, and where its files are."""
+    """Show an experiment's table and finding, where its files are, and what to do next."""
     from resnet_keras.report import claims, runs, tables
 
     frame, entry = runs.frame(store), EXPERIMENTS[name]
@@ -96,3 +118,5 @@ def show_results(store: Store, name: str, scale: str, data_title: str) -> None:
     figure = store.root / "figures" / f"{'smoke' if scale == 'smoke' else report.FIGURES.get(name)}.png"
     places = [f"Figure: {relpath(figure)}"] * figure.is_file() + [f"Page:   {relpath(store.root / 'README.md')}"]
     show("", plain_table(heading, headers, rows), "", claims.answer(entry, own), "", *places)
+    longer = [other for other in entry.networks if list(PRESETS).index(other) > list(PRESETS).index(scale)]
+    show_next("make lab (the notebooks)", *(f"resnet-keras run {name} --scale {other}" for other in longer[:1]))

@@ -203,7 +203,7 @@ def older(root, config=(), recipe=()):
 def test_the_first_version_is_listed_and_reported_and_not_trained_again(tmp_path, capsys):
     older(tmp_path)
     before = tree(tmp_path / "runs")
-    code, out, _ = call(capsys, "list", "runs", "--results", str(tmp_path))
+    code, out, _ = call(capsys, "list", "--names", "--results", str(tmp_path))
     assert code == 0 and f"{NAME}  " in out and "33.01" in out
     assert call(capsys, "report", "--results", str(tmp_path))[0] == 0
     assert ",plain20,none,bfloat16,plain,20,short,1,0,33.37" in (tmp_path / "tables" / "results.csv").read_text()
