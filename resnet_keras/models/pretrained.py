@@ -43,14 +43,14 @@ def load(path, name: str | None = None, **options):
     """A network with the weights in a file, ready to be called on raw RGB pixels in 0..255; it gives logits.
 
     `path` is a ``.keras`` file of this package; or weights of the catalogue's network `name`: of keras.applications
-    (``.keras``, ``.h5``, ``.hdf5``) or torchvision (a state dict in ``.safetensors``), or a dictionary of arrays by the
-    names that these have. `options` are of `resnet_keras.build`, such as `input_shape`, `dtype`, `features` or
-    ``include_top=False``; a library's stride, padding, preprocessing and number of classes are known. Raises a
-    UserError where the file cannot be read, is a pickle, or does not fit.
+    (``.keras``, ``.h5``, ``.hdf5``), torchvision (a state dict in ``.safetensors``) or this package's `save_weights`
+    (``.weights.h5``), or a dictionary of arrays by the names that these have. `options` are of `resnet_keras.build`,
+    such as `input_shape`, `dtype`, `features` or ``include_top=False``; a library's stride, padding, preprocessing and
+    number of classes are known. Raises a UserError where the file cannot be read, is a pickle, or does not fit.
     """
     net = name and architecture(name)
     file = "the dictionary" if isinstance(path, dict) else Path(path).name
-    tensors = path if isinstance(path, dict) else _open(Path(path))
+    tensors = path if isinstance(path, dict) else _open(Path(path), name, options)
     if not isinstance(tensors, dict):  # a network of this package
         if name not in (None, tensors.name):
             raise UserError(f"{file} holds {tensors.name}, not {name}: give its own name.")
@@ -135,7 +135,7 @@ def _assign(network, values: dict, file: str) -> None:
         variable.assign(values[place].astype("float32"))
 
 
-def _open(path: Path):
+def _open(path: Path, name: str | None, options: dict):
     """What a file holds: tensors by name or, where it is of this package, a network."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -151,7 +151,7 @@ def _open(path: Path):
 
             return load_file(path)
         if ending != ".keras":
-            return _read_h5(path)
+            return _saved(path, name, options) or _read_h5(path)
         import keras
 
         from resnet_keras.models.resnet import Network  # registers networks of every kind with Keras
@@ -163,6 +163,25 @@ def _open(path: Path):
         return {place: keras.ops.convert_to_numpy(variable) for place, variable in weights}
     except Exception as error:  # the libraries raise many kinds for files that are damaged or not theirs
         raise UserError(f"{path.name} cannot be read ({first_line(error)}): is it complete?") from error
+
+
+def _saved(path: Path, name: str | None, options: dict):
+    """The network whose `save_weights` made this file; None where that was no network of this package."""
+    import h5py
+
+    with h5py.File(path) as file:
+        layers = {key: layer["vars"] for key, layer in file.get("layers", {}).items()}
+        if name is None or "mean_subtraction" not in layers:
+            return None
+        mean, net = layers["mean_subtraction"]["0"].shape, architecture(name)
+        values = {}
+        if dense := [layers[key] for key in sorted(layers) if key.startswith("dense")]:  # of VGG the first is fc6
+            values = {"fc6/kernel": dense[0]["0"], ("fc8/bias" if net.family == "vgg" else "fc/bias"): dense[-1]["1"]}
+        stored = {"input_shape": mean} if len(mean) == 3 else {}
+        stored |= {**_read_off(net, values), "batch_norm": "batch_normalization" in layers}
+    network = build(name, **{**stored, **options})
+    network.load_weights(path)
+    return network
 
 
 def _read_h5(path: Path) -> dict[str, np.ndarray]:

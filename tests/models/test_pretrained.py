@@ -1,4 +1,4 @@
-"""Weights of keras.applications and torchvision: the same logits, whatever the file."""
+"""Weights of keras.applications, torchvision and this package: the same logits, whatever the file."""
 
 import keras
 import ml_dtypes
@@ -171,6 +171,21 @@ def test_torchvision_itself(name):
         expected = peer(torch.from_numpy(((raw / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype("float32"))).numpy()
     network = load({key: value.numpy() for key, value in peer.state_dict().items()}, name.removesuffix("_bn"))
     assert_close(array(network(raw)), expected)
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("resnet8", {"classes": 4, "input_shape": (16, 12, 3)}), ("plain8", {"batch_norm": False, "include_top": False}),
+    ("vgg16", {"classes": 3, "input_shape": (32, 32, 3)}),
+])  # fmt: skip
+def test_weights_that_save_weights_made_of_our_own_network(name, options, tmp_path, thin):
+    network = randomize(build(name, **options))
+    network.save_weights(tmp_path / "own.weights.h5")
+    again = load(tmp_path / "own.weights.h5", name)
+    assert again.arguments == network.arguments
+    raw = RNG.integers(0, 256, (2, *network.arguments["input_shape"]), np.uint8)
+    np.testing.assert_array_equal(array(again(raw)), array(network(raw)))
+    with pytest.raises(UserError, match=r"own.weights.h5 cannot be read \(.*\)"):
+        load(tmp_path / "own.weights.h5", "vgg19" if name == "vgg16" else "resnet14", **options)
 
 
 def test_weights_that_do_not_fit(state50):
