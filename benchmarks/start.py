@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas
 
 from resnet_keras.data import load
-from resnet_keras.experiments.measurements import GRADIENT_BATCHES, GRADIENT_IMAGES
 from resnet_keras.quiet import load_keras
 
 TABLE = Path(__file__).parent / "results" / "start.csv"
@@ -25,6 +24,7 @@ def main() -> None:
     data = load("cifar10_jpeg", parser.parse_args().data_dir)
     load_keras()
     from resnet_keras.evaluation.inside import gradient_norms
+    from resnet_keras.experiments.measurements import GRADIENT_BATCHES, GRADIENT_IMAGES
     from resnet_keras.models import build
 
     batches = (data.train.images[:GRADIENT_IMAGES], data.train.labels[:GRADIENT_IMAGES], GRADIENT_BATCHES)

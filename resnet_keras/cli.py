@@ -1,6 +1,7 @@
 """The command line, `resnet-keras VERB`: one short function a verb. `options` and `screens` say how it looks."""
 
 import dataclasses
+import functools
 import os
 import sys
 from json import dumps
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 from cyclopts import CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from resnet_keras import options as opt
 from resnet_keras import report, screens
@@ -77,8 +79,8 @@ def run(
     cluster.check(on, gpus_per_run, cpus_per_run)
     if every and force:
         raise UserError("--force goes with one experiment: leave it out.")
-    place = {"on": on, "gpus": gpus_per_run, "cpus": cpus_per_run} if on else None
-    store, planned = Store(results), []
+    on_ray = functools.partial(cluster.train_on, on, gpus=gpus_per_run, cpus=cpus_per_run)
+    store, planned, execute = Store(results), [], on_ray if on else runner.train_here
     for each in experiments:
         own = "auto" if every and each.precisions else precision
         options = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": own, "store": store}
@@ -86,7 +88,7 @@ def run(
             runs, identity = runner.plan(each, **options)
             planned += [run for run in runs if run not in planned]
         else:
-            _, identity = runner.run(each.name, **options, force=force, cluster=place)
+            _, identity = runner.run(each.name, **options, force=force, execute=execute)
     if dry_run:
         screens.show(runner.timetable(planned, identity, store))
         screens.show_next(f"resnet-keras run {name} --scale {scale}")
@@ -129,7 +131,7 @@ def evaluate(
 def predict_(
     name: opt.TrainedName, /,
     *images: Annotated[Path, option("Files of any size, JPEG, PNG, WebP, GIF, BMP or TIFF, or folders of them.")],
-    top: Annotated[opt.Whole | None, option("Classes of each image; default: 3, or all where there are fewer.")] = None,
+    top: Annotated[opt.Whole, option("Classes of each image, where it has as many.", validator=Number(gte=1))] = 3,
     json: Annotated[bool, option("Print JSON in place of the table.")] = False,
     sheet: Annotated[Path | None, option("PNG file to draw all images in, each with its classes.")] = None,
     weights: opt.Weights = None, classes: opt.Classes = None, results: opt.Results = None,

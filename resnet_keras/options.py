@@ -12,8 +12,7 @@ from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
 
 import resnet_keras
-from resnet_keras.experiments import catalogue
-from resnet_keras.training.recipe import Recipe, preset
+from resnet_keras.training.recipe import PRESETS, Recipe, preset
 
 _sections = enumerate(("Try", "Experiment", "Use", "Data", "Recipe", "Run", "Output"))
 TRY, EXPERIMENT, USE, DATA, RECIPE, RUN, OUTPUT = (Group(name, sort_key=place) for place, name in _sections)
@@ -59,7 +58,7 @@ def count(kind, tokens):
 
 
 Whole = Annotated[int, Parameter(converter=whole_numbers)]
-Scale = Literal[catalogue.SCALES]
+Scale = Literal[tuple(PRESETS)]
 Precision = Literal["auto", "float32", "bfloat16"]
 SETS = "shapes16 (built in), a TFDS name such as cifar10, or a folder DIR/{train,test}/CLASS/*.png."
 LENGTHS = "smoke takes minutes on two cores, short hours there; medium is a tenth of paper, the paper's own length."

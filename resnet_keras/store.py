@@ -194,13 +194,6 @@ class Store:
             raise UserError(f"{name!r} is not a run's name: give one of those that `resnet-keras list` prints.")
         return RunFolder(self.root / "runs" / name)
 
-    def find(self, name: str) -> RunFolder:
-        """The run or bundled network of this name; raises UserError if there is none."""
-        for folder in (self.run(name), *self.models()):
-            if folder.name == name and folder.config:
-                return folder
-        raise UserError(f"no run or bundled network {name!r}: `resnet-keras list` prints their names.")
-
     def models(self) -> list[RunFolder]:
         """Every bundled network: those of the checkout, unless this results folder has one of the same name."""
         roots = [*([checkout() / "results"] if checkout() else []), self.root]

@@ -1,7 +1,5 @@
 """The error of a trained network on the test images of a data set, counted batch by batch."""
 
-import contextlib
-import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +8,7 @@ from rich.progress import Progress
 
 from resnet_keras import data as datasets
 from resnet_keras.errors import UserError
+from resnet_keras.models.catalogue import architecture
 
 TOPS = (1, 5)  # the paper's top-1 and top-5 error
 
@@ -49,8 +48,7 @@ class Tally:
 
     def __str__(self) -> str:
         """The numbers in a line: "top-1 error 24.70 %, top-5 error 7.80 %, cross-entropy 0.9800"."""
-        names = {k: f"top-{k} error" for k in self.wrong} if len(self.wrong) > 1 else {1: "error"}
-        errors = [f"{name} {self.error(k):.2f} %" for k, name in names.items()]
+        errors = [f"top-{k} error {self.error(k):.2f} %" for k in self.wrong]
         return ", ".join([*errors, f"cross-entropy {self.entropy / self.images:.4f}"])
 
 
@@ -63,20 +61,20 @@ def evaluate(
     memory alone. `by_order` takes the classes of another data set by their order, whatever their names are. Where the
     standard error is a terminal, it shows how far the test is. Raises a UserError if these do not fit one another.
     """
-    from resnet_keras.evaluation import precise_bn
-    from resnet_keras.evaluation.views import check, evaluated
+    from resnet_keras.evaluation import views
 
-    check(trained.network.name, mode)
+    name = trained.network.name
+    if mode != views.SINGLE and architecture(name).family == "cifar":
+        raise UserError(f"{name} is tested on the original image (Sec. 4.2), views=1; {mode} is for ImageNet.")
     dataset, logits = _matched(trained, data, data_dir, by_order)
     if precise:
-        with contextlib.closing(precise_bn.training_batches(dataset, trained.config)) as batches:
-            precise_bn.recompute(trained.network, itertools.islice(batches, precise))
+        views.recompute_statistics(trained.network, views.training_batches(dataset, trained.config, precise))
     split = dataset.test
     view = None if split.cropped == trained.cropped else trained.view  # the split's own view is the network's, or not
     tally, console = Tally(), Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("testing", total=len(split))
-        for probabilities, labels in evaluated(trained.network, split, mode, view):
+        for probabilities, labels in views.evaluated(trained.network, split, mode, view):
             tally.add(probabilities, logits[labels])
             bar.advance(task, len(labels))
     return tally, dataset.identity.title
@@ -88,26 +86,19 @@ def _matched(trained, data: str | None, data_dir, by_order: bool) -> tuple:
     source = data or config.get("source") or config.get("data")  # older runs have kept the name alone
     if not source:
         raise UserError(f"{name} was not trained here: say with --data what to test it on.")
-    elsewhere = "say with --data where its images are, or what else to test on."
-    try:
-        dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
-    except UserError as error:
-        if data:
-            raise
-        raise UserError(f"the data of {name}, {source}, cannot be read now: {elsewhere} ({error})") from None
+    dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
     others, title, version = tuple(dataset.classes), dataset.identity.title, dataset.identity.version
     known = (config.get("data"), config.get("data_version")) == (dataset.identity.name, version)
     if not (data or known):
         versions = f"{config['data_title']}, version {config['data_version']}, and this is version {version}"
-        raise UserError(f"{source} is not what {name} was trained on: that was {versions}; {elsewhere}")
+        raise UserError(f"{source} is not what {name} was trained on: {versions}; say with --data where that is.")
     if len(own) != len(others):
         raise UserError(f"{name} has {len(own)} classes, {title} has {len(others)}: test it on its own classes.")
     if None not in trained.network.arguments["input_shape"] and tuple(dataset.shape) != trained.input_shape:
-        sizes = ["x".join(map(str, shape)) for shape in (trained.input_shape, dataset.shape)]
-        raise UserError(f"{name} takes images of {sizes[0]}, those of {title} are {sizes[1]}.")
-    if by_order or own == others or known:
+        raise UserError(f"{name} takes images of {trained.input_shape}, those of {title} are {dataset.shape}.")
+    if by_order or known:
         return dataset, np.arange(len(own))
-    if len(set(own)) == len(own) and set(own) == set(others):
+    if sorted(own) == sorted(others):
         return dataset, np.array([own.index(each) for each in others])
     strange, missing = (", ".join(sorted(set(a) - set(b))[:3]) for a, b in ((others, own), (own, others)))
     problem = f"{title} has classes that {name} does not know ({strange}) and lacks others ({missing})"

@@ -3,8 +3,8 @@
 FILE.json beside it says what the network is, its classes, and the digests by which a later export knows its own.
 """
 
+import contextlib
 import hashlib
-import importlib.util
 import json
 import logging
 import os
@@ -20,7 +20,6 @@ from resnet_keras.models.pretrained import load
 from resnet_keras.quiet import held_back
 
 FORMATS = {"keras": ".keras", "savedmodel": "", "onnx": ".onnx", "litert": ".tflite"}  # format -> ending of its file
-PACKAGES = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}  # beside TensorFlow
 TOLERANCE = 1e-3  # of the largest logit: other libraries add up in another order
 
 
@@ -46,7 +45,8 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
                 logits, read = (np.array(of(images), np.float64) for of in (network, _reader(form, part)))
                 difference = float(np.abs(read.reshape(logits.shape) - logits).max() / np.abs(logits).max())
         except Exception as error:  # the converters raise many kinds
-            raise UserError(f"{form} cannot be written here ({first_line(error)}): try another format.") from error
+            hint = "pip install 'resnet-keras[export]', or " if form == "onnx" else ""
+            raise UserError(f"{form} cannot be written here ({first_line(error)}): {hint}try another.") from error
         finally:
             logging.disable(logging.NOTSET)
         if not difference <= TOLERANCE:  # nor where it is not a number
@@ -63,22 +63,16 @@ def export(trained, form: str, target: str | os.PathLike | None = None, replace:
 def destination(name: str, form: str, target: str | os.PathLike | None = None, replace: bool = False) -> Path:
     """Where a network's file goes: `target`, or by default the network's name with the format's ending, here.
 
-    A UserError where a package or folder is missing, or something is in the way but an export that it may `replace`.
+    A UserError where its folder is missing, or something is in the way but an export that it may `replace`.
     """
-    missing = [package for package in PACKAGES.get(form, ()) if importlib.util.find_spec(package) is None]
-    if missing:
-        raise UserError(f"the format {form} needs {' and '.join(missing)}: pip install 'resnet-keras[export]'.")
     path = Path(target or f"{name}{FORMATS[form]}")
     about = Path(f"{path}.json")
     if path.name in ("", "..") or not path.name.endswith(FORMATS[form]) or not path.parent.is_dir():
         raise UserError(f"--output {path}: give a name in a folder that exists, such as {name}{FORMATS[form]}.")
-    ours = not path.is_symlink() and not about.is_symlink()
-    if ours and (path.exists() or about.exists()):  # then as the digests in FILE.json say
-        try:
-            made = json.loads(about.read_text(encoding="utf-8"))["sha256"]
-            ours = not path.exists() or made == _digests(path)
-        except (OSError, ValueError, TypeError, KeyError):
-            ours = False
+    ours = not any(map(os.path.lexists, (path, about)))
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # else as the digests in FILE.json say
+        made = json.loads(about.read_text(encoding="utf-8"))["sha256"]
+        ours = not os.path.lexists(path) or made == _digests(path)
     if not ours:
         raise UserError(f"{path} or {about.name} exists, and no export made it: move it, or give another --output.")
     if path.exists() and not replace:

@@ -1,6 +1,7 @@
 """Inside a network: responses of its layers (Fig. 7), norms of its gradients, lesions, and the loss around it.
 
-Images are uint8 [n, h, w, c], without augmentation, labels int32 [n]; no network is changed.
+Images are uint8 [n, h, w, c], without augmentation, labels int32 [n]; no network is changed. Results are rows of a
+table, each with the number of `images`.
 """
 
 import itertools
@@ -23,7 +24,7 @@ def responses(network, images: np.ndarray) -> list[dict]:
     In inference mode, over all images, positions and channels (the paper leaves this open). Returns a row a layer, in
     the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
     """
-    moments: dict[str, np.ndarray] = {}
+    moments: dict[str, np.ndarray] = {}  # place -> sums over the images of mean and mean square
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
         for (place, layer, *_), (*_, response) in itertools.pairwise(network.walk(batch)):
@@ -31,11 +32,12 @@ def responses(network, images: np.ndarray) -> list[dict]:
                 response = ops.cast(response, "float32")
                 mean, variance = float(ops.mean(response)), float(ops.var(response))
                 moments[place] = moments.get(place, 0.0) + len(batch) * np.array([mean, variance + mean**2])
-    means = ((place, *sums / len(images)) for place, sums in moments.items())
-    return [
-        {"layer": number, "place": place, "std": float(np.sqrt(square - mean**2))}
-        for number, (place, mean, square) in enumerate(means, start=1)
-    ]
+    rows = []
+    for place, sums in moments.items():
+        mean, square = sums / len(images)
+        std = float(np.sqrt(square - mean**2))
+        rows.append({"layer": len(rows) + 1, "place": place, "std": std, "images": len(images)})
+    return rows
 
 
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:
@@ -49,14 +51,13 @@ def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int
 
     def measure() -> list[dict]:
         results = [loss_and_gradients(*part) for part in parts]
-        entropy = float(np.mean([loss for loss, _ in results]))
+        shared = {"cross_entropy": float(np.mean([loss for loss, _ in results])), "images": len(images)}
         rows = []
-        for index, variable in enumerate(network.trainable_variables):
-            _, _, path = variable.path.partition("/")
-            if path.endswith("/kernel"):
-                row = {"layer": len(rows) + 1, "place": path.removesuffix("/kernel")}
-                row["gradient_norm"] = float(np.mean([l2_norm(each[index]) for _, each in results]))
-                rows.append({**row, "weight_norm": l2_norm(variable), "cross_entropy": entropy})
+        for kernel, *arrays in zip(network.trainable_variables, *(arrays for _, arrays in results), strict=True):
+            place, _, kind = kernel.path.partition("/")[2].rpartition("/")
+            if kind == "kernel":
+                norms = {"gradient_norm": float(np.mean(list(map(l2_norm, arrays)))), "weight_norm": l2_norm(kernel)}
+                rows.append({"layer": len(rows) + 1, "place": place, **norms, **shared})
         return rows
 
     return measure
@@ -74,7 +75,8 @@ def lesions(network, images: np.ndarray, labels: np.ndarray) -> list[dict]:
     Returns rows of lesion ("none", "delete" or "swap"), block (from 1; a swap's first), place (its name), grows
     (whether it changes the map's size) and error in percent.
     """
-    return [{**case, "error": top_error(logits(network, layers, images), labels)} for case, layers in lesioned(network)]
+    results = ((case, logits(network, layers, images)) for case, layers in lesioned(network))
+    return [{**case, "error": top_error(scores, labels), "images": len(images)} for case, scores in results]
 
 
 def lesioned(network) -> Iterator[tuple[dict, list]]:
@@ -106,9 +108,10 @@ def logits(network, layers: list, images: np.ndarray) -> np.ndarray:
     """Logits [n, classes] of a network with these layers for its own, in inference mode."""
     parts = []
     for start in range(0, len(images), BATCH):
-        for *_, output in network.walk(images[start : start + BATCH], layers=layers):
-            last = output
-        parts.append(ops.convert_to_numpy(last))
+        x = images[start : start + BATCH]
+        for layer in layers:
+            x = layer(x, training=False)
+        parts.append(ops.convert_to_numpy(x))
     return np.concatenate(parts)
 
 
@@ -134,8 +137,9 @@ def surface(network, images: np.ndarray, labels: np.ndarray, points: int = 25, s
     rows = []
     for x, y in itertools.product(np.linspace(-1.0, 1.0, points).tolist(), repeat=2):
         place = [ops.convert_to_tensor(step, "float32") for step in (x, y)]
-        wrong, entropy = sum(np.asarray(at(*place, *values, *batch), np.float64) for batch in batches) / len(images)
-        rows.append({"x": x, "y": y, "cross_entropy": float(entropy), "error": 100.0 * float(wrong)})
+        sums = sum(np.asarray(at(*place, *values, *batch), np.float64) for batch in batches)
+        wrong, entropy = (sums / len(images)).tolist()
+        rows.append({"x": x, "y": y, "cross_entropy": entropy, "error": 100.0 * wrong, "images": len(images)})
     return rows
 
 

@@ -1,9 +1,11 @@
 """The paper's three ways of testing an ImageNet network (Sec. 3.4): one view, 10 crops, whole photographs at scales.
 
-Each averages the *softmax scores* of an image's views; a CIFAR image has one view, itself (Sec. 4.2).
+Each averages the *softmax scores* of an image's views; a CIFAR image has one view, itself (Sec. 4.2). Before it, the
+authors made BN precise: plain averages over training batches in place of moving ones.
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -12,7 +14,7 @@ from keras import ops
 from resnet_keras.data import views
 from resnet_keras.errors import UserError
 from resnet_keras.evaluation.accuracy import softmax
-from resnet_keras.models.catalogue import architecture
+from resnet_keras.models.layers import BatchNormalization
 
 SINGLE = "1"  # the image itself, or the central crop of a photograph
 BATCH = 500  # images a call
@@ -43,10 +45,8 @@ class ScoreMap(keras.Model):
 
     def positions(self, images):
         """Logits at every position, float32 [b, h', w', classes]."""
-        for _, layer, before, _ in self.network.walk(images):
-            if layer is self.network.top[0]:
-                x = before
-                break
+        steps = self.network.walk(images)
+        x = next(before for _, layer, before, _ in steps if layer is self.network.top[0])
         for layer in self.network.top:
             if isinstance(layer, keras.layers.MaxPooling2D):
                 x = layer(x)  # VGG's last; the other layers here (pooling, flattening, dropout) have no part in a map
@@ -60,21 +60,12 @@ class ScoreMap(keras.Model):
         return ops.cast(x, "float32")
 
 
-def check(network_name: str, mode: str) -> None:
-    """Refuse what the paper does not do: raises a UserError for no such mode, or one that is not for this network."""
-    if mode not in (SINGLE, *MODES):
-        raise UserError(f"views={mode!r}: use one of {SINGLE}, {', '.join(MODES)}.")
-    if mode != SINGLE and architecture(network_name).family == "cifar":
-        raise UserError(f"{network_name} is tested on the original image (Sec. 4.2), views=1; {mode} is for ImageNet.")
-
-
 def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Probabilities float64 [b, classes] of a split, averaged over the views of each image, and labels [b], in batches.
 
     `mode` is `SINGLE`, or a key of `MODES`. `view` makes the single view of an image; default: the split's own. Raises
-    a UserError where the mode is not for this network or split, or a photograph is broken.
+    a UserError where the mode is not for this split, or a photograph is broken.
     """
-    check(network.name, mode)
     if mode == SINGLE:
         for images, labels in split.batches(BATCH, view):
             yield softmax(network.predict_on_batch(images)), labels
@@ -83,9 +74,33 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
         raise UserError(f"views={mode} are views of photographs; images of one size are tested as they are, views=1.")
     network = ScoreMap(network) if mode == "multiscale" else network
     for groups, label in split.each(MODES[mode]):
-        yield averaged(network, groups)[None], np.array([label])
+        scores = [softmax(network.predict_on_batch(group)).mean(axis=0) for group in groups]  # of as many views each
+        yield np.mean(scores, axis=0)[None], np.array([label])
 
 
-def averaged(network, groups: list[np.ndarray]) -> np.ndarray:
-    """Probabilities [classes] of a photograph from its views, uint8 [views, h, w, 3], in groups of as many each."""
-    return np.mean([softmax(network.predict_on_batch(group)).mean(axis=0) for group in groups], axis=0)
+def recompute_statistics(network, batches: Iterable[np.ndarray]) -> None:
+    """Replace the network's moving means and (biased) variances, in memory alone, by averages of those of batches.
+
+    Of training images uint8 [b, h, w, c], each normalised with its own as in training. A UserError without BN.
+    """
+    layers = [layer for _, layer in network.parts() if isinstance(layer, BatchNormalization)]
+    if not layers:
+        raise UserError(f"{network.name} has no batch normalization: there are no statistics to recompute.")
+    momenta = [layer.momentum for layer in layers]
+    for number, images in enumerate(batches):
+        for layer in layers:
+            layer.momentum = number / (number + 1)  # the moving average is then the plain one of the batches so far
+        network(images, training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def training_batches(dataset, config: dict, count: int) -> Iterator:
+    """Batches of training images [b, h, w, c], as many as BN saw together, drawn by the recipe in a run's `config`."""
+    recipe = config.get("recipe", {"batch_size": 32, "augment": True})  # else the paper's 32 images of a device
+    size = recipe.get("bn_batch") or recipe["batch_size"]
+    with contextlib.closing(dataset.feed(config.get("seed", 0), size, recipe["augment"])) as feed:
+        arrays = [ops.convert_to_tensor(array) for array in feed.arrays]
+        for iteration in range(count):
+            plan = feed.take(iteration, 1)
+            yield feed.apply(*arrays, plan._make(field[0] for field in plan))[0]

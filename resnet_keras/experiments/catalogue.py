@@ -2,14 +2,14 @@
 
 import dataclasses
 import difflib
+import itertools
 
 from resnet_keras.errors import UserError
-from resnet_keras.training.recipe import PRESETS, preset
+from resnet_keras.training.recipe import preset
 from resnet_keras.training.run import Run
 
 # What a scale trains on unless told otherwise: the built-in set needs no download.
 DATA = {"smoke": "shapes16", "short": "cifar10", "medium": "cifar10", "paper": "cifar10", "imagenet": "imagenet2012"}
-SCALES = tuple(PRESETS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,20 +30,16 @@ class Experiment:
     def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
 
-        Without `data` they are on the scale's own set; an experiment that compares precisions has its own. Raises
-        UserError: The experiment does not know the scale, or there are no seeds.
+        Without `data` they are on the scale's own set; an experiment that compares precisions has its own. A UserError
+        where the experiment does not know the scale, or there are no seeds.
         """
-        if preset(scale) and scale not in self.networks:
+        if scale not in self.networks:
             raise UserError(f"{self.name} has no scale {scale!r}: use {' or '.join(self.networks)}.")
         recipes = [dataclasses.replace(preset(scale), precision=which) for which in self.precisions or (precision,)]
         if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= 1000:
             raise UserError(f"seeds={seeds!r}: give a whole number from 1 to 1000.")
-        return [
-            _run(network, data or DATA[scale], recipe, seed)
-            for seed in range(seeds)
-            for network in self.networks[scale]
-            for recipe in recipes
-        ]
+        settings = itertools.product(range(seeds), self.networks[scale], recipes)
+        return [_run(network, data or DATA[scale], recipe, seed) for seed, network, recipe in settings]
 
 
 def _run(network, data, recipe, seed) -> Run:
@@ -167,12 +163,9 @@ EXPERIMENTS = {experiment.name: experiment for experiment in CATALOGUE}
 
 
 def experiment(name: str) -> Experiment:
-    """Look an experiment up.
-
-    Raises UserError: No such experiment; lists near matches and all that there are.
-    """
-    if name in EXPERIMENTS:
-        return EXPERIMENTS[name]
-    near = difflib.get_close_matches(str(name), EXPERIMENTS, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise UserError(f"unknown experiment {name!r}: {hint}there are {', '.join(EXPERIMENTS)}.")
+    """The experiment of this name; a UserError with the nearest name, and all that there are, if there is none."""
+    if name not in EXPERIMENTS:
+        near = difflib.get_close_matches(name, EXPERIMENTS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(f"unknown experiment {name!r}: {hint}there are {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[name]

@@ -1,6 +1,6 @@
 """Runs side by side on a Ray cluster, each a task that trains one run in a results folder that all nodes share.
 
-Ray finds a node with room, and starts a task again when its worker dies: the run goes on from its checkpoint.
+Ray finds a node with room, and starts a task again (by default three times) when its worker dies: the run goes on.
 """
 
 import contextlib
@@ -8,20 +8,18 @@ import os
 import re
 import socket
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from resnet_keras.data import Identity, identify
 from resnet_keras.errors import Interrupted, SomeFailed, UserError, first_line
-from resnet_keras.experiments import measurements
+from resnet_keras.experiments.runner import measure, unmeasured
 from resnet_keras.quiet import held_back
 from resnet_keras.store import Store
 from resnet_keras.training.run import Run, is_done
 from resnet_keras.training.trainer import Interruption, train
 
-RETRIES = 3  # of a run whose worker dies
 # What variables begin with that decide how a worker trains.
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "JAX_", "KERAS_BACKEND", "RESNET_KERAS_", "TF_", "TFDS_", "XLA_")
-# Where several runs share a GPU, none may take all of its memory at once, as TensorFlow and JAX do by default.
-SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def check(on: str | None, gpus: float | None, cpus: float | None) -> None:
@@ -32,7 +30,7 @@ def check(on: str | None, gpus: float | None, cpus: float | None) -> None:
         raise UserError(f"--on {on}: give ray to start Ray on this machine, or ray:HOST:PORT to join a cluster.")
     if gpus is not None and not 0 <= gpus <= 1:
         raise UserError(f"gpus-per-run={gpus:g}: give 1, a fraction such as 0.5 to let two runs share a GPU, or 0.")
-    if cpus is not None and not 0 < cpus < float("inf"):
+    if cpus is not None and not cpus > 0:
         raise UserError(f"cpus-per-run={cpus:g}: give a number above 0.")
 
 
@@ -41,36 +39,29 @@ def train_on(
 ) -> None:
     """Train and measure what is missing of some runs on the same data, as many at a time as the cluster has room for.
 
-    The results folder `store` is one that all nodes see under the same path; `on` is "ray" to start Ray on this machine
-    or "ray:HOST:PORT" to join a cluster from one of its machines; a run gets `gpus` GPUs (None: 1 where there are any)
-    and `cpus` CPUs (None: 1), which are its threads on a CPU. For the other arguments see `runner.run`.
-
-    Raises:
-        SomeFailed: Some runs failed; the others are done.
-        UserError: Ray is not installed, cannot be reached, or has no node for such a run.
-        Interrupted: Ctrl-C or SIGTERM came; what was under way has been saved.
+    `on` is "ray" to start Ray on this machine, or "ray:HOST:PORT" to join a cluster from one of its machines; all nodes
+    see the `store` under the same path. A run gets `gpus` GPUs (None: 1 where there are any) and `cpus` CPUs (None: 1),
+    which are its threads on a CPU. Raises a UserError if Ray is not installed, cannot be reached or has no node for
+    such a run; SomeFailed, when the others are done; Interrupted, when what was under way has been saved.
     """
-    check(on, gpus, cpus)
     folders = {run: store.run(run.name(identity)) for run in runs}
-    to_measure = [run for _, run, _ in measurements.unmeasured(measures, runs, identity, store)]
+    to_measure = [run for _, run, _ in unmeasured(measures, runs, identity, store)]
     missing = [run for run in runs if force or run in to_measure or not is_done(folders[run])]
     if not missing:
         print(f"All {len(runs)} runs are done; --force repeats them.")
         return
     data_dir = data_dir and str(Path(data_dir).expanduser().resolve())
-    store.root.mkdir(parents=True, exist_ok=True)
-    # A file by which a worker knows that it sees this very folder.
-    probe, failures, cancelled = store.root.resolve() / f".ray-{os.getpid()}-{socket.gethostname()}", [], False
-    with _connected(on) as ray, contextlib.ExitStack() as stack, Interruption() as interruption:
-        options, waiting = _options(ray, gpus, 1.0 if cpus is None else cpus), {}
-        probe.touch()
-        stack.callback(probe.unlink, missing_ok=True)
+    root, waiting, failures, stopped = store.root.resolve(), {}, [], []
+    root.mkdir(parents=True, exist_ok=True)
+    # By the probe a worker knows that it sees this very folder.
+    with _connected(on) as ray, NamedTemporaryFile(dir=root, prefix=".ray-") as probe, Interruption() as interruption:
+        options = _options(ray, gpus, 1.0 if cpus is None else cpus)
         for run in missing:
             if force:  # once, here: a task that Ray starts again goes on
                 with folders[run].lock():
                     folders[run].clear()
             task = ray.remote(train_and_measure).options(name=run.title, **options)
-            waiting[task.remote(run, folders[run].name, measures, probe, data_dir)] = run.title
+            waiting[task.remote(run, folders[run].name, measures, Path(probe.name), data_dir)] = run.title
         print(f"{len(missing)} of {len(runs)} runs to train, each as a task of Ray.", flush=True)
         while waiting:
             for reference in ray.wait(list(waiting), timeout=1.0)[0]:
@@ -81,9 +72,9 @@ def train_on(
                     print(f"{title}: stopped", flush=True)
                 except ray.exceptions.RayError as error:
                     failures.append(f"{title}: {first_line(getattr(error, 'cause', None) or error)}")
-            if interruption.number and not cancelled:
+            if interruption.number and not stopped:
                 print("stopping: what is under way saves itself; the same command goes on from there.", flush=True)
-                cancelled = [ray.cancel(reference) for reference in waiting] or True
+                stopped = [ray.cancel(reference) for reference in waiting]
     if interruption.number:
         raise Interrupted(interruption.number)
     if failures:
@@ -102,7 +93,7 @@ def train_and_measure(run: Run, name: str, measures: tuple[str, ...], probe: Pat
         raise UserError(f"the data or the code of {node} makes {run.name(identity)}, not {name}.")
     with contextlib.suppress(Interrupted):  # by the driver's Ctrl-C, which Ray passes on, or by a signal to the worker
         train(run, store=store, data_dir=data_dir, label=run.title)
-        measurements.complete(measures, [run], identity, store=store, data_dir=data_dir)
+        measure(measures, [run], identity, store=store, data_dir=data_dir)
     return store.run(name).status
 
 
@@ -142,7 +133,7 @@ def _options(ray, gpus: float | None, cpus: float) -> dict:
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
         raise UserError(f"no node of the cluster has {cpus:g} CPUs and {gpus:g} GPUs: ask for less for each run.")
     variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-    variables |= SHARED_GPU if 0 < gpus < 1 else {}
+    if 0 < gpus < 1:  # none may take all of a GPU's memory at once, as TensorFlow and JAX do by default
+        variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     variables |= {} if gpus else {"TF_NUM_INTRAOP_THREADS": str(max(1, int(cpus)))}
-    retries = {"max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
-    return {"num_cpus": cpus, "num_gpus": gpus, "runtime_env": {"env_vars": variables}, **retries}
+    return {"num_cpus": cpus, "num_gpus": gpus, "runtime_env": {"env_vars": variables}}

@@ -7,17 +7,19 @@ import contextlib
 import dataclasses
 import functools
 import io
+import itertools
 import math
 import statistics
 import tempfile
 import textwrap
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from resnet_keras import data as datasets
 from resnet_keras.data import Dataset, Identity, Split, identify
 from resnet_keras.errors import UserError
-from resnet_keras.experiments import catalogue, measurements
+from resnet_keras.experiments import catalogue
 from resnet_keras.experiments.catalogue import Experiment
 from resnet_keras.files import Held
 from resnet_keras.models.catalogue import FAMILIES, architecture
@@ -27,40 +29,12 @@ from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.progress import duration
 from resnet_keras.training.run import Run, described, is_done
+from resnet_keras.training.trainer import train
 
 START = 15.0  # seconds to build and compile a network
 FORWARD = 1 / 3  # of the time of a training step is its forward pass, which is all of a test
+WITHOUT_NETWORK = {"gradients", "start"}  # measurements that say something without the trained network too
 TEST_IMAGES = {"shapes16": 2_000, "imagenet2012": 50_000}
-
-
-def run(
-    name: str, *, scale="smoke", data=None, data_dir=None, seeds=1, precision="auto", force=False, store=None,
-    cluster=None,
-) -> tuple[list[Run], Identity]:  # fmt: skip
-    """Train and measure what is missing of an experiment: what the command `run` and the notebooks do.
-
-    Without `data` they train on the scale's own set; with `precision` "auto" in that of the experiment's finished runs,
-    else in the device's faster one. `cluster`, None for this process, is what `cluster.train_on` takes: on, gpus, cpus.
-
-    Returns the experiment's runs, all done now, and the data set's identity.
-
-    Raises:
-        UserError: An argument, the data or a file cannot be used.
-        Interrupted: Ctrl-C or SIGTERM came; what was under way has been saved.
-        SomeFailed: On a cluster, after the others are done.
-    """
-    store, experiment = store or Store(), catalogue.experiment(name)
-    runs, identity = plan(experiment, scale, data, data_dir, seeds, precision, store)
-    print(introduction(experiment, runs, identity), flush=True)
-    options = {"store": store, "data_dir": data_dir}
-    if cluster is not None:
-        from resnet_keras.experiments.cluster import train_on
-
-        train_on(runs=runs, identity=identity, measures=experiment.measures, force=force, **options, **cluster)
-    else:
-        execute(runs, identity, force=force, **options)
-        measurements.complete(experiment.measures, runs, identity, **options)
-    return runs, identity
 
 
 def introduction(experiment: Experiment, runs: list[Run], identity: Identity) -> str:
@@ -69,41 +43,26 @@ def introduction(experiment: Experiment, runs: list[Run], identity: Identity) ->
     networks = " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
     seeds = len({run.seed for run in runs})
     lengths = f"{runs[0].recipe.iterations:,} iterations" + (f", {seeds} seeds" if seeds > 1 else "")
-    lines = [
-        f"{experiment.title} ({experiment.place}).",
-        f"The claim: {experiment.claim}",
-        f"To see it, {networks} train on {identity.title}, each for {lengths}.",
-    ]
+    lines = [f"{experiment.title} ({experiment.place}).", f"The claim: {experiment.claim}"]
+    lines += [f"To see it, {networks} train on {identity.title}, each for {lengths}."]
     return "\n".join(textwrap.fill(line, 80) for line in lines)
 
 
-def plan(
-    experiment: Experiment, scale: str, data=None, data_dir=None, seeds=1, precision="auto", store=None
-) -> tuple[list[Run], Identity]:
-    """List the runs of an experiment, and identify their data set.
-
-    Raises UserError if the scale, data or precision does not exist.
-    """
-    store, same = store or Store(), (scale, data, seeds)
+def plan(experiment: Experiment, scale, data, data_dir, seeds, precision, store) -> tuple[list[Run], Identity]:
+    """The runs of an experiment, and their data set; raises UserError if the scale or data does not exist."""
     if experiment.precisions and precision != "auto":
         raise UserError(f"precision={precision!r}: this experiment compares precisions; leave --precision out.")
-    runs = experiment.runs(*same, "float32" if precision == "auto" else precision)
-    identity = find_identity(runs[0].data, data_dir, store)
-    if precision == "auto" and not experiment.precisions:
+    planned = {p: experiment.runs(scale, data, seeds, p) for p in ("bfloat16", "float32")}
+    identity = find_identity(planned["float32"][0].data, data_dir, store)
+    if precision == "auto":
         # That of finished runs, so that those of the repository count everywhere, and no experiment mixes two.
-        planned = {precision: experiment.runs(*same, precision) for precision in ("bfloat16", "float32")}
-        done = (each for each in planned.values() if any(store.run(run.name(identity)).done for run in each))
-        if (runs := next(done, None)) is None:
-            load_keras()
-            runs = planned[device.settings().precision]
-    return runs, identity
+        done = [p for p, runs in planned.items() if any(store.run(run.name(identity)).done for run in runs)]
+        precision = done[0] if done else device.settings().precision
+    return planned[precision], identity
 
 
 def find_identity(name: str, data_dir, store: Store) -> Identity:
-    """Identify a data set by its images or, where they are not at hand, by a run that was trained on them.
-
-    So the results that come with the repository can be read without its data.
-    """
+    """Which data set it is, by its images or, so that results can be read without them, by a run that saw them."""
     try:
         return identify(name, data_dir)
     except UserError:
@@ -126,27 +85,24 @@ def timetable(runs: list[Run], identity: Identity, store: Store):
     table = Table("run", "status", "time", box=None, pad_edge=False)
     for run, folder in zip(runs, folders, strict=True):
         table.add_row(run.title, folder.status, duration(times[run]) if run in times else "")
-    total = f"about {duration(sum(times.values()))}"
-    table.add_row(f"total, on {device.name()}", f"{len(missing)} to train", total)
+    table.add_row(f"total, on {device.name()}", f"{len(missing)} to train", f"about {duration(sum(times.values()))}")
     return table
 
 
-def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None, force=False) -> None:
-    """Train every run that is not done; last, those that other processes work on now, if they are then not done.
+def train_here(runs: list[Run], identity, measures=(), *, store: Store, data_dir=None, force=False) -> None:
+    """Train every run that is not done, then those that other processes work on now, and measure what is missing.
 
     Raises Interrupted after the run under way has saved itself.
     """
-    missing = [run for run in runs if force or not is_done(store.run(run.name(identity)))]
+    missing, busy = [run for run in runs if force or not is_done(store.run(run.name(identity)))], []
     if not missing:
         print(f"All {len(runs)} runs are done; --force repeats them.")
-        return
-    recipe, busy = missing[0].recipe, []
-    dataset = datasets.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
-    times = seconds(missing, identity, store)
-    from resnet_keras.training.trainer import train
-
-    where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
-    print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {duration(sum(times))}.", flush=True)
+    else:
+        recipe = missing[0].recipe
+        dataset = datasets.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
+        times = seconds(missing, identity, store)
+        where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
+        print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {duration(sum(times))}.", flush=True)
     for number, run in enumerate(missing):
         label, later = f"[{number + 1}/{len(missing)}] {run.title}", sum(times[number + 1 :]) / times[number]
         try:
@@ -156,6 +112,53 @@ def execute(runs: list[Run], identity: Identity, *, store: Store, data_dir=None,
             busy.append((run, label))
     for run, label in busy:
         train(run, store=store, label=label, dataset=dataset)
+    measure(measures, runs, identity, store=store, data_dir=data_dir)
+
+
+def unmeasured(measures: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> Iterator[tuple]:
+    """(Measurement, run, its folder) of what can be measured on the runs that are done, and has not been."""
+    for name, run in itertools.product(measures, runs):
+        folder = store.run(run.name(identity))
+        possible = folder.status == "finished" or (folder.done and name in WITHOUT_NETWORK)
+        if possible and not folder.has_measurement(name):
+            yield name, run, folder
+
+
+def measure(measures: Iterable[str], runs: list[Run], identity: Identity, *, store: Store, data_dir=None) -> None:
+    """Measure what is missing, and say which trained networks are not at hand for that."""
+    dataset = None
+    for name, run, folder in unmeasured(measures, runs, identity, store):
+        if name not in WITHOUT_NETWORK and not folder.network_file.is_file():
+            print(f"{folder.name}: no network.keras to measure {name} on; --force trains it again.", flush=True)
+            continue
+        load_keras()
+        from resnet_keras.experiments.measurements import MEASURES
+
+        dataset = dataset or datasets.load(run.data, data_dir, run.recipe.validation, run.recipe.crop)
+        with folder.lock():
+            if not folder.has_measurement(name):  # else another process was here while this one waited
+                print(f"measuring {name} of {run.title}", flush=True)
+                rows = MEASURES[name](run, folder, dataset)
+                for row in rows:
+                    row |= {key: float(f"{value:.6g}") for key, value in row.items() if isinstance(value, float)}
+                folder.write_table(name, rows)
+
+
+def run(
+    name: str, *, scale="smoke", data=None, data_dir=None, seeds=1, precision="auto", force=False, store=None,
+    execute=train_here,
+) -> tuple[list[Run], Identity]:  # fmt: skip
+    """Train and measure what is missing of an experiment; return its runs, all done now, and the data set's identity.
+
+    Without `data` they train on the scale's own set; with `precision` "auto" in that of the experiment's finished runs,
+    else in the device's faster one. `execute` does the work: `train_here`, or `cluster.train_on` with the cluster's
+    arguments. Raises UserError if an argument, the data or a file cannot be used, and what `execute` raises.
+    """
+    store, experiment = store or Store(), catalogue.experiment(name)
+    runs, identity = plan(experiment, scale, data, data_dir, seeds, precision, store)
+    print(introduction(experiment, runs, identity), flush=True)
+    execute(runs, identity, experiment.measures, store=store, data_dir=data_dir, force=force)
+    return runs, identity
 
 
 # ---------------------------------------------------------------- estimates
@@ -211,8 +214,6 @@ def earlier_speeds(store: Store, data: str, batch_size: int, precision: str) -> 
 @functools.cache
 def timed_speed(run: Run) -> dict[int, float]:
     """The same of a few training steps of a run's network on images of noise."""
-    from resnet_keras.training.trainer import train
-
     steps = max(5, device.settings().steps_per_call // 2)
     few = {"iterations": 3 * steps, "drops": (), "log_interval": steps, "test_interval": 3 * steps, "validation": 0}
     recipe, family = dataclasses.replace(run.recipe, **few), architecture(run.network).family

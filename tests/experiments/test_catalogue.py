@@ -4,7 +4,8 @@ import pytest
 
 from resnet_keras.data import Identity
 from resnet_keras.errors import UserError
-from resnet_keras.experiments.catalogue import EXPERIMENTS, SCALES, experiment
+from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
+from resnet_keras.training.recipe import PRESETS
 
 
 def test_every_run_can_be_named_and_differs():
@@ -14,7 +15,7 @@ def test_every_run_can_be_named_and_differs():
         assert len({run.name(identity) for run in runs}) == len(runs)
         assert [run.seed for run in runs] == sorted(run.seed for run in runs)
         assert {run.config(identity)["scale"] for run in runs} <= {scale, "custom"}
-    assert {scale for each in EXPERIMENTS.values() for scale in each.networks} == set(SCALES)
+    assert {scale for each in EXPERIMENTS.values() for scale in each.networks} == set(PRESETS)
     for name, scale in (("imagenet-depth", "short"), ("degradation", "imagenet")):
         with pytest.raises(UserError, match=f"{name} has no scale '{scale}'"):
             experiment(name).runs(scale)

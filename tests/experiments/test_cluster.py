@@ -42,7 +42,7 @@ try:
     if options:
         cluster.train_on("ray", runs, identity, (), store=Store(sys.argv[2]), **options)
     else:
-        runner.execute(runs, identity, store=Store(sys.argv[2]))
+        runner.train_here(runs, identity, store=Store(sys.argv[2]))
 except Interrupted as stop:
     sys.exit(128 + stop.signal)
 """

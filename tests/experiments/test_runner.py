@@ -36,11 +36,11 @@ def finish(store, run, tiny, **summary):
 def test_trains_the_missing_ones(runs, tiny, tmp_path, capsys):
     store = Store(tmp_path)
     finish(store, runs[0], tiny)
-    runner.execute(runs, tiny.identity, store=store)
+    runner.train_here(runs, tiny.identity, store=store)
     out = capsys.readouterr().out
     assert "1 of 2 runs to train" in out and "about 8 s" in out and "resnet8" in out and "plain8" not in out
     assert store.run(runs[1].name(tiny.identity)).network_file.is_file()
-    runner.execute(runs, tiny.identity, store=store)
+    runner.train_here(runs, tiny.identity, store=store)
     assert "All 2 runs are done" in capsys.readouterr().out
 
 
@@ -60,7 +60,7 @@ def test_auto_precision_follows_the_runs_that_are_done(tmp_path):
         folder = store.run(degradation.runs("smoke", precision=precision)[0].name(identity))
         folder.begin({})
         folder.write_summary({"status": "finished"})
-        runs, _ = runner.plan(degradation, "smoke", store=store)
+        runs, _ = runner.plan(degradation, "smoke", None, None, 1, "auto", store)
         assert {run.recipe.precision for run in runs} == {precision}
         folder.clear()
 

@@ -210,7 +210,7 @@ def test_the_first_version_is_listed_and_reported_and_not_trained_again(tmp_path
     run = experiment("degradation").runs("short", "cifar10_jpeg", 1, "bfloat16")[0]
     identity = runner.find_identity("cifar10_jpeg", tmp_path / "no data", Store(tmp_path))
     assert run.name(identity) == NAME
-    runner.execute([run], identity, store=Store(tmp_path))
+    runner.train_here([run], identity, store=Store(tmp_path))
     assert "All 1 runs are done" in capsys.readouterr().out
     assert tree(tmp_path / "runs") == before
 
