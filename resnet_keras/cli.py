@@ -19,6 +19,7 @@ from resnet_keras.errors import Interrupted, ProcessLost, SomeFailed, UserError
 from resnet_keras.evaluation import accuracy, export, predict
 from resnet_keras.experiments import cluster, runner
 from resnet_keras.experiments.catalogue import EXPERIMENTS, experiment
+from resnet_keras.files import write_atomically
 from resnet_keras.models.catalogue import architecture
 from resnet_keras.models.complexity import table1
 from resnet_keras.options import DATA, EXPERIMENT, RECIPE, RUN, TRY, USE, option, verb
@@ -141,15 +142,22 @@ def predict_(
     A file that cannot be read is reported and left out.
     """
     files = predict.image_files(images)
-    width, rows = max(len(str(file)) for file in files), []
+    if sheet:
+        predict.check_sheet(sheet, len(files))
+    width, rows, good = max(len(str(file)) for file in files), [], []
     for prediction in predict.predict(predict.find(name, weights, classes, Store(results)), files, top):
         rows.append(prediction.as_json())
+        good += [prediction] if sheet and not prediction.error else []  # their views take memory
         if prediction.error:
             screens.show_error(prediction.error)
         elif not json:
             print(prediction.as_text(width))
     if json:
         print(dumps(rows, indent=2))
+    elif not sheet:
+        screens.show_next(f"resnet-keras predict {name} IMAGE... --sheet FILE.png draws them")
+    if good:
+        write_atomically(sheet, predict.sheet(good))
     if any("error" in row for row in rows):
         sys.exit(2)
 

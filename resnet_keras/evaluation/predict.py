@@ -26,7 +26,7 @@ from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.device import all_names
 
 TOP = 3  # classes of each image, where the network has as many
-COLUMNS = 4  # images in a row of a sheet
+COLUMNS, MOST = 4, 200  # images in a row of a sheet, and in all of it
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,12 @@ def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple
     shares = softmax(logits)
     best = np.argsort(-shares, kind="stable")[:top].tolist()
     return tuple((index, trained.classes[index], float(shares[index])) for index in best)
+
+
+def check_sheet(path: Path, count: int) -> None:
+    """Refuse a sheet of `count` images at a path where none can be written, with a UserError."""
+    if path.suffix.lower() != ".png" or not path.parent.is_dir() or count > MOST:
+        raise UserError(f"{path}: --sheet takes a file ending in .png, in a folder that exists, and {MOST} images.")
 
 
 def sheet(predictions: list[Prediction]) -> bytes:

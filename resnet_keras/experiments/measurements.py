@@ -15,6 +15,7 @@ from resnet_keras.evaluation.inside import gradient_norms, l2_norm, lesions, res
 from resnet_keras.evaluation.views import MODES, SINGLE, evaluated
 from resnet_keras.store import RunFolder
 from resnet_keras.training.run import Run
+from resnet_keras.training.schedule import learning_rate
 from resnet_keras.training.trainer import Trainer
 
 # Test images for lesions, by scale: a lesion takes a pass over them, and a ResNet-56 has 49.
@@ -60,13 +61,17 @@ def measure_gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
 
 
 def measure_start(run: Run, folder: RunFolder, dataset) -> list[dict]:
-    """Norm of conv1's kernel at each of the first iterations; under BN, what scales down each later step's effect."""
+    """Norm of conv1's kernel and its effective learning rate at each of the first iterations.
+
+    The effective rate is rate / norm^2: under BN a step turns a kernel as far as one of that rate turns one of norm 1.
+    """
     rows = []
     for iteration, network in trained_again(run, dataset, range(min(FIRST_STEPS, run.recipe.iterations) + 1)):
         norm = l2_norm(network.stages["conv1"][0].kernel)
         if not np.isfinite(norm):
             break
-        rows.append({"iteration": iteration, "weight_norm": norm})
+        rate = learning_rate(run.recipe, iteration, run.recipe.warms_up(run.depth))
+        rows.append({"iteration": iteration, "weight_norm": norm, "effective_rate": rate / norm**2})
     return rows
 
 

@@ -107,15 +107,20 @@ def test_a_folder_stands_for_its_images(tmp_path):
         image_files([tmp_path / "empty"])
 
 
-def test_the_command_prints_a_table_or_json(capsys, trained_store, run_name, files):
-    results = ["--results", str(trained_store.root)]
+def test_the_command_prints_a_table_json_and_a_sheet(capsys, trained_store, run_name, files, tmp_path):
+    results, path = ["--results", str(trained_store.root)], tmp_path / "sheet.png"
     code, out, err = call(capsys, "predict", run_name, *files[:2], "--top", "2", *results)
     assert code == 2 and len(out.splitlines()) == 2 and out.startswith(files[0]) and "%" in out
     assert err.count("\n") == 1 and "cut.png" in err
-    code, out, _ = call(capsys, "predict", run_name, *files, "--json", *results)
+    code, out, _ = call(capsys, "predict", run_name, *files, "--json", "--sheet", str(path), *results)
     first, second, third = json.loads(out)
     assert code == 2 and "error" in second and first["picture"] == files[0] and len(third["predictions"]) == 3
     assert first["predictions"][0]["class"] in "abcd"
+    with Image.open(path) as drawn:
+        assert drawn.width > 300 and drawn.height > 100
+    for pictures, name in ((files[:1], "a.pdf"), (files[:1] * 201, "a.png")):
+        code, out, err = call(capsys, "predict", run_name, *pictures, "--sheet", str(tmp_path / name), *results)
+        assert code == 2 and out == "" and err.count("\n") == 1 and "takes a file ending in .png" in err
 
 
 def test_names_that_no_terminal_can_show_lose_no_result(capsys, trained_store, run_name, files, tmp_path, monkeypatch):
