@@ -52,12 +52,10 @@ def train(
     device.check_devices(devices, run.recipe.batch_size)
     if recipe is None or recipe.precision is None:  # the faster one
         run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, precision=device.settings().precision))
-    if device.is_first():
-        print(f"{run.title} on {title}: {run.recipe.iterations:,} iterations in {run.recipe.precision}", flush=True)
+    print(f"{run.title} on {title}: {run.recipe.iterations:,} iterations in {run.recipe.precision}", flush=True)
     folder = trainer.train(run, store=Store(results), data_dir=data_dir, force=force, devices=devices)
-    if device.is_first():
-        screens.show_next(f"resnet-keras evaluate {folder.name}", "resnet-keras list runs")
-        print(relpath(folder.path))
+    screens.show_next(f"resnet-keras evaluate {folder.name}", "resnet-keras list runs")
+    print(relpath(folder.path))
 
 
 @verb(group=EXPERIMENT, sort_key=2)

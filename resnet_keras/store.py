@@ -1,7 +1,7 @@
 """The results folder: the only code that knows the files of a run.
 
 results/runs/<run>/     config.json: what decides the result, the names of the classes, where the data was
-                        environment.json: versions, device, commit; summary.json: the last row, times, memory, status
+                        environment.json: versions, device, commit; summary.json: the last row, times, status
                         history.csv: a row per log interval; <measurement>.csv: of the trained network
                         network.keras, and checkpoint-* until the run is finished (not in git)
 results/runs/.<run>.lock    while a process is at work on the run (not in git)

@@ -16,7 +16,7 @@ from resnet_keras.experiments.runner import measure, unmeasured
 from resnet_keras.quiet import held_back
 from resnet_keras.store import Store
 from resnet_keras.training.run import Run, is_done
-from resnet_keras.training.trainer import Interruption, train
+from resnet_keras.training.trainer import interruption, train
 
 # What variables begin with that decide how a worker trains.
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "JAX_", "KERAS_BACKEND", "RESNET_KERAS_", "TF_", "TFDS_", "XLA_")
@@ -54,7 +54,7 @@ def train_on(
     root, waiting, failures, stopped = store.root.resolve(), {}, [], []
     root.mkdir(parents=True, exist_ok=True)
     # By the probe a worker knows that it sees this very folder.
-    with _connected(on) as ray, NamedTemporaryFile(dir=root, prefix=".ray-") as probe, Interruption() as interruption:
+    with _connected(on) as ray, NamedTemporaryFile(dir=root, prefix=".ray-") as probe, interruption() as stop:
         options = _options(ray, gpus, 1.0 if cpus is None else cpus)
         for run in missing:
             if force:  # once, here: a task that Ray starts again goes on
@@ -72,11 +72,11 @@ def train_on(
                     print(f"{title}: stopped", flush=True)
                 except ray.exceptions.RayError as error:
                     failures.append(f"{title}: {first_line(getattr(error, 'cause', None) or error)}")
-            if interruption.number and not stopped:
+            if stop.number and not stopped:
                 print("stopping: what is under way saves itself; the same command goes on from there.", flush=True)
                 stopped = [ray.cancel(reference) for reference in waiting]
-    if interruption.number:
-        raise Interrupted(interruption.number)
+    if stop.number:
+        raise Interrupted(stop.number)
     if failures:
         raise SomeFailed(f"{len(failures)} of {len(missing)} runs failed: {'; '.join(failures)}")
 

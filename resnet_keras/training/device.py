@@ -1,13 +1,14 @@
 """What training runs on: settings measured as best, how a machine is described, one network over several devices.
 
 Several devices are data parallel, on JAX: each holds the network and takes its share of each batch; XLA adds up the
-gradients, and BN's sums where its group of images lies on several devices. The arithmetic is that of one device but for
-the order of sums. Several processes, on one machine or many, are one such training: each runs the same program on the
-same numbers, and what all but the first write goes into a folder that is thrown away.
+gradients, and BN's sums where its group of images lies on several devices, which changes the order of sums alone.
+Several processes, on one machine or many, are one such training: each runs the same program on the same numbers, and
+what all but the first print and write is thrown away.
 """
 
 import contextlib
 import functools
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resnet_keras import quiet
+from resnet_keras.data.images import workers as cores
 from resnet_keras.errors import ProcessLost, UserError, first_line
 from resnet_keras.files import checkout
 from resnet_keras.store import RunFolder
@@ -61,19 +63,7 @@ def kind() -> str:
 
 def settings() -> Settings:
     """The row of the tables for Keras' current backend and this device."""
-    if quiet.backend() == "jax":
-        return ON_JAX[CPU if accelerator() is None else GPU]
-    return ON_TENSORFLOW[kind()]
-
-
-def slow_precision(precision: str) -> str | None:
-    """One line of warning where a precision is far slower than the other, else None."""
-    if precision == "bfloat16" and quiet.backend() == "tensorflow" and kind() in NO_BFLOAT16:
-        return (
-            f"This CPU ({kind()}) has no bfloat16 arithmetic: a step of ResNet-20 takes 5 to 7 seconds in bfloat16, "
-            "and less than half a second with --precision float32."
-        )
-    return None
+    return ON_JAX.get(kind(), ON_JAX[CPU]) if quiet.backend() == "jax" else ON_TENSORFLOW[kind()]
 
 
 @functools.cache
@@ -89,22 +79,15 @@ def all_names() -> tuple[str, ...]:
         try:
             return tuple(CPU if device.platform == "cpu" else device.device_kind for device in jax.devices())
         except (RuntimeError, AssertionError) as error:  # an assertion of JAX' own, for cuda
-            asked = os.environ.get("JAX_PLATFORMS", "")
-            raise UserError(
-                f"JAX finds no device with JAX_PLATFORMS={asked!r} ({first_line(error, 80)}): unset it, or use cpu."
-            ) from None
-    if not has_driver():  # TensorFlow takes seconds to say the same
+            problem = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')!r} ({first_line(error, 80)})"
+            raise UserError(f"JAX finds no device with {problem}: unset it, or use cpu.") from None
+    if sys.platform == "linux" and not any(map(os.path.exists, DRIVERS)):  # TensorFlow takes seconds to say the same
         return (CPU,)
     quiet.load_keras()
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
     return tuple(detail.get("device_name", "GPU") for detail in details) or (CPU,)
-
-
-def has_driver() -> bool:
-    """Whether the system has a driver for an accelerator; True where that is not known."""
-    return sys.platform != "linux" or any(map(os.path.exists, DRIVERS))
 
 
 def accelerator() -> str | None:
@@ -119,34 +102,18 @@ def name(count: int = 1) -> str:
     return f"{cores()} x {quiet.cpu_info('model name') or platform.processor() or platform.machine()} (CPU)"
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def peak_memory_mb(reset: bool = False) -> int | None:
-    """Peak resident memory of this process in MiB, since the last reset; None where the system, no Linux, has none."""
-    with contextlib.suppress(OSError):
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) // 1024
-    return None
-
-
 def environment() -> dict:
     """What `environment.json` holds: versions, device, commit. It names no user, host or path."""
-    memory = None  # Windows has no such call
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0  # Windows
     installed = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             installed[package] = importlib.metadata.version(package)
     commit, dirty = revision()
     return {
-        "backend": quiet.backend(), "device": name(), "kind": kind(), "cores": cores(), "memory_gb": memory,
-        "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version(),
-        "packages": installed, "commit": commit, "dirty": dirty,
+        "backend": quiet.backend(), "device": name(), "kind": kind(), "cores": cores(),
+        "memory_gb": round(memory / 2**30) or None, "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(), "packages": installed, "commit": commit, "dirty": dirty,
         **({"onednn": quiet.onednn()} if quiet.backend() == "tensorflow" else {}),
     }  # fmt: skip
 
@@ -165,26 +132,20 @@ def revision() -> tuple[str | None, bool | None]:
 def doctor() -> dict[str, str]:
     """What training would use on this machine, why, and what changes it, for people."""
     row, machine = settings(), environment()
-    why = "on is faster here, as measured" if machine["kind"] in quiet.ONEDNN_HELPS else "TensorFlow decides"
-    threads = f"{cores()} (taskset changes it)"
-    if accelerator():
-        threads = "the accelerator's own"
-    elif machine["backend"] == "tensorflow":
-        threads = f"{os.environ.get('TF_NUM_INTRAOP_THREADS') or cores()} (TF_NUM_INTRAOP_THREADS changes it)"
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
     unseen = "not seen by the backend: pip install 'tensorflow[and-cuda]', or 'jax[cuda12]'"
-    gpu = accelerator() or (unseen if has_driver() and sys.platform == "linux" else "none")
+    none = unseen if any(map(os.path.exists, DRIVERS)) else "none"
     return {
         "backend": f"{machine['backend']} (KERAS_BACKEND changes it)",
         "device": f"{machine['device']}, {machine['memory_gb'] or 'unknown'} GB of memory",
-        "GPU": gpu if accelerator() else f"{gpu}; on a CPU smoke scale takes minutes, short hours, paper days",
+        "GPU": accelerator() or f"{none}; on a CPU smoke scale takes minutes, short hours, paper days",
         "kind": machine["kind"],
         "precision": f"{row.precision} (--precision changes it)",
         "steps a call": f"{row.steps_per_call} (--steps-per-call changes it)",
-        "oneDNN": f"{machine.get('onednn', 'off')} ({why}; {quiet.ONEDNN}=1 or 0 changes it)",
-        "threads": threads,
+        "oneDNN": f"{machine.get('onednn', 'off')} ({quiet.ONEDNN}=1 or 0 changes it)",
+        "threads": f"{threads} (TF_NUM_INTRAOP_THREADS changes it; on JAX, taskset)",
         "why": row.why,
-        "python": machine["python"],
-        "packages": ", ".join(f"{package} {version}" for package, version in machine["packages"].items()),
+        "versions": ", ".join(map(" ".join, {"python": machine["python"], **machine["packages"]}.items())),
     }
 
 
@@ -194,8 +155,7 @@ def doctor() -> dict[str, str]:
 def join() -> None:
     """Become one of the processes that Keras' `KERAS_DISTRIBUTION_*` variables describe, where they are set.
 
-    To be called once, after Keras is imported and before anything is computed. Raises UserError if the variables cannot
-    be used, or the backend is not JAX.
+    To be called once, before anything is computed. Raises UserError if the variables or the backend cannot be used.
     """
     count = os.environ.get(PROCESSES, "1")
     if count == "1":
@@ -211,6 +171,8 @@ def join() -> None:
             f"{PROCESSES}={count} cannot be used ({error}): set KERAS_DISTRIBUTION_JOB_ADDRESSES to host:port of the "
             f"first process, {PROCESSES} to their number, and KERAS_DISTRIBUTION_PROCESS_ID to 0, 1, ... in each."
         ) from None
+    if not is_first():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def check_devices(wanted: int | str, batch_size: int) -> int:
@@ -220,46 +182,25 @@ def check_devices(wanted: int | str, batch_size: int) -> int:
     """
     names = all_names()
     count = len(names) if wanted == "all" else wanted
-    if type(count) is not int or not 1 <= count <= len(names):
-        kinds = ", ".join(sorted(set(names)))
-        raise UserError(f"devices={wanted!r}: give a whole number from 1 to {len(names)} ({kinds}), or 'all'.")
+    least = len(names) if processes() > 1 else 1  # several processes use all that they have
+    if type(count) is not int or not least <= count <= len(names):
+        raise UserError(f"devices={wanted!r}: give a whole number from {least} to {len(names)} ({names[0]}), or 'all'.")
     if count > 1 and quiet.backend() != "jax":
-        raise UserError(
-            f"devices={wanted}: one network trains over several devices on JAX only; set KERAS_BACKEND=jax, "
-            "or train one run per device (CUDA_VISIBLE_DEVICES=0, 1, ...)."
-        )
-    if processes() > 1 and count != len(names):
-        raise UserError(f"devices={wanted}: {processes()} processes use all devices that they have: give all.")
+        what = "set KERAS_BACKEND=jax, or train one run per device (CUDA_VISIBLE_DEVICES=0, 1, ...)"
+        raise UserError(f"devices={wanted}: one network trains over several devices on JAX only; {what}.")
     if batch_size % count:
         raise UserError(f"batch of {batch_size} images: {count} devices need a multiple of {count}, to share it.")
     return count
 
 
-def data_parallel(count: int):
-    """Keras' layout of a network over the first `count` devices, every variable on each; None for one device."""
-    if count == 1:
-        return None
-    import keras
-
-    return keras.distribution.DataParallel(devices=keras.distribution.list_devices()[:count], auto_shard_dataset=False)
-
-
 def processes() -> int:
     """Processes of this training."""
-    return _of_jax("process_count", 1)
+    return importlib.import_module("jax").process_count() if quiet.backend() == "jax" else 1
 
 
 def is_first() -> bool:
     """Whether this process is the one whose files and words are kept."""
-    return _of_jax("process_index", 0) == 0
-
-
-def _of_jax(function: str, elsewhere: int) -> int:
-    if quiet.backend() != "jax":
-        return elsewhere
-    import jax
-
-    return getattr(jax, function)()
+    return quiet.backend() != "jax" or importlib.import_module("jax").process_index() == 0
 
 
 @contextlib.contextmanager
@@ -286,7 +227,5 @@ def together():
     except Exception as error:
         if processes() == 1 or type(error).__name__ != "JaxRuntimeError":
             raise
-        raise ProcessLost(
-            f"another process of this training is gone ({first_line(error, 120)}): start all of them again with the "
-            "same command, and they go on from the last checkpoint."
-        ) from None
+        lost = f"another process of this training is gone ({first_line(error, 120)})"
+        raise ProcessLost(f"{lost}: start all of them again, and they go on from the last checkpoint.") from None

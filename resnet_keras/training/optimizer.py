@@ -3,7 +3,6 @@
 import keras
 
 
-@keras.saving.register_keras_serializable("resnet_keras")
 class SGD(keras.optimizers.SGD):
     """v <- momentum * v - rate * (g + decay * w); w <- w + v.
 
@@ -28,7 +27,3 @@ class SGD(keras.optimizers.SGD):
         if self.coupled_decay and self.decays[self._get_variable_index(variable)]:
             gradient = gradient + self.coupled_decay * keras.ops.convert_to_tensor(variable)
         super().update_step(gradient, variable, learning_rate)
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {**super().get_config(), "coupled_decay": self.coupled_decay, "decay_on": self.decay_on}

@@ -8,9 +8,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-MINUTE = 60.0  # seconds of training after which a run's speed is known well
-RENEWED = 0.2  # seconds between two states of a live line
-
 
 def duration(seconds: float) -> str:
     """A length of time for people: "45 s", "12 min", "3 h 20 min"."""
@@ -26,20 +23,13 @@ class Progress:
 
     Elsewhere, and where $TERM is dumb, the lines that stay are all. Output that nobody takes any more, of a closed
     terminal or pipe, is dropped, so that a training outlives its window.
-
-    Args:
-        label: What the lines begin with.
-        total: Iterations of the run.
-        start: Iterations already done.
-        later: Work of the runs after this one, as a multiple of this one's, for the time left; 0 for a run alone.
-        stream: Where to write; default: standard output.
     """
 
-    def __init__(self, label: str, total: int, start: int = 0, later: float = 0.0, stream=None):
-        self.label, self.total, self.start, self.later = label, total, start, later
+    def __init__(self, label: str, total: int, stream=None):
+        """`label` is what the lines begin with, `total` the iterations of the run; `stream` is standard output."""
+        self.label, self.total, self.stream = label, total, stream or sys.stdout
         self.first: tuple[float, int] | None = None  # (time, iteration) after the first call, which compiles
-        self.corrected, self.test, self.renewed, self.live = not later, "", 0.0, None
-        self.stream = stream or sys.stdout
+        self.test, self.live = "", None
         # By the stream alone: kernels of notebooks set $FORCE_COLOR, which rich takes for a terminal.
         kind = {"force_terminal": self.stream.isatty(), "force_jupyter": False}
         self.console = Console(file=self.stream, highlight=False, markup=False, emoji=False, **kind)
@@ -52,14 +42,9 @@ class Progress:
         self._attempt(lambda: self.console.print(text, soft_wrap=True))
 
     def update(self, iteration: int, train_error: float) -> None:
-        """After a call: renew the line, now and then, and after a minute say how long all runs will take."""
-        now = time.perf_counter()
-        self.first = self.first or (now, iteration)
-        if not self.corrected and now - self.first[0] > MINUTE:
-            self.corrected = True
-            self.note(f"about {self._left(iteration, self.later)} for all by the speed so far")
-        if self.live and now - self.renewed > RENEWED:
-            self.renewed = now
+        """After a call: renew the live line."""
+        self.first = self.first or (time.perf_counter(), iteration)
+        if self.live:
             line = Text(self._line(iteration, train_error, self.console.width), no_wrap=True, overflow="ellipsis")
             self._attempt(lambda: (self.live.start(), self.live.update(line, refresh=True)))
 
@@ -78,19 +63,13 @@ class Progress:
             self._attempt(self.live.stop)
 
     def _line(self, iteration: int, train_error: float, width: int = 1000) -> str:
-        """The state of the run; where it is wider than that, the time of all goes first, and then the label's end."""
+        """The state of the run; where it is wider than that, the label's end goes."""
         state = f"  {iteration}/{self.total}  train {train_error:.1f} %{self.test}"
         if self.first and iteration > self.first[1]:
-            state += f"  {self._left(iteration)} left"
-            of_all = f", {self._left(iteration, self.later)} for all" if self.later else ""
-            state += of_all if len(self.label + state + of_all) <= width else ""
+            each = (time.perf_counter() - self.first[0]) / (iteration - self.first[1])
+            state += f"  {duration(each * (self.total - iteration))} left"
         room = width - len(state)
         return (self.label if len(self.label) <= room else f"{self.label[: max(0, room - 1)]}…") + state
-
-    def _left(self, iteration: int, later: float = 0.0) -> str:
-        """Time to the end of this run and of what comes later, at the speed so far."""
-        each = (time.perf_counter() - self.first[0]) / max(1, iteration - self.first[1])
-        return duration(each * (self.total - iteration + later * (self.total - self.start)))
 
     def _attempt(self, write) -> None:
         try:

@@ -72,9 +72,7 @@ class Recipe:
         if self.test_interval % self.log_interval:
             raise UserError(f"test_interval={self.test_interval}: give a multiple of log_interval={self.log_interval}.")
         if self.bn_batch and (not self.batch_norm or self.batch_size % self.bn_batch):
-            raise UserError(
-                f"bn_batch={self.bn_batch}: give a divisor of batch_size={self.batch_size} for a network with BN, or 0."
-            )
+            raise UserError(f"bn_batch={self.bn_batch}: give a divisor of batch_size={self.batch_size}, with BN, or 0.")
 
     def shortened(self, iterations: int) -> "Recipe":
         """The same schedule over another number of iterations: the drops move in proportion."""
@@ -91,8 +89,8 @@ class Recipe:
 
         So a field added later with a neutral default leaves the names of older runs as they are.
         """
-        values = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))
-        return {name: value for name, value, default in values if name not in OBSERVING and value != default}
+        deciding = {name: value for name, value in vars(self).items() if name not in OBSERVING}
+        return {name: value for name, value in deciding.items() if value != getattr(Recipe, name)}
 
 
 # How often a run is evaluated or saved decides no result.
@@ -126,11 +124,10 @@ PRESETS = {
         test_interval=250, checkpoint_interval=250,
     ),
     "short": dataclasses.replace(_PAPER.shortened(2000), log_interval=50, test_interval=200, checkpoint_interval=100),
-    # A tenth of the paper's.
     "medium": dataclasses.replace(_PAPER.shortened(6400), log_interval=100, test_interval=400, checkpoint_interval=200),
     "paper": _PAPER,
-    # Sec. 3.4. The paper drops the rate when the error plateaus; these are fixed places of such drops, at 30, 60 and 90
-    # passes over the images. BN's statistics are over 32 images, those of one of the paper's 8 GPUs.
+    # Sec. 3.4. The paper drops the rate when the error plateaus, this after 30, 60 and 90 passes over the images. BN's
+    # statistics are over 32 images, those of one of the paper's 8 GPUs.
     "imagenet": dataclasses.replace(
         _PAPER, iterations=600_000, batch_size=256, bn_batch=32, drops=(150_000, 300_000, 450_000), warmup="never",
         test_interval=5000,

@@ -12,9 +12,8 @@ EXPLODED = 100.0  # times the cross-entropy of guessing: beyond that, a loss has
 class Record:
     """What is known of one run so far.
 
-    `watched` is the split that is tested on the way, "validation" or "test"; `calls` are the compiled calls that this
-    process has made; `trace`, float32 [iterations, 2], is the training error (percent) and cross-entropy of each batch;
-    `rows` are those of the history.
+    `watched` is the split tested on the way, "validation" or "test"; `calls` are this process's compiled calls; `rows`
+    are the history's; `trace`, float32 [iterations, 2], is each batch's training error (percent) and cross-entropy.
     """
 
     def __init__(self, run, dataset):
@@ -22,19 +21,17 @@ class Record:
         self.watched = "validation" if dataset.validation else "test"
         self.trace, self.rows = np.zeros((run.recipe.iterations, 2), np.float32), []
         self.iteration = self.calls = self.timed_images = 0
-        self.timed_seconds = self.compile_seconds = self.former_seconds = 0.0
+        self.timed_seconds = self.former_seconds = 0.0
         self.began = time.perf_counter()
 
     def state(self) -> dict:
         """All but the trace, as JSON can hold it, for a checkpoint."""
-        clock = {"elapsed": self.elapsed(), "compile": self.compile_seconds}
-        return {"iteration": self.iteration, "rows": self.rows, "clock": clock}
+        return {"iteration": self.iteration, "rows": self.rows, "clock": {"elapsed": self.elapsed()}}
 
     def restore(self, trace: np.ndarray, state: dict) -> None:
         """Go on from a checkpoint; KeyError, TypeError or ValueError where it holds something else."""
-        self.iteration, self.rows, clock = state["iteration"], state["rows"], state["clock"]
+        self.iteration, self.rows, self.former_seconds = state["iteration"], state["rows"], state["clock"]["elapsed"]
         self.trace[: self.iteration] = trace
-        self.former_seconds, self.compile_seconds = clock["elapsed"], clock["compile"]
 
     def elapsed(self) -> float:
         """Seconds of training, those before an interruption included."""
@@ -43,11 +40,9 @@ class Record:
     def add(self, results: np.ndarray, seconds: float) -> None:
         """Record a compiled call: what `Engine.train` returned, and the seconds that it took."""
         self.trace[self.iteration : self.iteration + len(results)] = results
-        if self.calls:
+        if self.calls:  # the first one compiled
             self.timed_images += len(results) * self.run.recipe.batch_size
             self.timed_seconds += seconds
-        else:  # which compiled
-            self.compile_seconds += seconds
         self.iteration, self.calls = self.iteration + len(results), self.calls + 1
 
     def add_row(self, rate: float) -> dict:
@@ -86,6 +81,5 @@ class Record:
             **{key: value for key, value in last.items() if key not in of_interval},
             "iterations": self.iteration, "problem": problem, "warmup_end": self.warmup_end(),
             "images_per_second": float(np.median(speeds)) if speeds else None,
-            "compile_seconds": round(self.compile_seconds, 1), "wall_seconds": round(self.elapsed(), 1),
-            "hours": round(self.elapsed() / 3600, 3),
+            "wall_seconds": round(self.elapsed(), 1), "hours": round(self.elapsed() / 3600, 3),
         }  # fmt: skip

@@ -47,23 +47,20 @@ class Run:
     @property
     def title(self) -> str:
         """What tells it from the other runs of an experiment, for people: "resnet56 option B seed 1"."""
-        words = [self.network]
-        words += [] if self.shortcut == architecture(self.network).shortcut else [f"option {self.shortcut}"]
-        words += [] if self.recipe.batch_norm else ["without BN"]
-        words += [f"seed {self.seed}"] if self.seed else []
-        return " ".join(words)
+        option = "" if self.shortcut == architecture(self.network).shortcut else f" option {self.shortcut}"
+        option += "" if self.recipe.batch_norm else " without BN"
+        return self.network + option + (f" seed {self.seed}" if self.seed else "")
 
     def config(self, identity) -> dict:
         """What `config.json` holds; `identity` is the data set's.
 
         Scale, title and source are for readers; the rest decides the result and makes the run's name.
         """
-        source = getattr(identity, "source", None)
         return {
             "protocol": PROTOCOL, "network": self.network, "shortcut": self.shortcut, "data": identity.name,
-            "data_version": identity.version, "data_title": identity.title, **({"source": source} if source else {}),
-            "seed": self.seed, "scale": scale_of(self.recipe),
-            "recipe": {**vars(self.recipe), "drops": list(self.recipe.drops)},
+            "data_version": identity.version, "data_title": identity.title,
+            **({"source": identity.source} if identity.source else {}), "seed": self.seed,
+            "scale": scale_of(self.recipe), "recipe": {**vars(self.recipe), "drops": list(self.recipe.drops)},
         }  # fmt: skip
 
     def name(self, identity) -> str:

@@ -24,7 +24,6 @@ def warmup_end(recipe: Recipe, depth: int, train_error: np.ndarray) -> int | Non
     if not recipe.warms_up(depth):
         return 0
     window = recipe.warmup_window
-    whole = len(train_error) // window
-    means = np.asarray(train_error[: whole * window], np.float64).reshape(whole, window).mean(axis=1)
-    below = np.flatnonzero(means < recipe.warmup_error)
+    errors = np.asarray(train_error[: len(train_error) // window * window], np.float64)
+    below = np.flatnonzero(errors.reshape(-1, window).mean(axis=1) < recipe.warmup_error)
     return int(below[0] + 1) * window if len(below) else None

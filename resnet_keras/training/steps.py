@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 from resnet_keras.data import augment
-from resnet_keras.errors import UserError
 
 ON_JAX = keras.config.backend() == "jax"
 if ON_JAX:
@@ -41,8 +40,7 @@ def gradients(network):
     """A function that gives what a training step would see of a batch: its cross-entropy and the gradient of that.
 
     It takes images uint8 [b, h, w, c] and labels [b], and gives the mean cross-entropy (nats, no penalty inside) and an
-    array for each of `network.trainable_variables` as they are at the call. BN takes the batch's statistics, as in
-    training; nothing of the network changes.
+    array for each of `network.trainable_variables` as they are at the call, with BN as in training; nothing changes.
     """
 
     def loss_of(weights, others, images, labels):
@@ -58,9 +56,9 @@ def gradients(network):
     differentiated = compiled(jax.value_and_grad(loss_of) if ON_JAX else on_tape)
 
     def of(images, labels):
-        groups = (network.trainable_variables, network.non_trainable_variables)
-        values = [[ops.convert_to_tensor(variable) for variable in group] for group in groups]
-        loss, arrays = differentiated(*values, ops.convert_to_tensor(images), ops.convert_to_tensor(labels))
+        groups = network.trainable_variables, network.non_trainable_variables
+        values = ([ops.convert_to_tensor(variable) for variable in group] for group in groups)
+        loss, arrays = differentiated(*values, images, labels)
         return float(loss), [np.array(array) for array in arrays]
 
     return of
@@ -76,15 +74,12 @@ class Engine:
     """
 
     batch_of_test = 500
+    placed = staticmethod(ops.convert_to_tensor)  # an array of the host on the device
 
     def __init__(self, network, optimizer, *arrays, apply=augment.apply, most=1, layout=None):
         optimizer.build(network.trainable_variables)
         self.network, self.optimizer, self.apply, self.most, self.layout = network, optimizer, apply, most, layout
         self.arrays = tuple(map(self.placed, arrays))
-
-    def placed(self, array):
-        """An array of the host on every device."""
-        return ops.convert_to_tensor(array)
 
     def evaluate(self, split) -> tuple[float, float]:
         """Error (percent) and mean cross-entropy of a split, in inference mode."""
@@ -104,12 +99,8 @@ class Engine:
         return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in self.variables().items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Set all variables from a checkpoint, or none: UserError if one is missing or of another shape."""
-        named = self.variables()
-        unfit = [n for n, v in named.items() if n not in state or state[n].shape != tuple(v.shape)]
-        if unfit or len(state) != len(named):
-            raise UserError(f"the checkpoint is of another network: {', '.join(unfit[:3]) or 'it has more variables'}.")
-        for name, variable in named.items():
+        """Set all variables from a checkpoint; raises KeyError or ValueError where it is of another network."""
+        for name, variable in self.variables().items():
             variable.assign(state[name])
 
 
@@ -118,7 +109,8 @@ class TensorFlowEngine(Engine):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.steps, self.test_step = compiled(self._steps), compiled(self._test_step)
+        self.steps = compiled(self._steps)
+        self.test_step = compiled(lambda images, labels: losses(self.network(images, training=False), labels))
 
     def train(self, plan, rates: np.ndarray) -> np.ndarray:
         """Take n steps by a plan (a named tuple of arrays [n, batch, ...]) and learning rates float32 [n].
@@ -149,28 +141,23 @@ class TensorFlowEngine(Engine):
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         return tf.stack([100.0 * wrong / size, loss])
 
-    def _test_step(self, images, labels):
-        return losses(self.network(images, training=False), labels)
-
 
 class JaxEngine(Engine):
     """Steps in a loop within one compiled call; the state lives on the device between calls.
 
     The number of steps is an argument of the loop, and shorter calls take the arrays of the longest: XLA compiles once,
-    for tens of seconds on a GPU, whatever the intervals of a recipe make of the calls. There is no loop as long as all
-    calls take one step, which is how a CPU is at its fastest.
-
-    Over several devices, each has the network and the arrays; the places of each batch are shared out.
+    for tens of seconds on a GPU. There is no loop as long as all calls take one step, which is how a CPU is at its
+    fastest. Of several devices each has the network and the arrays; the places of each batch are shared out.
     """
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        sharded = {"out_shardings": self._sharding()} if self.layout else {}
-        self.rate_index = [v is self.optimizer.learning_rate for v in self.optimizer.variables].index(True)
-        self.steps, self.single = (jax.jit(f, donate_argnums=0, **sharded) for f in (self._steps, self._single))
-        self.compiled_test = jax.jit(self._test_step, **sharded)
-        if self.layout:
-            self.batch_of_test += -self.batch_of_test % self.layout.device_mesh.backend_mesh.size
+        self.groups = self.network.trainable_variables, self.network.non_trainable_variables, self.optimizer.variables
+        everywhere = self._sharding() if self.layout else None
+        self.steps = jax.jit(self._steps, donate_argnums=0, out_shardings=everywhere)
+        self.compiled_test = jax.jit(self._test_step, out_shardings=everywhere)
+        self.devices = self.layout.device_mesh.backend_mesh.size if self.layout else 1
+        self.batch_of_test += -self.batch_of_test % self.devices
         self.restore(self.state())  # the first donation must not take the network's own buffers
 
     def _sharding(self, *axes):
@@ -181,29 +168,19 @@ class JaxEngine(Engine):
         """An array of the host on the devices; every process has all of it and places what its own devices take."""
         if self.layout is None:
             return ops.convert_to_tensor(array)
-        array = np.asarray(array)
         return jax.make_array_from_callback(array.shape, self._sharding(*axes), lambda part: array[part])
-
-    def _groups(self):
-        """The variables, in the order of a stateless call."""
-        return self.network.trainable_variables, self.network.non_trainable_variables, self.optimizer.variables
 
     def train(self, plan, rates: np.ndarray) -> np.ndarray:
         """See `TensorFlowEngine.train`."""
         count = len(rates)
         self.most = max(self.most, count)
-        plan = plan._make(self.placed(_filled(field, self.most), None, "batch") for field in plan)
-        values = tuple([variable.value for variable in group] for group in self._groups())
-        take = self.steps if self.most > 1 else self.single
-        values, results = take(values, self.arrays, plan, self.placed(_filled(rates, self.most)), count)
-        for group, new in zip(self._groups(), values, strict=True):
-            for variable, value in zip(group, new, strict=True):
-                variable.assign(value)
+        fields = (np.resize(field, (self.most, *field.shape[1:])) for field in plan)  # no step takes what is too much
+        plan = plan._make(self.placed(field, None, "batch") for field in fields)
+        rates = self.placed(np.resize(rates, self.most))
+        values = jax.tree.map(lambda variable: variable.value, self.groups)
+        values, results = self.steps(values, self.arrays, plan, rates, count)
+        jax.tree.map(lambda variable, value: variable.assign(value), self.groups, values)
         return np.array(results)[:count]
-
-    def _single(self, values, arrays, plan, rates, _):
-        values, result = self._step(values, arrays, plan._make(field[0] for field in plan), rates[0])
-        return values, result[None]
 
     def _steps(self, values, arrays, plan, rates, count):
         def body(step, carry):
@@ -211,8 +188,8 @@ class JaxEngine(Engine):
             values, result = self._step(values, arrays, plan._make(field[step] for field in plan), rates[step])
             return values, results.at[step].set(result)
 
-        results = jax.numpy.zeros((len(rates), 2), "float32")
-        return jax.lax.fori_loop(0, count, body, (values, results))
+        carry = values, jax.numpy.zeros((len(rates), 2), "float32")
+        return body(0, carry) if len(rates) == 1 else jax.lax.fori_loop(0, count, body, carry)
 
     def _step(self, values, arrays, plan, rate):
         trainable, others, slots = values
@@ -224,25 +201,20 @@ class JaxEngine(Engine):
             return entropy / len(labels), (wrong, new)
 
         (loss, (wrong, others)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable)
-        slots = [rate if index == self.rate_index else slot for index, slot in enumerate(slots)]
+        rated = zip(self.optimizer.variables, slots, strict=True)
+        slots = [rate if variable is self.optimizer.learning_rate else slot for variable, slot in rated]
         trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
         return (trainable, others, slots), jax.numpy.stack([100.0 * wrong / len(labels), loss])
 
     def test_step(self, images, labels):
         """Sums of errors and cross-entropies of one batch."""
-        trainable, others, _ = ([variable.value for variable in group] for group in self._groups())
-        shared = self.layout and len(images) % self.layout.device_mesh.backend_mesh.size == 0  # the last batch may not
-        placed = (self.placed(array, *(["batch"] if shared else [])) for array in (images, labels))
-        return self.compiled_test(trainable, others, *placed)
+        axes = ["batch"] if len(images) % self.devices == 0 else []  # the last batch may not be shared out
+        values = jax.tree.map(lambda variable: variable.value, self.groups[:2])
+        return self.compiled_test(values, self.placed(images, *axes), self.placed(labels, *axes))
 
-    def _test_step(self, trainable, others, images, labels):
-        logits, _ = self.network.stateless_call(trainable, others, images, training=False)
+    def _test_step(self, values, images, labels):
+        logits, _ = self.network.stateless_call(*values, images, training=False)
         return losses(logits, labels)
-
-
-def _filled(array, length: int):
-    """The array with zeros after its end, up to this length."""
-    return np.pad(array, [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
 engine = JaxEngine if ON_JAX else TensorFlowEngine

@@ -1,16 +1,16 @@
 """`train`: one run, from its directory to its summary, resumed exactly where it was."""
 
 import contextlib
-import io
 import signal
 import threading
 import time
+import types
 
 import numpy as np
 
 from resnet_keras import data
 from resnet_keras.errors import Interrupted, UserError
-from resnet_keras.quiet import load_keras
+from resnet_keras.quiet import backend, load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.progress import Progress, duration
@@ -19,26 +19,20 @@ from resnet_keras.training.run import Run, is_done
 from resnet_keras.training.schedule import learning_rate
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, a closed terminal
 
 
 @device.together()
 def train(
-    run: Run, *, store=None, data_dir=None, dataset=None, force=False, wait=True, devices=1, label=None, later=0.0,
+    run: Run, *, store=None, data_dir=None, dataset=None, force=False, wait=True, devices=1, label=None,
     progress=Progress,
 ):  # fmt: skip
     """Train one run, go on with it, or leave it as it is where it is done; one process at a time.
 
-    Args:
-        run: What to train.
-        store: The `Store` of its directory; default: the default results folder.
-        data_dir: Where data sets lie; see `resnet_keras.data.load`.
-        dataset: The data, when the caller has loaded it already.
-        force: Repeat a run that is done.
-        wait: Wait for another process that is at work on this run, and then see what is left.
-        devices: How many devices share each batch, or "all"; more than one on JAX only.
-        label: What its progress lines begin with; default: the network's name.
-        later: Work of other runs after this one, as a multiple of its own, for the time left.
-        progress: What reports the run: a class as `Progress`.
+    Its directory is in `store`, a `Store`, by default that of the default results folder. Its data are `dataset`, where
+    the caller has loaded it, else from `data_dir` (see `resnet_keras.data.load`). `force` repeats a run that is done,
+    `wait` waits for another process that is at work on it. So many `devices`, or "all", share each batch, several of
+    them on JAX only. `progress`, a class as `Progress`, reports the run by its `label`, by default the network's name.
 
     Returns the run's `RunFolder`.
 
@@ -52,94 +46,80 @@ def train(
     count = device.check_devices(devices, run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder, label = (store or Store()).run(run.name(identity)), label or run.network
-    with device.kept_of_first(folder) as kept, contextlib.ExitStack() as stack:
-        if not (done := not force and is_done(folder)):
-            stack.enter_context(kept.lock(wait))
-            done = not force and is_done(folder)  # perhaps by another process, meanwhile
-        if device.from_first(device.is_first() and done):
-            if device.is_first():
-                print(f"{label}: {folder.name} is {folder.status} already; --force repeats it.", flush=True)
+    with device.kept_of_first(folder) as kept, kept.lock(wait):
+        if device.from_first(not force and is_done(kept)):
+            print(f"{label}: {folder.name} is {folder.status} already; --force repeats it.", flush=True)
             return folder
         kept.tidy()
         if force:
             kept.clear()
-        dataset = dataset or data.load(run.data, data_dir, validation=run.recipe.validation, crop=run.recipe.crop)
-        Trainer(run, kept, dataset, label, later, devices=count, progress=progress).train()
+        dataset = dataset or data.load(run.data, data_dir, run.recipe.validation, run.recipe.crop)
+        Trainer(run, kept, dataset, label, count, progress).train()
     return folder
 
 
 class Trainer:
     """The loop over the iterations of one run."""
 
-    def __init__(self, run: Run, folder, dataset, label: str, later=0.0, devices=1, progress=Progress):
+    def __init__(self, run: Run, folder, dataset, label: str, devices=1, progress=Progress):
         """Build the network and its engine, and pick up the newest checkpoint."""
         self.run, self.recipe, self.folder, self.dataset, self.devices = run, run.recipe, folder, dataset, devices
         self.record = Record(run, dataset)
-        device.peak_memory_mb(reset=True)
         self._build()
         self._resume()
-        stream = None if device.is_first() else io.StringIO()
-        self.progress = progress(label, self.recipe.iterations, self.record.iteration, later, stream)
+        self.progress = progress(label, self.recipe.iterations)
 
     def _build(self):
         import keras
 
-        from resnet_keras.models import build
-        from resnet_keras.models.layers import normalize_in_groups
-        from resnet_keras.training.optimizer import SGD
-        from resnet_keras.training.steps import engine
+        from resnet_keras.models import build, layers
+        from resnet_keras.training import optimizer, steps
 
         recipe = self.recipe
         keras.backend.clear_session()
         self.feed = self.dataset.feed(self.run.seed, recipe.batch_size, recipe.augment)
-        steps = recipe.steps_per_call or device.settings().steps_per_call
-        self.steps_per_call = min(steps, self.feed.most_steps or steps)
-        layout = device.data_parallel(self.devices)
+        fastest = recipe.steps_per_call or device.settings().steps_per_call
+        self.steps_per_call = min(fastest, self.feed.most_steps or fastest)
+        layout = None
+        if self.devices > 1:  # each of them holds every variable
+            names = keras.distribution.list_devices()[: self.devices]
+            layout = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
+        options = {"classes": len(self.dataset.classes), "input_shape": self.dataset.shape}
+        options |= {} if recipe.batch_norm else {"batch_norm": False}  # VGG has none by default
+        options |= {"shortcut": self.run.shortcut, "seed": self.run.seed, "dtype": POLICIES[recipe.precision]}
         with layout.scope() if layout else contextlib.nullcontext():
-            options = {"seed": self.run.seed, "dtype": POLICIES[recipe.precision]}
-            options |= {} if recipe.batch_norm else {"batch_norm": False}  # VGG has none by default
-            shape = {"classes": len(self.dataset.classes), "input_shape": self.dataset.shape}
-            self.network = build(self.run.network, shortcut=self.run.shortcut, **shape, **options)
-            normalize_in_groups(self.network, recipe.bn_batch)
+            self.network = build(self.run.network, **options)
+            layers.normalize_in_groups(self.network, recipe.bn_batch)
             self.network.set_mean(self.dataset.mean())
-            optimizer = SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
+            sgd = optimizer.SGD(recipe.learning_rate, recipe.momentum, recipe.weight_decay, recipe.decay_on)
             options = {"apply": self.feed.apply, "most": self.steps_per_call, "layout": layout}
-            self.engine = engine(self.network, optimizer, *self.feed.arrays, **options)
+            self.engine = steps.engine(self.network, sgd, *self.feed.arrays, **options)
 
     def _resume(self):
         record, tensors = self.record, self.engine.state()
-        if checkpoint := self.folder.load_checkpoint():
-            tensors, state = checkpoint
-            try:
+        try:
+            if checkpoint := self.folder.load_checkpoint():
+                tensors, state = checkpoint
                 record.restore(tensors.pop("trace"), state)
-            except (KeyError, TypeError, ValueError):
-                raise UserError(f"the checkpoint of {self.folder.name} is of other code: use --force.") from None
-        if device.processes() > 1:
             iteration, record.trace[:], tensors = device.from_first((record.iteration, record.trace, tensors))
-            record.iteration, tensors = int(iteration), {name: np.array(value) for name, value in tensors.items()}
-        self.engine.restore(tensors)  # in all processes at once: each waits for the others
+            record.iteration = int(iteration)
+            self.engine.restore(tensors)  # in all processes at once: each waits for the others
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"the checkpoint of {self.folder.name} is of other code: use --force.") from None
 
     def train(self) -> None:
-        """Train to the end; saves before it raises Interrupted (a signal) or UserError (an unreadable image)."""
+        """Train to the end; saves before it raises Interrupted for a signal. A UserError names an unreadable image."""
         self.announce()
-        with Interruption() as interruption, contextlib.closing(self.feed), contextlib.closing(self.progress):
-            try:
-                if device.processes() == 1:  # of several, the others know no rows of before
-                    self._test()  # what an image that could not be read has left undone
-                while self.record.iteration < self.recipe.iterations:
-                    self._call(self.recipe.iterations)
-                    if self.record.diverged():
-                        return self._end("diverged")
-                    if number := int(device.from_first(interruption.number or 0)):
-                        self._end("interrupted")
-                        raise Interrupted(number)
-                self._end("finished")
-            except UserError as error:
-                if not self.record.iteration:
-                    raise
-                self._save()
-                where = f"saved at iteration {self.record.iteration:,}"
-                raise UserError(f"{error} ({where}: with the file as it was, the same command goes on)") from None
+        with interruption() as stop, contextlib.closing(self.feed), contextlib.closing(self.progress):
+            while self.record.iteration < self.recipe.iterations:
+                self._call(self.recipe.iterations)
+                if self.record.diverged():
+                    return self._end("diverged")
+                if number := int(device.from_first(stop.number or 0)):
+                    self._save()
+                    self._end("interrupted")
+                    raise Interrupted(number)
+            self._end("finished")
 
     def advance(self, iteration: int) -> None:
         """Train on to this iteration and no further, writing history and checkpoints as they fall due."""
@@ -150,17 +130,15 @@ class Trainer:
         """Begin the run's directory, record the surroundings, and say what is unusual about them."""
         # The names of the classes decide nothing, and so are no part of the run's name, but its users want them.
         self.folder.begin({**self.run.config(self.dataset.identity), "classes": list(self.dataset.classes)})
-        several = {"devices": self.devices, "processes": device.processes()}
-        several = {name: count for name, count in several.items() if count > 1}
-        self.folder.write_environment({**device.environment(), **several}, self.record.iteration)
+        counts = {"devices": self.devices, "processes": device.processes()}
+        several = {name: count for name, count in counts.items() if count > 1}
+        self.folder.write_environment(device.environment() | several, self.record.iteration)
         names = device.all_names()
         if self.devices < len(names) and device.accelerator():
-            self.progress.note(
-                f"Training uses {self.devices} of {len(names)} devices ({names[0]}). All for one network: "
-                "KERAS_BACKEND=jax and --devices all. One run for each: CUDA_VISIBLE_DEVICES=0, 1, ..."
-            )
-        if slow := device.slow_precision(self.recipe.precision):
-            self.progress.note(slow)
+            how = "All for one network: KERAS_BACKEND=jax, --devices all. One run each: CUDA_VISIBLE_DEVICES=0, 1, ..."
+            self.progress.note(f"Training uses {self.devices} of {len(names)} devices ({names[0]}). {how}")
+        if self.recipe.precision == "bfloat16" and backend() == "tensorflow" and device.kind() in device.NO_BFLOAT16:
+            self.progress.note("This CPU has no bfloat16 arithmetic: --precision float32 is many times as fast.")
         if done := self.record.iteration:
             self.progress.note(f"{self.run.network}: going on at iteration {done} of {self.folder.name}")
 
@@ -180,7 +158,9 @@ class Trainer:
             self.progress.note(f"{self.run.network}: warm-up over at iteration {record.iteration}")
         if ends or record.iteration % recipe.log_interval == 0:
             row = record.add_row(rates[-1])
-            self._test()
+            if ends or record.iteration % recipe.test_interval == 0:
+                row.update(self._tested(record.watched))
+            self.folder.write_table("history", record.rows)
             self.progress.row(row)
         if not ends and record.iteration % recipe.checkpoint_interval == 0:
             self._save()
@@ -189,19 +169,9 @@ class Trainer:
         """How many iterations to take in the next call: up to the next moment at which something falls due."""
         if not self.record.calls:
             return 1  # the call that compiles is timed on its own
-        done, intervals = self.record.iteration, [self.recipe.log_interval, self.recipe.checkpoint_interval]
-        intervals += [self.recipe.warmup_window] if warming_up else []
+        recipe, done = self.recipe, self.record.iteration
+        intervals = [recipe.log_interval, recipe.checkpoint_interval, *[recipe.warmup_window] * warming_up]
         return min(self.steps_per_call, until - done, *(interval - done % interval for interval in intervals))
-
-    def _test(self):
-        """Write the history, with the test error in its last row where that is of this iteration and lacks it."""
-        rows, iteration, watched = self.record.rows, self.record.iteration, self.record.watched
-        if not rows or rows[-1]["iteration"] != iteration:
-            return
-        due = iteration % self.recipe.test_interval == 0 or iteration == self.recipe.iterations
-        if due and rows[-1][f"{watched}_error"] is None:
-            rows[-1] |= self._tested(watched)
-        self.folder.write_table("history", rows)
 
     def _tested(self, split: str) -> dict[str, float]:
         error, entropy = self.engine.evaluate(getattr(self.dataset, split))
@@ -215,16 +185,13 @@ class Trainer:
         """Keep what is worth it, write the summary, and say how the run ended."""
         record, watched = self.record, self.record.watched
         summary = {"status": status, **record.summary()}
-        if status == "interrupted":
-            self._save()
         if status == "finished":
             self.folder.save_network(self.network)
             summary |= self._tested("test") if watched != "test" else {}
             if isinstance(self.dataset.train, data.Split):  # of photographs, a pass takes too long
                 summary["train_error_inference"] = self._tested("train")["train_error"]
         summary["parameters"] = sum(int(np.prod(v.shape)) for v in self.network.trainable_variables)
-        summary |= {"peak_memory_mb": device.peak_memory_mb(), "device": device.name(self.devices)}
-        self.folder.write_summary(summary)
+        self.folder.write_summary(summary | {"device": device.name(self.devices)})
         if status != "interrupted":
             self.folder.tidy("checkpoint-*")
         errors = {"training": summary.get("train_error"), watched: summary.get(f"{watched}_error")}
@@ -235,25 +202,21 @@ class Trainer:
         self.progress.note(f"{self.progress.label}  {status}: {shown} after {length}")
 
 
-class Interruption:
-    """While it is entered, `number` is the signal that has asked to stop, or None; a second one acts at once."""
+@contextlib.contextmanager
+def interruption():
+    """Yield what gets the `number` of a signal that asks to stop, None before it; a second signal acts at once."""
+    stop, former = types.SimpleNamespace(number=None), {}
 
-    signals = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, a closed terminal
+    def remember(number, _frame):
+        stop.number = number
+        signal.signal(number, former[number])
 
-    def __enter__(self):
-        """Take over the signals, but for those that are ignored, as under nohup."""
-        self.number, self.former = None, {}
-        if threading.current_thread() is threading.main_thread():  # others may not
-            for number in (getattr(signal, name) for name in self.signals if hasattr(signal, name)):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self.former[number] = signal.signal(number, self._remember)
-        return self
-
-    def __exit__(self, *_):
-        """Give the signals back."""
-        for number, handler in self.former.items():
+    if threading.current_thread() is threading.main_thread():  # others may not
+        for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as it is under nohup
+                former[number] = signal.signal(number, remember)
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
             signal.signal(number, handler)
-
-    def _remember(self, number, _frame):
-        self.number = number
-        signal.signal(number, self.former[number])

@@ -15,7 +15,7 @@ from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.record import Record
 from resnet_keras.training.run import Run
-from resnet_keras.training.trainer import Interruption, Trainer, train
+from resnet_keras.training.trainer import Trainer, interruption, train
 from tests.faults.conftest import length
 from tests.faults.results import assert_same, weights
 
@@ -130,9 +130,9 @@ def test_a_closed_terminal_saves_before_it_stops_and_is_ignored_under_nohup(tiny
     assert folder.summary["status"] == "interrupted" and folder.summary["iterations"] == 1
     assert list(folder.path.glob("checkpoint-00000001*"))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with Interruption() as interruption:
+    with interruption() as stop_by:
         os.kill(os.getpid(), signal.SIGHUP)
-        assert interruption.number is None
+        assert stop_by.number is None
 
 
 @pytest.mark.slow
