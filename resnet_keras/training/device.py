@@ -8,7 +8,6 @@ what all but the first print and write is thrown away.
 
 import contextlib
 import functools
-import importlib
 import importlib.metadata
 import os
 import platform
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resnet_keras import quiet
-from resnet_keras.data.images import workers as cores
 from resnet_keras.errors import ProcessLost, UserError, first_line
 from resnet_keras.files import checkout
 from resnet_keras.store import RunFolder
@@ -100,6 +98,11 @@ def name(count: int = 1) -> str:
     if gpu := accelerator():
         return f"{count} x {gpu}" if count > 1 else gpu
     return f"{cores()} x {quiet.cpu_info('model name') or platform.processor() or platform.machine()} (CPU)"
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment() -> dict:

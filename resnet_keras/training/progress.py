@@ -28,8 +28,7 @@ class Progress:
     def __init__(self, label: str, total: int, stream=None):
         """`label` is what the lines begin with, `total` the iterations of the run; `stream` is standard output."""
         self.label, self.total, self.stream = label, total, stream or sys.stdout
-        self.first: tuple[float, int] | None = None  # (time, iteration) after the first call, which compiles
-        self.test, self.live = "", None
+        self.test, self.live, self.first = "", None, None  # (time, iteration) after the first call, which compiles
         # By the stream alone: kernels of notebooks set $FORCE_COLOR, which rich takes for a terminal.
         kind = {"force_terminal": self.stream.isatty(), "force_jupyter": False}
         self.console = Console(file=self.stream, highlight=False, markup=False, emoji=False, **kind)
