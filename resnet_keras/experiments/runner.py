@@ -104,9 +104,9 @@ def train_here(runs: list[Run], identity, measures=(), *, store: Store, data_dir
         where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
         print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {duration(sum(times))}.", flush=True)
     for number, run in enumerate(missing):
-        label = f"[{number + 1}/{len(missing)}] {run.title}"
+        label, later = f"[{number + 1}/{len(missing)}] {run.title}", sum(times[number + 1 :]) / times[number]
         try:
-            train(run, store=store, force=force, label=label, dataset=dataset, wait=False)
+            train(run, store=store, force=force, label=label, later=later, dataset=dataset, wait=False)
         except Held as error:
             print(f"{label}: left for later: {error}", flush=True)
             busy.append((run, label))

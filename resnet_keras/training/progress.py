@@ -25,9 +25,12 @@ class Progress:
     terminal or pipe, is dropped, so that a training outlives its window.
     """
 
-    def __init__(self, label: str, total: int, stream=None):
-        """`label` is what the lines begin with, `total` the iterations of the run; `stream` is standard output."""
-        self.label, self.total, self.stream = label, total, stream or sys.stdout
+    def __init__(self, label: str, total: int, later: float = 0.0, stream=None):
+        """`label` is what the lines begin with, `total` the iterations of the run; `stream` is standard output.
+
+        `later` is the work of the runs after this one, as a multiple of what this one has left.
+        """
+        self.label, self.total, self.later, self.stream = label, total, later, stream or sys.stdout
         self.test, self.live, self.first = "", None, None  # (time, iteration) after the first call, which compiles
         # By the stream alone: kernels of notebooks set $FORCE_COLOR, which rich takes for a terminal.
         kind = {"force_terminal": self.stream.isatty(), "force_jupyter": False}
@@ -62,11 +65,14 @@ class Progress:
             self._attempt(self.live.stop)
 
     def _line(self, iteration: int, train_error: float, width: int = 1000) -> str:
-        """The state of the run; where it is wider than that, the label's end goes."""
+        """The state of the run; where it is wider than that, the time of all goes first, and then the label's end."""
         state = f"  {iteration}/{self.total}  train {train_error:.1f} %{self.test}"
         if self.first and iteration > self.first[1]:
             each = (time.perf_counter() - self.first[0]) / (iteration - self.first[1])
-            state += f"  {duration(each * (self.total - iteration))} left"
+            left, later = each * (self.total - iteration), self.later * each * (self.total - self.first[1])
+            state += f"  {duration(left)} left"
+            of_all = f", {duration(left + later)} for all" if later else ""
+            state += of_all if len(self.label + state + of_all) <= width else ""
         room = width - len(state)
         return (self.label if len(self.label) <= room else f"{self.label[: max(0, room - 1)]}…") + state
 

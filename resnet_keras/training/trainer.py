@@ -24,7 +24,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, a closed terminal
 
 @device.together()
 def train(
-    run: Run, *, store=None, data_dir=None, dataset=None, force=False, wait=True, devices=1, label=None,
+    run: Run, *, store=None, data_dir=None, dataset=None, force=False, wait=True, devices=1, label=None, later=0.0,
     progress=Progress,
 ):  # fmt: skip
     """Train one run, go on with it, or leave it as it is where it is done; one process at a time.
@@ -32,7 +32,8 @@ def train(
     Its directory is in `store`, a `Store`, by default that of the default results folder. Its data are `dataset`, where
     the caller has loaded it, else from `data_dir` (see `resnet_keras.data.load`). `force` repeats a run that is done,
     `wait` waits for another process that is at work on it. So many `devices`, or "all", share each batch, several of
-    them on JAX only. `progress`, a class as `Progress`, reports the run by its `label`, by default the network's name.
+    them on JAX only. `progress`, a class as `Progress`, reports the run by its `label`, by default the network's name;
+    `later` is the work of other runs after it, as a multiple of its own.
 
     Returns the run's `RunFolder`.
 
@@ -54,20 +55,20 @@ def train(
         if force:
             kept.clear()
         dataset = dataset or data.load(run.data, data_dir, run.recipe.validation, run.recipe.crop)
-        Trainer(run, kept, dataset, label, count, progress).train()
+        Trainer(run, kept, dataset, label, count, later, progress).train()
     return folder
 
 
 class Trainer:
     """The loop over the iterations of one run."""
 
-    def __init__(self, run: Run, folder, dataset, label: str, devices=1, progress=Progress):
+    def __init__(self, run: Run, folder, dataset, label: str, devices=1, later=0.0, progress=Progress):
         """Build the network and its engine, and pick up the newest checkpoint."""
         self.run, self.recipe, self.folder, self.dataset, self.devices = run, run.recipe, folder, dataset, devices
         self.record = Record(run, dataset)
         self._build()
         self._resume()
-        self.progress = progress(label, self.recipe.iterations)
+        self.progress = progress(label, self.recipe.iterations, later)
 
     def _build(self):
         import keras
@@ -108,18 +109,27 @@ class Trainer:
             raise UserError(f"the checkpoint of {self.folder.name} is of other code: use --force.") from None
 
     def train(self) -> None:
-        """Train to the end; saves before it raises Interrupted for a signal. A UserError names an unreadable image."""
+        """Train to the end; saves before it raises Interrupted (a signal) or UserError (an unreadable image)."""
         self.announce()
         with interruption() as stop, contextlib.closing(self.feed), contextlib.closing(self.progress):
-            while self.record.iteration < self.recipe.iterations:
-                self._call(self.recipe.iterations)
-                if self.record.diverged():
-                    return self._end("diverged")
-                if number := int(device.from_first(stop.number or 0)):
-                    self._save()
-                    self._end("interrupted")
-                    raise Interrupted(number)
-            self._end("finished")
+            try:
+                if device.processes() == 1:  # of several, the others know no rows of before
+                    self._test()  # what an image that could not be read has left undone
+                while self.record.iteration < self.recipe.iterations:
+                    self._call(self.recipe.iterations)
+                    if self.record.diverged():
+                        return self._end("diverged")
+                    if number := int(device.from_first(stop.number or 0)):
+                        self._save()
+                        self._end("interrupted")
+                        raise Interrupted(number)
+                self._end("finished")
+            except UserError as error:
+                if not self.record.iteration:
+                    raise
+                self._save()
+                where = f"saved at iteration {self.record.iteration:,}"
+                raise UserError(f"{error} ({where}: with the file as it was, the same command goes on)") from None
 
     def advance(self, iteration: int) -> None:
         """Train on to this iteration and no further, writing history and checkpoints as they fall due."""
@@ -158,9 +168,7 @@ class Trainer:
             self.progress.note(f"{self.run.network}: warm-up over at iteration {record.iteration}")
         if ends or record.iteration % recipe.log_interval == 0:
             row = record.add_row(rates[-1])
-            if ends or record.iteration % recipe.test_interval == 0:
-                row.update(self._tested(record.watched))
-            self.folder.write_table("history", record.rows)
+            self._test()
             self.progress.row(row)
         if not ends and record.iteration % recipe.checkpoint_interval == 0:
             self._save()
@@ -172,6 +180,15 @@ class Trainer:
         recipe, done = self.recipe, self.record.iteration
         intervals = [recipe.log_interval, recipe.checkpoint_interval, *[recipe.warmup_window] * warming_up]
         return min(self.steps_per_call, until - done, *(interval - done % interval for interval in intervals))
+
+    def _test(self):
+        """Write the history, with the test error in its last row where that is due at this iteration and missing."""
+        rows, iteration, watched = self.record.rows, self.record.iteration, self.record.watched
+        due = iteration % self.recipe.test_interval == 0 or iteration == self.recipe.iterations
+        if rows and rows[-1]["iteration"] == iteration:
+            if due and rows[-1][f"{watched}_error"] is None:
+                rows[-1] |= self._tested(watched)
+            self.folder.write_table("history", rows)
 
     def _tested(self, split: str) -> dict[str, float]:
         error, entropy = self.engine.evaluate(getattr(self.dataset, split))

@@ -72,8 +72,9 @@ def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(u
     drawn = [set(draw_crops(run.seed, iteration, 8, 32, 32).index.tolist()) for iteration in range(4)]
     bad = min((drawn[2] | drawn[3]) - drawn[0] - drawn[1])
     with broken(dataset.train.read(bad).source) as refusal:
-        with pytest.raises(UserError, match=refusal):
+        with pytest.raises(UserError, match=f"{refusal}.*saved at iteration [23]: with the file as it was"):
             train(run, store=Store(tmp_path / "broken"), dataset=dataset)
+        assert list((tmp_path / "broken" / "runs").glob("*/checkpoint-0000000[23].safetensors"))
         with pytest.raises(UserError, match=refusal):  # begun anew it is noticed before anything is trained
             train(run, store=Store(tmp_path / "elsewhere"))
     assert not list((tmp_path / "elsewhere").rglob("*.safetensors"))
@@ -82,7 +83,7 @@ def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(u
 
 @pytest.mark.parametrize("at", [4, 8])
 def test_halted_and_with_a_bad_test_photograph_it_ends_in_the_same_bits(unbroken, tmp_path, at):
-    """At a test on the way and at the last one: it goes on from the last checkpoint."""
+    """At a test on the way and at the last one: what was trained is saved, and the rest is made up for."""
     run, dataset, expected = unbroken
     folder = Store(tmp_path).run(run.name(dataset.identity))
     halted = Trainer(run, folder, dataset, "halted")
@@ -91,4 +92,5 @@ def test_halted_and_with_a_bad_test_photograph_it_ends_in_the_same_bits(unbroken
     halted.feed.close()
     with broken(dataset.test.read(3).source) as refusal, pytest.raises(UserError, match=refusal):
         train(run, store=Store(tmp_path), dataset=dataset)
+    assert list(folder.path.glob(f"checkpoint-0000000{at}.safetensors"))
     assert_same(train(run, store=Store(tmp_path), dataset=dataset).path, expected)
