@@ -4,8 +4,8 @@ import dataclasses
 import json
 import math
 import random
-from types import SimpleNamespace
 
+from resnet_keras.data import Identity
 from resnet_keras.training.recipe import preset
 from resnet_keras.training.run import Run
 
@@ -22,7 +22,7 @@ def write_run(
     """Write one run into `root`/runs and return its name; `end` is (training error, test error)."""
     recipe = dataclasses.replace(preset(scale), precision=precision, **recipe)
     run = Run(network, data, recipe, seed, shortcut)
-    identity = SimpleNamespace(name=data, version=version, title=title or TITLES.get(data, data))
+    identity = Identity(data, version, title or TITLES.get(data, data))
     folder = root / "runs" / run.name(identity)
     folder.mkdir(parents=True)
     write_json(folder / "config.json", run.config(identity))
