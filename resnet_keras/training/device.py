@@ -79,9 +79,6 @@ def all_names() -> tuple[str, ...]:
         except (RuntimeError, AssertionError) as error:  # an assertion of JAX' own, for cuda
             problem = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')!r} ({first_line(error, 80)})"
             raise UserError(f"JAX finds no device with {problem}: unset it, or use cpu.") from None
-    if not has_driver():  # TensorFlow takes seconds to say the same
-        return (CPU,)
-    quiet.load_keras()
     if sys.platform == "linux" and not any(map(os.path.exists, DRIVERS)):  # TensorFlow takes seconds to say the same
         return (CPU,)
     quiet.load_keras()
@@ -89,11 +86,6 @@ def all_names() -> tuple[str, ...]:
 
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
     return tuple(detail.get("device_name", "GPU") for detail in details) or (CPU,)
-
-
-def has_driver() -> bool:
-    """Whether the system has a driver for an accelerator; True where that is not known."""
-    return sys.platform != "linux" or any(map(os.path.exists, DRIVERS))
 
 
 def accelerator() -> str | None:
@@ -145,7 +137,7 @@ def doctor() -> dict[str, str]:
     row, machine = settings(), environment()
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
     unseen = "not seen by the backend: pip install 'tensorflow[and-cuda]', or 'jax[cuda12]'"
-    none = unseen if has_driver() and sys.platform == "linux" else "none"
+    none = unseen if any(map(os.path.exists, DRIVERS)) else "none"
     return {
         "backend": f"{machine['backend']} (KERAS_BACKEND changes it)",
         "device": f"{machine['device']}, {machine['memory_gb'] or 'unknown'} GB of memory",
