@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"\n{name}: {module.__doc__.splitlines()[0]}", flush=True)
         for rows in module.measure(options):
             shown = [name for name in rows[0] if name not in records.ENVIRONMENT]
-            print(pandas.DataFrame(rows)[shown].fillna("").to_string(index=False), flush=True)
+            print(pandas.DataFrame(rows)[shown].to_string(index=False, na_rep=""), flush=True)
             if not options.smoke:
                 records.write(options.output / f"{name}.csv", rows)
                 page.write(options.output, BENCHMARKS)

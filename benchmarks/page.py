@@ -25,13 +25,17 @@ def write(folder: Path, names: tuple[str, ...]) -> Path:
 
 def _table(rows) -> str:
     """The rows of one class of CPU, then where they were measured."""
-    shown = rows[[name for name in rows if name not in (*records.ENVIRONMENT, "versions") and any(rows[name])]]
+    notes = rows["note"] if "note" in rows else rows["class"].str[:0]
+    reasons = [f"{note} ({', '.join(rows['contender'][notes == note].unique())})." for note in notes.unique() if note]
+    columns = [name for name in rows if name not in (*records.ENVIRONMENT, "versions", "note") and any(rows[name])]
+    shown = rows[columns][notes == ""]
     lines = [list(shown), ["---"] * shown.shape[1], *shown.to_numpy().tolist()]
     last = rows.loc[rows["measured"].idxmax()]
     torch = sorted({version for version in rows.get("versions", ()) if version.startswith("torch=")})
     return (
         f"### {last['class']}\n\n"
         + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        + "".join(f"\n\n{reason[0].upper()}{reason[1:]}" for reason in reasons)
         + f"\n\n{last['device']}, {last['system']}, Python {last['python']}, {', '.join([last['packages'], *torch])}; "
         f"commit {last['commit']}; {last['measured'][:10]}; system load before it started: {rows['load'].max()}."
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas
 
+from resnet_keras import quiet
 from resnet_keras.data import load
 from resnet_keras.experiments.catalogue import experiment
-from resnet_keras.quiet import load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.trainer import train
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     options = parser.parse_args()
-    load_keras()
+    quiet.load_keras()
     data = load("shapes16")
     for run in experiment("degradation").runs("smoke", seeds=options.seeds, precision=options.precision):
         with tempfile.TemporaryDirectory() as folder:
@@ -37,8 +37,9 @@ def main() -> None:
             "seed": run.seed,
             "precision": options.precision,
             "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or device.cores(),
-            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+            "onednn": quiet.onednn(),
             "device": device.name(),
+            "class": device.kind(),
             **{key: summary[key] for key in ("iterations", "train_error", "test_error", "wall_seconds")},
         }
         rows = [*(pandas.read_csv(TABLE).to_dict("records") if TABLE.is_file() else []), row]
