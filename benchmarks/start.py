@@ -31,7 +31,7 @@ def main() -> None:
     rows = []
     for name in NETWORKS:
         networks = [build(name, input_shape=data.shape, seed=seed) for seed in range(SEEDS)]
-        networks[0].set_mean(data.mean(per_pixel=True))
+        networks[0].set_mean(data.mean())
         measure = gradient_norms(networks[0], *batches)  # compiled once
         for seed, network in enumerate(networks):
             for variable, value in zip(networks[0].trainable_variables, network.trainable_variables, strict=True):

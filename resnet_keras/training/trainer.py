@@ -47,7 +47,9 @@ def train(
     count = device.check_devices(devices, run.recipe.batch_size)
     identity = dataset.identity if dataset else data.identify(run.data, data_dir)
     folder, label = (store or Store()).run(run.name(identity)), label or run.network
-    with device.kept_of_first(folder) as kept, kept.lock(wait):
+    with device.kept_of_first(folder) as kept, contextlib.ExitStack() as stack:
+        if force or not is_done(folder):  # one that is done may lie where nothing can be written
+            stack.enter_context(kept.lock(wait))
         if device.from_first(not force and is_done(kept)):
             print(f"{label}: {folder.name} is {folder.status} already; --force repeats it.", flush=True)
             return folder

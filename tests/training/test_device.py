@@ -21,7 +21,7 @@ def test_the_doctor_says_what_and_why(cpu_with, monkeypatch):
     cpu_with("avx2")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
     shown, row = device.doctor(), device.settings()
-    assert (shown["kind"], shown["why"]) == ("AVX2", row.why)
+    assert (shown["kind"], shown["why"]) == ("AVX2", row.why) and "(on is faster here" in shown["oneDNN"]
     assert shown["precision"].startswith(row.precision) and shown["threads"].startswith("7 (TF_NUM_INTRAOP_THREADS")
 
 
