@@ -33,9 +33,8 @@ lab: $(USE) ## open the first notebook in JupyterLab
 		'{"@jupyterlab/apputils-extension:announcements": true}}' >.venv/etc/jupyter/labconfig/page_config.json
 	$(BIN)/python -m jupyterlab notebooks/00_start_here.ipynb $(LAB) $(ARGS)
 
-# The notebooks take longest, so they begin.
 test: $(TEST) ## run the tests; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/test_notebooks.py tests $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 torture: $(TEST) ## break the project on purpose, at full length: 40 minutes on two busy CPU cores
 	RESNET_KERAS_TORTURE=1 $(BIN)/python -m pytest -q -s -m faults $(ARGS)

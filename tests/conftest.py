@@ -21,6 +21,11 @@ ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictures to try the project on
 
 
+def pytest_collection_modifyitems(items):
+    """The notebooks begin: they take longest, and no worker should be left alone with them in the end."""
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+
+
 def python(*words, **variables):
     """Run another Python on this package, with these variables and without this process's choice of backend."""
     outer = {name: value for name, value in os.environ.items() if name not in ("KERAS_BACKEND", ONEDNN)}

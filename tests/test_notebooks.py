@@ -11,12 +11,23 @@ from tests.faults.conftest import length
 
 pytestmark = pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "train_missing": True}
-# Runs in each kernel before the notebook: the smoke scale at a tenth of its length, in full in `make torture`.
+# Runs in each kernel before the notebook: smoke scale with a tenth of its length and images, and with smaller networks;
+# in `make torture` all of it.
 SHORTER = """
 from dataclasses import replace
+from resnet_keras.data import shapes16
+from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.training.recipe import PRESETS
+shapes16.COUNTS = {"train": 1000, "test": 500}
 often = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 50)
 PRESETS["smoke"] = replace(PRESETS["smoke"], iterations=100, drops=(80, 90), **often)
+def smaller(network):
+    if isinstance(network, tuple):
+        return smaller(network[0]), network[1]
+    return network.replace("20", "8").replace("32", "14")
+for each in EXPERIMENTS.values():
+    if "smoke" in each.networks:
+        each.networks["smoke"] = tuple(map(smaller, each.networks["smoke"]))
 """
 
 
