@@ -114,7 +114,7 @@ case "$*" in
   *) echo "$*" >>log ;;
 esac
 """
-PYTEST = "-m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/test_notebooks.py tests"
+PYTEST = "-m pytest -q -n 2 --dist loadfile --no-loadscope-reorder"
 
 
 @pytest.fixture
