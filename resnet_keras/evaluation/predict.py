@@ -123,8 +123,8 @@ def image_files(paths: tuple[str | os.PathLike, ...]) -> list[Path]:
     for path in map(Path, paths):
         files += sorted(filter(images.is_image, path.iterdir())) if path.is_dir() else [path]
     if not any(file.exists() for file in files):
-        where = f" at {', '.join(map(str, paths))}" if paths else ""
-        raise UserError(f"no images given{where}: name files, or folders that hold images themselves.")
+        where = f"at {', '.join(map(str, paths))}" if paths else "given"
+        raise UserError(f"no images {where}: name files, or folders that hold images themselves.")
     return files
 
 

@@ -100,10 +100,10 @@ def test_a_folder_stands_for_its_images(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert image_files([tmp_path, tmp_path / "gone.png"]) == [tmp_path / n for n in ("a.jpg", "b.png", "gone.png")]
-    with pytest.raises(UserError, match=r"no images given at .*gone\.png"):
+    with pytest.raises(UserError, match=r"no images at .*gone\.png"):
         image_files([tmp_path / "gone.png"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"no images given at .*empty: name files"):
+    with pytest.raises(UserError, match=r"no images at .*empty: name files"):
         image_files([tmp_path / "empty"])
 
 
