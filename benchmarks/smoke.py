@@ -1,7 +1,8 @@
 """What `make reproduce` ends with under other seeds, precisions and threads: `python -m benchmarks.smoke [--seeds 5]`.
 
 Not a measurement of speed but of the demonstration: each call adds rows to `benchmarks/results/smoke.csv`, with the
-threads (`TF_NUM_INTRAOP_THREADS`) and oneDNN (`TF_ENABLE_ONEDNN_OPTS`) that the environment asks for.
+threads (`TF_NUM_INTRAOP_THREADS`) and oneDNN (`TF_ENABLE_ONEDNN_OPTS`) that the environment asks for. Rows without
+`wall_seconds` were made beside other work.
 """
 
 import argparse
