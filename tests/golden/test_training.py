@@ -39,7 +39,7 @@ def results(code: Path, backend: str, runs: int, folder: Path) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.faults
-@pytest.mark.parametrize(("backend", "runs"), [("tensorflow", length(1, 2)), ("jax", 1)][: length(1, 2)])
+@pytest.mark.parametrize(("backend", "runs"), [("tensorflow", 2), ("jax", 1)][: length(1, 2)])  # JAX compiles for long
 def test_old_and_new_code_give_the_same_bits(backend, runs, old_code, tmp_path):
     pair = (results(code, backend, runs, tmp_path / code.name) for code in (old_code, ROOT))
     for old, new in zip(*pair, strict=True):
