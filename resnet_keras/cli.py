@@ -192,13 +192,14 @@ def summary(
 def list_(
     what: Annotated[Literal["runs"] | None, option("runs: their errors, a row for each setting.")] = None, /, *,
     scale: Annotated[Literal[opt.Scale, "custom"] | None, option("Only runs of this scale.")] = None,
+    network: Annotated[str | None, option("Only runs of this network.")] = None,
     names: Annotated[bool, option("A row for every run, with its name.")] = False,
     json: Annotated[bool, option("Print all that is known of each run, as JSON.")] = False,
     results: opt.Results = None,
 ):  # fmt: skip
     """List networks and experiments; `list runs`: runs and their errors."""
     store = Store(results)
-    if not (what or scale or names or json):
+    if not (what or scale or network or names or json):
         screens.show(screens.overview(store))
         return screens.show_next("resnet-keras list runs", "resnet-keras run degradation --dry-run")
     from resnet_keras.report.runs import frame
@@ -206,7 +207,8 @@ def list_(
     runs = frame(store)
     for problem in runs.attrs["problems"]:
         screens.show_error(problem)
-    runs = runs[runs["scale"] == (scale or runs["scale"])]
+    network = network and architecture(network).name
+    runs = runs[(runs["scale"] == (scale or runs["scale"])) & (runs["network"] == (network or runs["network"]))]
     if json:
         return print(runs.to_json(orient="records", indent=2))
     screens.show(*screens.runs_tables(runs, names))

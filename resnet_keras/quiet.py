@@ -79,6 +79,11 @@ def cpu_class() -> str:
     return next((name for feature, name in CLASSES.items() if feature in features), "other")
 
 
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @functools.cache
 def cpu_info(field: str) -> str:
     """What Linux says of the first processor, such as its "model name"; empty elsewhere."""

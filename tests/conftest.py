@@ -22,8 +22,7 @@ REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictu
 
 
 def pytest_collection_modifyitems(items):
-    """The notebooks begin: they take longest, and no worker should be left alone with them in the end."""
-    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")  # these take longest
 
 
 def python(*words, **variables):

@@ -11,8 +11,7 @@ from tests.faults.conftest import length
 
 pytestmark = pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "train_missing": True}
-# Runs in each kernel before the notebook: smoke scale with a tenth of its length and images, and with smaller networks;
-# in `make torture` all of it.
+# Before each notebook: a tenth of smoke scale and of its images, with smaller networks. `make torture` has all of it.
 SHORTER = """
 from dataclasses import replace
 from resnet_keras.data import shapes16
@@ -22,9 +21,8 @@ shapes16.COUNTS = {"train": 1000, "test": 500}
 often = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 50)
 PRESETS["smoke"] = replace(PRESETS["smoke"], iterations=100, drops=(80, 90), **often)
 def smaller(network):
-    if isinstance(network, tuple):
-        return smaller(network[0]), network[1]
-    return network.replace("20", "8").replace("32", "14")
+    name, *changes = network if isinstance(network, tuple) else (network,)
+    return (name.replace("20", "8").replace("32", "14"), *(changes or [{}]))
 for each in EXPERIMENTS.values():
     if "smoke" in each.networks:
         each.networks["smoke"] = tuple(map(smaller, each.networks["smoke"]))

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from resnet_keras.errors import UserError, first_line
 from resnet_keras.files import data_dir
+from resnet_keras.quiet import cores
 
 say = functools.cache(logging.getLogger(__name__).warning)  # each line once in a process
 
@@ -135,8 +136,7 @@ def text(name: str) -> str:
 
 def in_threads(function: Callable, items: Iterable, ahead: int = 32) -> Iterator:
     """Results of a function of every item, in order: from a thread for each usable core, `ahead` of the reader."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool, pending = ThreadPoolExecutor(cores), deque()
+    pool, pending = ThreadPoolExecutor(cores()), deque()
     try:
         for item in items:
             pending.append(pool.submit(function, item))

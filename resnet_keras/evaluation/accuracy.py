@@ -86,7 +86,11 @@ def _matched(trained, data: str | None, data_dir, by_order: bool) -> tuple:
     source = data or config.get("source") or config.get("data")  # older runs have kept the name alone
     if not source:
         raise UserError(f"{name} was not trained here: say with --data what to test it on.")
-    dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
+    try:
+        dataset = datasets.load(source, data_dir, crop=trained.input_shape[0])
+    except UserError as error:
+        elsewhere = "say with --data where its images are, or what else to test on"
+        raise error if data else UserError(f"the data of {name} cannot be read now: {elsewhere} ({error})") from None
     others, title, version = tuple(dataset.classes), dataset.identity.title, dataset.identity.version
     known = (config.get("data"), config.get("data_version")) == (dataset.identity.name, version)
     if not (data or known):

@@ -58,7 +58,7 @@ def plan(experiment: Experiment, scale, data, data_dir, seeds, precision, store)
         # That of finished runs, so that those of the repository count everywhere, and no experiment mixes two.
         done = [p for p, runs in planned.items() if any(store.run(run.name(identity)).done for run in runs)]
         precision = done[0] if done else device.settings().precision
-    return planned[precision], identity
+    return experiment.runs(scale, data, seeds, precision), identity  # whose recipe refuses an unknown precision
 
 
 def find_identity(name: str, data_dir, store: Store) -> Identity:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from resnet_keras import quiet
 from resnet_keras.errors import ProcessLost, UserError, first_line
 from resnet_keras.files import checkout
+from resnet_keras.quiet import cores
 from resnet_keras.store import RunFolder
 
 
@@ -98,11 +99,6 @@ def name(count: int = 1) -> str:
     if gpu := accelerator():
         return f"{count} x {gpu}" if count > 1 else gpu
     return f"{cores()} x {quiet.cpu_info('model name') or platform.processor() or platform.machine()} (CPU)"
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment() -> dict:

@@ -68,6 +68,8 @@ def test_gradients_and_first_steps_are_those_of_the_run(trained, tiny):
     assert start == pytest.approx(np.sqrt(2 / 27 * 432), rel=0.1)  # He: variance 2 / fan-in
     rows = measurements.measure_start(run, folder, tiny)
     assert [row["iteration"] for row in rows] == list(range(7))
+    rates = [row["effective_rate"] * row["weight_norm"] ** 2 for row in rows]
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])  # the rate drops after 3 iterations
     kernel = array(folder.load_network().stages["conv1"][0].kernel)
     assert rows[6]["weight_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
 
