@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from resnet_keras.quiet import ONEDNN, ONEDNN_HELPS, cpu_class
 hypothesis.settings.register_profile("patient", deadline=None)  # on a busy machine any example may take a second
 hypothesis.settings.load_profile("patient")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # JAX compiles longer than it computes
 if cpu_class() in ONEDNN_HELPS:  # as `load_keras`, for tests that import Keras themselves
     os.environ.setdefault(ONEDNN, "1")
 
@@ -22,7 +24,10 @@ REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictu
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.stem != "test_notebooks")  # these take longest
+    # What takes longest comes first, so that no worker is alone with it at the end.
+    first = ("test_notebooks", "test_without_tensorflow", "test_processes")
+    items.sort(key=lambda item: (item.path.stem not in first, item.path.parent.name != "training"))
+    gc.freeze()  # each training collects garbage, for which all that the modules hold need not be looked through
 
 
 def python(*words, **variables):

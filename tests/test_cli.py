@@ -70,7 +70,6 @@ def test_fewer_iterations_shorten_the_schedule_in_proportion():
     assert (kept.iterations, kept.drops) == (640, (100,))
 
 
-@pytest.mark.slow
 def test_train_then_evaluate_then_nothing_left_to_do(capsys, tmp_path):
     """The whole way through, as separate commands, on the built-in data."""
     train = ["train", "resnet8", "--data", "shapes16", "--scale", "smoke", "--iterations", "12", "--log-interval", "6"]

@@ -11,15 +11,15 @@ from tests.faults.conftest import length
 
 pytestmark = pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "train_missing": True}
-# Before each notebook: a tenth of smoke scale and of its images, with smaller networks. `make torture` has all of it.
+# Before each notebook: a part of smoke scale and of its images, with smaller networks. `make torture` has all of it.
 SHORTER = """
 from dataclasses import replace
 from resnet_keras.data import shapes16
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.training.recipe import PRESETS
 shapes16.COUNTS = {"train": 1000, "test": 500}
-often = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 50)
-PRESETS["smoke"] = replace(PRESETS["smoke"], iterations=100, drops=(80, 90), **often)
+often = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 20)
+PRESETS["smoke"] = replace(PRESETS["smoke"], iterations=40, drops=(20, 30), **often)
 def smaller(network):
     name, *changes = network if isinstance(network, tuple) else (network,)
     return (name.replace("20", "8").replace("32", "14"), *(changes or [{}]))

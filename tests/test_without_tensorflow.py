@@ -40,7 +40,6 @@ print("LOADED", sorted(m for m in sys.modules if m.startswith(("tensorflow", "tf
 """
 
 
-@pytest.mark.slow
 def test_a_machine_without_tensorflow_makes_the_same_runs(tmp_path):
     variables = {"KERAS_BACKEND": "jax", "RESNET_KERAS_DATA": str(tmp_path / "data")}
     ran = python("-c", CHILD, write_images(tmp_path / "noise"), tmp_path / "results", **variables)

@@ -55,8 +55,9 @@ def measure_gradients(run: Run, folder: RunFolder, dataset) -> list[dict]:
             break
         rows += [{"iteration": iteration, **row} for row in norms]
     if folder.network_file.is_file():
-        norms = gradient_norms(folder.load_network(), *batches)()
-        rows += [{"iteration": run.recipe.iterations, **row} for row in norms]
+        for variable, trained in zip(network.variables, folder.load_network().variables, strict=True):
+            variable.assign(trained)
+        rows += [{"iteration": run.recipe.iterations, **row} for row in measure()]
     return rows
 
 

@@ -109,7 +109,7 @@ class TensorFlowEngine(Engine):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.steps = compiled(self._steps)
+        self.steps = None  # compiled at the first call
         self.test_step = compiled(lambda images, labels: losses(self.network(images, training=False), labels))
 
     def train(self, plan, rates: np.ndarray) -> np.ndarray:
@@ -117,7 +117,11 @@ class TensorFlowEngine(Engine):
 
         Returns float32 [n, 2]: training error (percent) and cross-entropy of each batch.
         """
-        return self.steps(plan._make(map(ops.convert_to_tensor, plan)), ops.convert_to_tensor(rates)).numpy()
+        if self.steps is None:  # once, for any number of steps
+            specs = [tf.TensorSpec([None, *field.shape[1:]], field.dtype) for field in (*plan, rates)]
+            signature = plan._make(specs[:-1]), specs[-1]
+            self.steps = tf.function(self._steps, input_signature=signature, autograph=False)
+        return self.steps(plan, rates).numpy()
 
     def _steps(self, plan, rates):
         count = tf.shape(rates)[0]

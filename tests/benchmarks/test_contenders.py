@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow")
 
 from benchmarks import __main__ as command
 from benchmarks.contenders import make
-from tests.faults.conftest import TORTURE, length
+from tests.faults.conftest import length, torture
 
 
 def test_the_peers_are_the_same_network():
@@ -21,7 +21,6 @@ def test_the_peers_are_the_same_network():
         assert sum(int(np.prod(weight.shape)) for weight in weights) == 269_722
 
 
-@pytest.mark.slow
 @pytest.mark.faults
 def test_each_benchmark_runs_at_its_smallest_and_writes_nothing(capsys, tmp_path):
     quick = length(["evaluation", "imagenet_data"], [])  # the others start a dozen processes
@@ -31,8 +30,7 @@ def test_each_benchmark_runs_at_its_smallest_and_writes_nothing(capsys, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.faults
-@pytest.mark.skipif(not TORTURE, reason="a minute of compiling; `make torture` runs it")
+@torture("compiles for a minute")
 def test_the_gpu_script_runs_at_its_smallest_on_this_machine(tmp_path):
     pytest.importorskip("jax", reason="the extra `jax` is not installed")
     variables = {**os.environ, "PYTHON": sys.executable, "WORK": str(tmp_path)}

@@ -96,7 +96,6 @@ def shelf(tmp_path_factory):
     return root, {name: content for name, (content, _) in sets.items()}
 
 
-@pytest.mark.slow
 def test_a_prepared_set_is_read_as_it_was_stored(shelf):
     root, stored = shelf
     dataset = data.load("masked", root)
@@ -109,7 +108,6 @@ def test_a_prepared_set_is_read_as_it_was_stored(shelf):
         assert part.images.shape == (len(wanted), 4, 6, 3)
 
 
-@pytest.mark.slow
 @pytest.mark.faults
 def test_sets_that_cannot_be_used_are_refused(shelf, tmp_path, home):
     for name, says in {
@@ -147,7 +145,6 @@ def tar(members):
     return file.getvalue()
 
 
-@pytest.mark.slow
 def test_imagenet2012_as_tfds_prepares_it(tmp_path):
     """Two classes, 6 training and 4 validation photographs; read, and refused where random access is missing."""
     train = {
@@ -184,7 +181,6 @@ def original():
     return data.Dataset(data.Identity("toys", "1", "toys"), ("cat", "dog"), *splits)
 
 
-@pytest.mark.slow
 def test_the_recompressed_set_is_stored_as_tfds_stores_any(original, tmp_path):
     pytest.importorskip("tensorflow_datasets")
     jpeg.store(original, "toys_jpeg", tmp_path)

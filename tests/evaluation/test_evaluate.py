@@ -125,7 +125,6 @@ def test_predict_and_evaluate_show_the_network_the_same(pets, mean):
     assert counted.entropy == pytest.approx(-np.log(right).sum(), rel=1e-5)
 
 
-@pytest.mark.slow
 def test_the_command_tests_weights_from_elsewhere_in_every_way(pets, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(geometry, "SIDES", (224, 256))
     build("resnet18", classes=2).save(tmp_path / "weights.keras")

@@ -40,7 +40,6 @@ def reader(form, path):
     return lambda images: loaded.signatures["serving_default"](pictures=tf.constant(images))["output_0"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 def test_other_software_gets_the_networks_logits(trained, form, tmp_path, tiny):
     for package in ("tf2onnx", "onnxruntime") if form == "onnx" else ():
@@ -61,7 +60,6 @@ def test_other_software_gets_the_networks_logits(trained, form, tmp_path, tiny):
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted([path.name, f"{path.name}.json"])
 
 
-@pytest.mark.slow
 def test_a_stage_that_runs_as_a_loop_is_written_block_by_block(tmp_path):
     onnx = pytest.importorskip("onnx")
     trained = Trained("deep", build("resnet20", classes=3, input_shape=(8, 8, 3)), ("a", "b", "c"))

@@ -19,7 +19,7 @@ from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from tests.conftest import ROOT, write_images
-from tests.faults.conftest import TORTURE
+from tests.faults.conftest import torture
 from tests.faults.results import assert_same
 
 RECIPE = Recipe(
@@ -66,7 +66,7 @@ def runs(tmp_path_factory):
         yield [Run(network, f"{folder}{os.sep}", RECIPE, os.getpid()) for network in ("resnet8", "plain8")]
 
 
-@pytest.mark.skipif(not TORTURE, reason="Ray takes half a minute to start; `make torture` runs it")
+@torture("Ray takes half a minute to start")
 def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_path, capfd, monkeypatch):
     pytest.importorskip("ray")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")

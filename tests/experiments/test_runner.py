@@ -86,7 +86,6 @@ def test_an_estimate_follows_the_speed_of_the_nearest_earlier_run(tiny, tmp_path
     assert runner.earlier_speeds(store, "tiny", 16, "float32") == {}
 
 
-@pytest.mark.slow
 def test_a_few_steps_are_timed():
     run = Run("plain8", "nowhere", dataclasses.replace(RECIPE, validation=10))
     ((work, speed),) = runner.timed_speed(run).items()

@@ -15,6 +15,12 @@ def length(short, full):
     return full if TORTURE else short
 
 
+def torture(why):
+    """Marks a test of `make torture` alone, and says why it is not one of `make test`."""
+    skipped = pytest.mark.skipif(not TORTURE, reason=f"{why}: make torture")
+    return lambda test: pytest.mark.faults(skipped(test))
+
+
 @pytest.fixture(scope="session")
 def forks():
     """The module `forks`, with the process that forks started."""

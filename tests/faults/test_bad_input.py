@@ -105,7 +105,6 @@ RUNS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_cannot_be_evaluated(capsys, home, name):
     folder = home / "results" / "runs" / "tiny"
@@ -116,7 +115,6 @@ def test_a_run_that_cannot_be_evaluated(capsys, home, name):
     assert "tiny" in line and "did you mean" not in line
 
 
-@pytest.mark.slow
 def test_what_only_the_system_can_tell_is_one_line_too(capsys, home):
     command = ["train", "plain8", "--data", "shapes16", "--iterations", "4", "--results", "/dev/null/x"]
     refuse(capsys, home, command, code=1)

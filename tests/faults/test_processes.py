@@ -12,7 +12,7 @@ from tests.faults import work
 from tests.faults.conftest import length
 from tests.faults.results import assert_same
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
+pytestmark = pytest.mark.faults
 
 
 def only_run(root):
@@ -64,7 +64,7 @@ def killed(forks, root, moment):
 def test_killed_at_random_moments(forks, unbroken, tmp_path):
     """Each run up to eight times, until so many kills have come before an end."""
     expected, seconds, calls = unbroken
-    moments, left = kills(seconds, calls), length(5, 50)
+    moments, left = kills(seconds, calls), length(3, 50)
     for attempt in itertools.count():
         root = tmp_path / str(attempt)
         root.mkdir()

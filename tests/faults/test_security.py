@@ -62,7 +62,6 @@ def hostile_keras(layer):
     return file.getvalue()
 
 
-@pytest.mark.slow
 def test_a_hostile_network_runs_no_code(tmp_path, monkeypatch):
     """A function by its module's name, and a Lambda layer that leaves a mark where safe mode is off."""
     import keras

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.faults.conftest import length
+from tests.faults.conftest import torture
 
 OLD = "1aa870a0a01ae25aee62dc211510a986b88d49e2"
 WORKER = Path(__file__).with_name("train.py")
@@ -37,9 +37,8 @@ def results(code: Path, backend: str, runs: int, folder: Path) -> list[dict]:
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
-@pytest.mark.faults
-@pytest.mark.parametrize(("backend", "runs"), [("tensorflow", 2), ("jax", 1)][: length(1, 2)])  # JAX compiles for long
+@torture("trains for minutes by the old code and the new")
+@pytest.mark.parametrize(("backend", "runs"), [("tensorflow", 2), ("jax", 1)])
 def test_old_and_new_code_give_the_same_bits(backend, runs, old_code, tmp_path):
     pair = (results(code, backend, runs, tmp_path / code.name) for code in (old_code, ROOT))
     for old, new in zip(*pair, strict=True):

@@ -10,7 +10,7 @@ from resnet_keras.models import scan
 from resnet_keras.models.blocks import BasicBlock, Bottleneck, identity
 from resnet_keras.models.layers import Conv2D, MaxPooling2D, normalization
 from resnet_keras.training.steps import compiled, gradients
-from tests.faults.conftest import TORTURE
+from tests.faults.conftest import torture
 from tests.models import reference
 from tests.models.reference import array, gradient, randomize
 
@@ -169,9 +169,7 @@ def test_frozen_blocks_and_blocks_of_other_kinds_stay_out_of_the_loop():
     assert scan.joined(network.chain(), None) == scan.joined(network.chain(), 6) == network.chain()
 
 
-@pytest.mark.slow
-@pytest.mark.faults  # `make torture`
-@pytest.mark.skipif(not TORTURE, reason="takes minutes: make torture")
+@torture("traces 1,202 layers for minutes")
 def test_1202_layers_build_and_take_a_step():
     network = build("resnet1202", classes=4, input_shape=(8, 8, 3))
     loss, slopes = gradients(network)(IMAGES, LABELS)

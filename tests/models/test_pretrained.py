@@ -156,7 +156,6 @@ def test_prefixes_and_precisions(prefix, dtype, share, tmp_path):
     assert_close(array(load(tmp_path / "a.safetensors", "resnet18")(raw)), array(network(raw)), share)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg19_bn"])
 def test_torchvision_itself(name):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")

@@ -21,7 +21,7 @@ from resnet_keras.training import device
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from resnet_keras.training.trainer import Trainer
-from tests.faults.conftest import TORTURE
+from tests.faults.conftest import torture
 
 # A small rate keeps rounding from growing; a row of the history an iteration makes the curve.
 RECIPE = Recipe(
@@ -72,7 +72,7 @@ def single(tiny, tmp_path_factory):
     """Curves, with BN by groups, on one device; and on two that halted at iteration 5 and went on."""
     folder = tmp_path_factory.mktemp("devices")
     jobs = [("alone", 1, 0), ("shared", 2, 5), ("shared", 2, 0)]
-    child = start(folder, tiny, jobs, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    child = start(folder, tiny, jobs, XLA_FLAGS=f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2")
     out, err = child.communicate(timeout=500)
     assert child.returncode == 0 and "going on at iteration 5" in out, err[-2000:]
     names = ("alone", "shared")
@@ -81,7 +81,7 @@ def single(tiny, tmp_path_factory):
     return curve(folder / "alone"), curve(folder / "shared")
 
 
-@pytest.mark.slow
+@torture("JAX compiles for half a minute")
 def test_devices_change_nothing_but_rounding(single):
     np.testing.assert_allclose(*single, rtol=1e-4)
     assert len(set(single[0])) == 13
@@ -96,9 +96,7 @@ def start_two(folder, tiny):
     return [start(folder, tiny, jobs, **common, KERAS_DISTRIBUTION_PROCESS_ID=str(number)) for number in range(2)]
 
 
-@pytest.mark.slow
-@pytest.mark.faults
-@pytest.mark.skipif(not TORTURE, reason="minutes of two processes that compile; `make torture` runs it")
+@torture("two processes compile for minutes")
 def test_two_processes_train_as_one_and_go_on_after_a_kill(tiny, single, tmp_path):
     first, second = start_two(tmp_path, tiny)
     while not any(tmp_path.glob("two/runs/*/checkpoint-*")):

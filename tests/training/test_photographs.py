@@ -13,10 +13,8 @@ from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from resnet_keras.training.trainer import Trainer, train
-from tests.faults.conftest import TORTURE
+from tests.faults.conftest import torture
 from tests.faults.results import assert_same
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.skipif(not TORTURE, reason="a minute of ResNet-18; `make torture` runs it")
+@torture("trains ResNet-18 for a minute")
 def test_a_network_of_table_1_learns_32_photographs_by_heart(folder, tmp_path):
     """Labels, pictures and network fit together: nothing but memory can lead to an error of zero."""
     recipe = Recipe(

@@ -135,7 +135,6 @@ def test_a_closed_terminal_saves_before_it_stops_and_is_ignored_under_nohup(tiny
         assert stop_by.number is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network", ["resnet18", "vgg16"][: length(1, 2)])
 def test_the_networks_of_table_1_and_vgg_train_on_a_set_in_memory(tmp_path, network):
     """Their mean is one colour, that of all pixels."""
