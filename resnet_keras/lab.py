@@ -47,7 +47,7 @@ class Experiment:
 
     def figure(self) -> None:
         """Show the figure, titled by what it shows."""
-        if figure := report.draw(self.store, self.runs, report.FIGURES.get(self.entry.name)):
+        if figure := report.draw_figure(self.store, self.runs, report.FIGURES.get(self.entry.name)):
             return _show(figure)
         print(f"These runs make no figure yet. To run: {self.command}")
 
@@ -80,7 +80,7 @@ def gradients_over_time(experiment: Experiment):
 
 def reproductions(*networks: str):
     """The paper's CIFAR-10 test errors of these networks, in percent, and those of others who repeated it, folded."""
-    headers, rows = paper.reproductions(networks)
+    headers, rows = paper.reproduction_rows(networks)
     return _folded(f"Test errors of {headers[2]} to {headers[-1]}", headers, rows)
 
 

@@ -17,7 +17,7 @@ from resnet_keras.errors import UserError
 BACKENDS = ("tensorflow", "jax")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow's own variable: what the user sets it to stands
 # Class of CPU by the feature that makes it one, the fastest first. Beside them: "Arm" and "other".
-CLASSES = {
+CPU_CLASSES = {
     "amx_bf16": "AMX", "avx512_bf16": "AVX-512 with bfloat16", "avx512f": "AVX-512 without bfloat16", "avx2": "AVX2",
 }  # fmt: skip
 # Where it was measured to be faster, and TensorFlow may leave it off; `training/device.py` says by how much.
@@ -72,11 +72,11 @@ def onednn() -> str:
 
 
 def cpu_class() -> str:
-    """The class of this machine's CPU: one of `CLASSES`, "Arm", or "other" where the system does not tell."""
+    """The class of this machine's CPU: one of `CPU_CLASSES`, "Arm", or "other" where the system does not tell."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "Arm"
     features = cpu_info("flags").split()
-    return next((name for feature, name in CLASSES.items() if feature in features), "other")
+    return next((name for feature, name in CPU_CLASSES.items() if feature in features), "other")
 
 
 def cores() -> int:

@@ -115,7 +115,7 @@ class RunFolder:
         """Replace the summary. That of an ended run vouches for the history as it is now."""
         history = self.path / "history.csv"
         if summary["status"] in DONE and history.is_file():
-            summary = {**summary, "history_sha256": _digest(history.read_text(encoding="utf-8"))}
+            summary = {**summary, "history_sha256": _sha256(history.read_text(encoding="utf-8"))}
         write_json(self.path / "summary.json", summary)
 
     @property
@@ -126,7 +126,7 @@ class RunFolder:
     def save_checkpoint(self, iteration: int, tensors: dict[str, np.ndarray], state: dict) -> None:
         """Write a checkpoint of arrays and JSON's values, in a format without code; drop all but the newest two."""
         text = json.dumps(state)
-        metadata = {"state": text, "sha256": _digest(text, tensors)}
+        metadata = {"state": text, "sha256": _sha256(text, tensors)}
         write_atomically(self.path / f"checkpoint-{iteration:08d}.safetensors", save(tensors, metadata))
         for path in self.checkpoints[:-2]:  # one to fall back to where the newest is damaged
             path.unlink()
@@ -138,7 +138,7 @@ class RunFolder:
                 with safe_open(path, "numpy") as file:
                     metadata = file.metadata() or {}
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no dictionary)
-                if metadata.get("sha256") != _digest(metadata.get("state", ""), tensors):
+                if metadata.get("sha256") != _sha256(metadata.get("state", ""), tensors):
                     raise ValueError("its checksum does not match")
                 return tensors, json.loads(metadata["state"])
             except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
@@ -162,7 +162,7 @@ class RunFolder:
 
         try:
             text = (self.path / name).read_text(encoding="utf-8")
-            if digest not in (None, _digest(text)):
+            if digest not in (None, _sha256(text)):
                 raise ValueError("it is not what the training wrote")
             return pandas.read_csv(io.StringIO(text))
         except (OSError, ValueError) as error:
@@ -173,7 +173,7 @@ class RunFolder:
         return UserError(f"{self.name}/{name} cannot be read ({first_line(error)}): {remedy}.")
 
 
-def _digest(text: str, tensors: dict[str, np.ndarray] | None = None) -> str:
+def _sha256(text: str, tensors: dict[str, np.ndarray] | None = None) -> str:
     """SHA-256 of a text (read with universal newlines, which a checkout on Windows may have changed) and of arrays."""
     digest = hashlib.sha256(text.encode())
     for name, array in sorted((tensors or {}).items()):

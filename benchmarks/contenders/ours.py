@@ -31,10 +31,10 @@ class Steps:
         return sum(self._call(min(self.per_call, count - first)) for first in range(0, count, self.per_call))
 
     def _call(self, count: int) -> float:
-        from resnet_keras.data.augment import draw
+        from resnet_keras.data.augment import draw_plan
 
         start = time.perf_counter()
-        self.engine.train(draw(0, self.done, count, self.batch_size, EXAMPLES), np.full(count, 0.1, np.float32))
+        self.engine.train(draw_plan(0, self.done, count, self.batch_size, EXAMPLES), np.full(count, 0.1, np.float32))
         self.done += count
         return time.perf_counter() - start
 

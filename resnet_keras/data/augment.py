@@ -1,7 +1,7 @@
 """Pad, crop, flip (Sec. 4.2): a pure function of (seed, iteration, image), each image on its own.
 
-`draw` decides on the host which images make up each batch and how each is cropped and flipped; `apply` carries that
-out on the device, inside the training step. A resumed run, and every backend, sees the same images.
+`draw_plan` decides on the host which images make up each batch and how each is cropped and flipped; `apply` does that
+on the device, inside the training step. A resumed run, and every backend, sees the same images.
 """
 
 from functools import lru_cache
@@ -33,7 +33,7 @@ class Feed:
 
     def take(self, iteration: int, steps: int) -> Plan:
         """Plan of the iterations `iteration .. iteration + steps - 1`."""
-        return draw(self.seed, iteration, steps, *self.settings)
+        return draw_plan(self.seed, iteration, steps, *self.settings)
 
     def close(self) -> None:
         """No file or thread is open."""
@@ -44,7 +44,7 @@ def padding(height: int, width: int) -> int:
     return min(height, width) // 8
 
 
-def draw(seed: int, first: int, count: int, batch_size: int, examples: int, augment=True, pad=4) -> Plan:
+def draw_plan(seed: int, first: int, count: int, batch_size: int, examples: int, augment=True, pad=4) -> Plan:
     """Plan of `count` batches from iteration `first` on, of a split of `examples` images; `pad`: see `padding`.
 
     Place j of iteration i is position `i * batch_size + j` of an endless row of shuffled epochs: nothing is dropped

@@ -24,7 +24,7 @@ from resnet_keras.quiet import cores
 
 say = functools.cache(logging.getLogger(__name__).warning)  # each line once in a process
 
-KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # A file with such an ending that is of none of these kinds is a damaged image; any other is no image and left out.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TESTED = ("test", "val", "validation")  # folders of images to test on: the first that is there
@@ -53,7 +53,7 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
     """
     where = where or ("an image" if isinstance(source, bytes) else os.fspath(source))
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=KINDS) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=IMAGE_FORMATS) as image:
             if shorter:
                 image.draft("RGB", tuple(-(-side * shorter // min(image.size)) for side in image.size))
             image.load()
@@ -71,7 +71,9 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
     except UserError:
         raise
     except UnidentifiedImageError:
-        raise UserError(f"{where} is no {', '.join(KINDS[:-1])} or {KINDS[-1]} image; mend or remove it") from None
+        raise UserError(
+            f"{where} is no {', '.join(IMAGE_FORMATS[:-1])} or {IMAGE_FORMATS[-1]} image; mend or remove it"
+        ) from None
     except Exception as error:  # decoders raise many kinds, struct.error and AttributeError among them
         if reason := getattr(error, "strerror", None):
             raise UserError(f"{where} cannot be read ({reason})") from None
@@ -82,7 +84,7 @@ def is_image(path: Path) -> bool:
     """Whether a file is an image by what it holds, or is meant as one by its ending; hidden files are none."""
     if path.name.startswith(".") or not path.is_file():
         return False
-    with contextlib.suppress(Exception), Image.open(path, formats=KINDS):
+    with contextlib.suppress(Exception), Image.open(path, formats=IMAGE_FORMATS):
         return True
     return path.name.lower().endswith(ENDINGS)
 

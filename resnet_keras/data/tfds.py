@@ -14,7 +14,7 @@ from resnet_keras.data.images import IN_MEMORY, Photograph, say
 from resnet_keras.errors import UserError, first_line
 from resnet_keras.quiet import backend, load_keras
 
-VERSION = re.compile(r"\d+\.\d+\.\d+")
+NUMBERED_VERSION = re.compile(r"\d+\.\d+\.\d+")
 NAME = re.compile(r"\w{1,80}(/[\w.,=+-]{1,80})?")  # TFDS's name or name/config
 CONNECT_SECONDS = 5  # TFDS itself would try a dead network for more than three minutes
 RECORDS = "array_record"  # TFDS's file format that can be read at any place
@@ -22,7 +22,7 @@ RECORDS = "array_record"  # TFDS's file format that can be read at any place
 
 def newest(names: Iterable[str]) -> str | None:
     """The newest of the names that are versions, 3.0.10 after 3.0.2; None where none is."""
-    return max(filter(VERSION.fullmatch, names), key=lambda name: [*map(int, name.split("."))], default=None)
+    return max(filter(NUMBERED_VERSION.fullmatch, names), key=lambda name: [*map(int, name.split("."))], default=None)
 
 
 def prepared_folder(name: str, roots: list[Path]) -> Path | None:

@@ -130,8 +130,8 @@ def surface(network, images: np.ndarray, labels: np.ndarray, points: int = 25, s
         return ops.stack(losses(scores, labels))
 
     draw = np.random.default_rng(seed)
-    groups = (network.trainable_variables, network.non_trainable_variables, direction(network, draw))
-    values = [[ops.convert_to_tensor(each) for each in group] for group in (*groups, direction(network, draw))]
+    groups = (network.trainable_variables, network.non_trainable_variables, random_direction(network, draw))
+    values = [[ops.convert_to_tensor(each) for each in group] for group in (*groups, random_direction(network, draw))]
     starts = range(0, len(images), BATCH)
     batches = [[ops.convert_to_tensor(each[start : start + BATCH]) for each in (images, labels)] for start in starts]
     rows = []
@@ -143,7 +143,7 @@ def surface(network, images: np.ndarray, labels: np.ndarray, points: int = 25, s
     return rows
 
 
-def direction(network, draw: np.random.Generator) -> list[np.ndarray]:
+def random_direction(network, draw: np.random.Generator) -> list[np.ndarray]:
     """A random direction, float32, for each trainable variable: of each filter's own norm; 0 where it is no kernel."""
     parts = []
     for variable in network.trainable_variables:

@@ -26,7 +26,7 @@ from resnet_keras.store import RunFolder, Store
 from resnet_keras.training.device import all_names
 
 TOP = 3  # classes of each image, where the network has as many
-COLUMNS, MOST = 4, 200  # images in a row of a sheet, and in all of it
+IMAGES_A_ROW, IMAGES_A_SHEET = 4, 200  # images in a row of a sheet, and in all of it
 
 
 @dataclass(frozen=True)
@@ -149,15 +149,17 @@ def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple
 
 def check_sheet(path: Path, count: int) -> None:
     """Refuse a sheet of `count` images at a path where none can be written, with a UserError."""
-    if path.suffix.lower() != ".png" or not path.parent.is_dir() or count > MOST:
-        raise UserError(f"{path}: --sheet takes a file ending in .png, in a folder that exists, and {MOST} images.")
+    if path.suffix.lower() != ".png" or not path.parent.is_dir() or count > IMAGES_A_SHEET:
+        raise UserError(
+            f"{path}: --sheet takes a file ending in .png, in a folder that exists, and {IMAGES_A_SHEET} images."
+        )
 
 
 def sheet(predictions: list[Prediction]) -> bytes:
     """A PNG of each image (at least one) as the network saw it, its file's name, and its most probable classes."""
     import matplotlib.figure
 
-    columns = min(COLUMNS, len(predictions))
+    columns = min(IMAGES_A_ROW, len(predictions))
     rows, ranks = -(-len(predictions) // columns), max(len(each.top) for each in predictions)
     image, bars = 1.6, 0.2 * ranks + 0.05  # inches
     file = io.BytesIO()

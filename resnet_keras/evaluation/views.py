@@ -17,7 +17,7 @@ from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.layers import BatchNormalization
 
 SINGLE = "1"  # the image itself, or the central crop of a photograph
-BATCH = 500  # images a call
+IMAGES_A_CALL = 500  # images a call
 # Way of testing -> the views of a Pillow image, uint8 [views, h, w, 3], together where they are of one size.
 MODES = {
     "10": lambda image: [views.ten_crop(image)],
@@ -67,7 +67,7 @@ def evaluated(network, split, mode: str = SINGLE, view=None) -> Iterator[tuple[n
     a UserError where the mode is not for this split, or a photograph is broken.
     """
     if mode == SINGLE:
-        for images, labels in split.batches(BATCH, view):
+        for images, labels in split.batches(IMAGES_A_CALL, view):
             yield softmax(network.predict_on_batch(images)), labels
         return
     if not split.cropped:

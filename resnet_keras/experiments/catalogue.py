@@ -9,7 +9,13 @@ from resnet_keras.training.recipe import preset
 from resnet_keras.training.run import Run
 
 # What a scale trains on unless told otherwise: the built-in set needs no download.
-DATA = {"smoke": "shapes16", "short": "cifar10", "medium": "cifar10", "paper": "cifar10", "imagenet": "imagenet2012"}
+DEFAULT_DATA = {
+    "smoke": "shapes16",
+    "short": "cifar10",
+    "medium": "cifar10",
+    "paper": "cifar10",
+    "imagenet": "imagenet2012",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Experiment:
         if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= 1000:
             raise UserError(f"seeds={seeds!r}: give a whole number from 1 to 1000.")
         settings = itertools.product(range(seeds), self.networks[scale], recipes)
-        return [_run(network, data or DATA[scale], recipe, seed) for seed, network, recipe in settings]
+        return [_run(network, data or DEFAULT_DATA[scale], recipe, seed) for seed, network, recipe in settings]
 
 
 def _run(network, data, recipe, seed) -> Run:
@@ -71,7 +77,7 @@ def at_rates(*rates: float) -> tuple:
     return (*networks, *((name, {"learning_rate": rate}) for rate in rates for name in networks))
 
 
-def scales(smoke: tuple, short: tuple, medium: tuple = ()) -> dict[str, tuple]:
+def by_scale(smoke: tuple, short: tuple, medium: tuple = ()) -> dict[str, tuple]:
     """Networks of each scale of CIFAR; those of the paper's own length are those of `short`."""
     return {"smoke": smoke, "short": short, **({"medium": medium} if medium else {}), "paper": short}
 
@@ -81,12 +87,12 @@ CATALOGUE = (
     Experiment(
         "degradation", "Degradation of plain networks", "Sec. 1, Fig. 1; Sec. 4.2, Fig. 6 left and middle",
         "The training error of a plain network rises with its depth; with shortcuts it falls.",
-        scales(twins(20, 32), twins(20, 56, 32, 44), medium=twins(20, 56)),
+        by_scale(twins(20, 32), twins(20, 56, 32, 44), medium=twins(20, 56)),
     ),
     Experiment(
         "residual", "Residual networks and depth", "Sec. 4.2, Fig. 6 middle, Table 6",
         "Residual networks gain from depth up to 110 layers, and each is better than its plain twin.",
-        scales(twins(20, 32), twins(20, 56, 32, 44, 110), medium=twins(20, 56)),
+        by_scale(twins(20, 32), twins(20, 56, 32, 44, 110), medium=twins(20, 56)),
     ),
     Experiment(
         "shortcuts", "Shortcuts: identity or projection", "Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
@@ -100,18 +106,18 @@ CATALOGUE = (
     Experiment(
         "depth", "Depth: 110 and 1,202 layers", "Sec. 4.2, Fig. 6 right, Table 6",
         "1,202 layers train without difficulty, and test worse than 110: they over-fit.",
-        scales(("resnet20", "resnet32"), ("resnet56", "resnet110", "resnet1202")),
+        by_scale(("resnet20", "resnet32"), ("resnet56", "resnet110", "resnet1202")),
     ),
     Experiment(
         "responses", "Layer responses", "Sec. 4.2, Fig. 7",
         "Layers of residual networks respond less than plain ones, and less the deeper the network.",
-        scales(twins(20, 32), (*twins(20, 56), "resnet110")),  # Fig. 7's five
+        by_scale(twins(20, 32), (*twins(20, 56), "resnet110")),  # Fig. 7's five
         measures=("responses",),
     ),
     Experiment(
         "gradients", "Gradients along the layers", "Sec. 4.1, in words; the measurement goes beyond the paper",
         "With BN, gradients of plain networks have healthy norms: it is not that they vanish.",
-        scales(
+        by_scale(
             (*twins(20), *without_normalization(*twins(20))), (*twins(20, 56), *without_normalization(*twins(20, 56)))
         ),
         measures=("gradients",),
@@ -119,7 +125,7 @@ CATALOGUE = (
     Experiment(
         "lesion", "Lesions: blocks left out or swapped", "beyond the paper",
         "Veit and others (2016): a trained residual network bears the loss of almost any block; a plain one does not.",
-        scales(twins(20), twins(56, 20)),
+        by_scale(twins(20), twins(56, 20)),
         measures=("lesion",),
     ),
     Experiment(
@@ -132,7 +138,7 @@ CATALOGUE = (
     Experiment(
         "precision", "Precision: bfloat16 against float32", "beyond the paper",
         "Convolutions and activations in bfloat16 cost less than a point of test error.",
-        scales(twins(20), twins(20)),
+        by_scale(twins(20), twins(20)),
         precisions=("bfloat16", "float32"),
     ),
     Experiment(

@@ -10,7 +10,7 @@ from resnet_keras.models.catalogue import FAMILIES, architecture, build
 from resnet_keras.quiet import load_keras
 
 WEIGHTS = ("/kernel", "/bias", "/gamma", "/beta", "/moving_mean", "/moving_variance")
-ENDINGS = (".keras", ".safetensors", ".h5", ".hdf5")
+WEIGHT_ENDINGS = (".keras", ".safetensors", ".h5", ".hdf5")
 # The networks of each library and the options of `build` that make them.
 BOTH = {"shortcut": "B", "pool_padding": "both"}
 KERAS = {f"resnet{depth}": {**BOTH, "stride_in": "1x1"} for depth in (50, 101, 152)} | {"vgg16": {}, "vgg19": {}}
@@ -138,12 +138,12 @@ def _assign(network, values: dict, file: str) -> None:
 def _open(path: Path, name: str | None, options: dict):
     """What a file holds: tensors by name or, where it is of this package, a network."""
     ending = path.suffix.lower()
-    if ending not in ENDINGS:
+    if ending not in WEIGHT_ENDINGS:
         instead = "where it comes from, write safetensors.torch.save_file(model.state_dict(), 'a.safetensors')."
         why = f"A pickle (.pt, .pth, .bin) can run code when it is opened: {instead}"
-        raise UserError(f"{path.name}: give a file ending in {', '.join(ENDINGS)}. {why}")
+        raise UserError(f"{path.name}: give a file ending in {', '.join(WEIGHT_ENDINGS)}. {why}")
     if not path.is_file():
-        raise UserError(f"there is no file {path}: give the path of a {', '.join(ENDINGS)} file.")
+        raise UserError(f"there is no file {path}: give the path of a {', '.join(WEIGHT_ENDINGS)} file.")
     load_keras()
     try:
         if ending == ".safetensors":

@@ -33,13 +33,13 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     runs, folder, files, titles = frame(store), store.root / "figures", {}, {}
     for name in names:
         own = runs[runs["data"].str.startswith(DRAWN) == (name == "smoke")]
-        figure = draw(store, own, name)
+        figure = draw_figure(store, own, name)
         titles |= {name: figure.get_suptitle().replace("\n", " ").rstrip(".")} if figure else {}
         if figure and (name in asked or not (folder / f"{name}.png").is_file()):
             files[f"figures/{name}.png"] = style.png(figure)
-            files[f"figures/{name}-tall.png"] = style.png(draw(store, own, name, shape="tall"))
+            files[f"figures/{name}-tall.png"] = style.png(draw_figure(store, own, name, shape="tall"))
     if experiments is None or not (folder / "race.gif").is_file():
-        race = draw(store, runs, "race")
+        race = draw_figure(store, runs, "race")
         files |= {"figures/race.gif": race} if race else {}
     results = [claims.findings(claim, runs) for claim in claims.CLAIMS]
     contents = {"runs": runs[tables.RUNS], "results": tables.cells(runs), "claims": claims.findings_table(results)}
@@ -53,7 +53,7 @@ def build(store: Store, experiments: Iterable[str] | None = None) -> list[Path]:
     return [store.root / name for name in files]
 
 
-def draw(store: Store, runs, name: str | None, **options):
+def draw_figure(store: Store, runs, name: str | None, **options):
     """A figure by its name as a matplotlib `Figure`; None where these runs cannot answer its question."""
     from resnet_keras.report import crossing, figures, profiles, style
 

@@ -15,7 +15,7 @@ OTHERS, EDGE, FAINT = "#E7E7E7", "#777777", "#B0B0B0"
 BOX_HEIGHT, BOX_WIDTH, COLUMN, BAND, HEADING = 0.64, 4.5, 6.9, 0.55, 4.3
 INCHES = 0.222  # a row
 WORDS = {"MaxPooling2D": "pool, /2", "GlobalAveragePooling2D": "average pool", "Dense": "fc {layer.units}"}
-TITLES = {"vgg": "VGG-{}", "plain": "{}-layer plain", "resnet": "{}-layer residual"}  # in the paper's words
+IN_WORDS = {"vgg": "VGG-{}", "plain": "{}-layer plain", "resnet": "{}-layer residual"}  # in the paper's words
 
 
 def boxes_and_arcs(network) -> tuple[list[Box], list[Arc]]:
@@ -55,16 +55,16 @@ def side_by_side(networks: list, captions: list[str]):
     axis.axis("off")
     widths = sorted({box.width for boxes, _ in plans for box in boxes if box.width})
     fills = {width: FILLS[min(number, len(FILLS) - 1)] for number, width in enumerate(widths)}
-    _words(axis, -1.55, -1.0, "output\nsize", 8)
+    _text(axis, -1.55, -1.0, "output\nsize", 8)
     for (side, row), end in zip(starts.items(), [*list(starts.values())[1:], height], strict=True):
-        _words(axis, -1.55, (row + end - BAND) / 2, f"{side}×{side}", 8.5)
+        _text(axis, -1.55, (row + end - BAND) / 2, f"{side}×{side}", 8.5)
         if row:
             axis.plot([-2.9, right - 0.6], [row - BAND / 2] * 2, color=FAINT, linewidth=0.6, linestyle=(0, (1, 3)))
     for number, (network, caption, plan) in enumerate(zip(networks, captions, plans, strict=True)):
         kind, depth = re.fullmatch(r"(\D+)(\d+)", network.name).groups()
         centre = COLUMN * number + 0.3 + BOX_WIDTH / 2
-        _words(axis, centre, -3.75, TITLES[kind].format(depth), 10, fontweight="bold")
-        _words(axis, centre, -2.35, caption, 7.5)
+        _text(axis, centre, -3.75, IN_WORDS[kind].format(depth), 10, fontweight="bold")
+        _text(axis, centre, -2.35, caption, 7.5)
         _draw_column(axis, centre, dict(starts), *plan, fills)
     return figure
 
@@ -75,14 +75,14 @@ def _draw_column(axis, centre: float, free: dict[int, float], boxes: list[Box], 
 
     half, rows, tails = BOX_HEIGHT / 2, [], [-0.68]
     look = {"boxstyle": "round,pad=0.1,rounding_size=0.14", "edgecolor": EDGE, "linewidth": 0.7, "zorder": 3}
-    _words(axis, centre, -0.95, "image", 7.5)
+    _text(axis, centre, -0.95, "image", 7.5)
     for box in boxes:
         row = free[box.side] + 0.5
         free[box.side] += 1
         _arrow(axis, (centre, tails[-1]), (centre, row - half))
         corner, size = (centre - BOX_WIDTH / 2 + 0.1, row - half + 0.1), (BOX_WIDTH - 0.2, BOX_HEIGHT - 0.2)
         axis.add_patch(FancyBboxPatch(corner, *size, **look, facecolor=fills.get(box.width, OTHERS)))
-        _words(axis, centre, row + 0.02, box.text, 7.2, zorder=4)
+        _text(axis, centre, row + 0.02, box.text, 7.2, zorder=4)
         rows.append(row)
         tails.append(row + half)
     _arrow(axis, (centre, tails[-1]), (centre, tails[-1] + 0.5))
@@ -92,10 +92,10 @@ def _draw_column(axis, centre: float, free: dict[int, float], boxes: list[Box], 
         line = {"linestyle": (0, (1.2, 1.5)) if arc.grows else "solid", "linewidth": 0.9}
         _arrow(axis, (centre, start), (centre + 0.14, end), connectionstyle=curve, **line)
         axis.scatter([centre], [end], s=34, facecolor="white", edgecolor=EDGE, linewidth=0.7, zorder=3)
-        _words(axis, centre, end, "+", 7, fontweight="bold", zorder=4)
+        _text(axis, centre, end, "+", 7, fontweight="bold", zorder=4)
 
 
-def _words(axis, x: float, y: float, words: str, size: float, **options) -> None:
+def _text(axis, x: float, y: float, words: str, size: float, **options) -> None:
     axis.text(x, y, words, **{"ha": "center", "va": "center", "fontsize": size, "linespacing": 1.25, **options})
 
 

@@ -43,7 +43,7 @@ METRICS = {
 
 
 ROWS = paper.rows_of("claims.csv")
-KINDS = {"margin": float, "from_iterations": int, "right": lambda word: word if word[0].isalpha() else float(word)}
+CONVERTERS = {"margin": float, "from_iterations": int, "right": lambda word: word if word[0].isalpha() else float(word)}
 
 
 class Claim(collections.namedtuple("Claim", ROWS[0])):
@@ -59,7 +59,7 @@ class Claim(collections.namedtuple("Claim", ROWS[0])):
         return math.log(max(value, SMALLEST)) if self.ratios else value
 
 
-CLAIMS = [Claim(**{name: KINDS.get(name, str)(word) for name, word in row.items()}) for row in ROWS]
+CLAIMS = [Claim(**{name: CONVERTERS.get(name, str)(word) for name, word in row.items()}) for row in ROWS]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,7 +65,7 @@ def idle_hours() -> tuple[str, dict[int, float]]:
     return own["device"].iloc[0], dict(zip(own["network"].str[6:].astype(int), hours, strict=True))
 
 
-def reproductions(networks: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
+def reproduction_rows(networks: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
     """The paper and those who repeated it, a row each: CIFAR-10 test errors of these networks; (headers, rows)."""
     lines = {}
     for row in rows_of("paper.csv"):

@@ -10,8 +10,8 @@ from keras import ops
 
 from resnet_keras.data import augment
 
-ON_JAX = keras.config.backend() == "jax"
-if ON_JAX:
+IS_JAX = keras.config.backend() == "jax"
+if IS_JAX:
     import jax
 else:
     import tensorflow as tf
@@ -30,7 +30,7 @@ def losses(logits, labels):
 
 def compiled(function):
     """A function of tensors, compiled by the backend at its first call."""
-    if ON_JAX:
+    if IS_JAX:
         return jax.jit(function)
     # Without conversion of Python's control flow, which halves the tracing time.
     return tf.function(function, autograph=False, reduce_retracing=True)
@@ -53,7 +53,7 @@ def gradients(network):
             loss = loss_of(weights, *rest)
         return loss, tape.gradient(loss, weights)
 
-    differentiated = compiled(jax.value_and_grad(loss_of) if ON_JAX else on_tape)
+    differentiated = compiled(jax.value_and_grad(loss_of) if IS_JAX else on_tape)
 
     def of(images, labels):
         groups = network.trainable_variables, network.non_trainable_variables
@@ -221,4 +221,4 @@ class JaxEngine(Engine):
         return losses(logits, labels)
 
 
-engine = JaxEngine if ON_JAX else TensorFlowEngine
+engine = JaxEngine if IS_JAX else TensorFlowEngine

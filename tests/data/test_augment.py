@@ -11,7 +11,7 @@ from resnet_keras.data import augment
 
 
 def test_all_81_offsets_come_equally_often_and_half_of_each_is_flipped():
-    plan = augment.draw(0, 0, 2000, 128, 50_000)  # a quarter of a million crops
+    plan = augment.draw_plan(0, 0, 2000, 128, 50_000)  # a quarter of a million crops
     offset = (plan.top * 9 + plan.left).ravel()
     counts, expected = np.bincount(offset, minlength=81), offset.size / 81
     assert len(counts) == 81
@@ -21,29 +21,29 @@ def test_all_81_offsets_come_equally_often_and_half_of_each_is_flipped():
 
 
 def test_every_epoch_shows_every_image_once_across_batch_borders():
-    order = augment.draw(7, 0, 30, 10, 60).index.ravel()  # five epochs of six batches
-    crossing = augment.draw(7, 0, 45, 7, 60).index.ravel()[:300]  # batches of seven do not fit into sixty
+    order = augment.draw_plan(7, 0, 30, 10, 60).index.ravel()  # five epochs of six batches
+    crossing = augment.draw_plan(7, 0, 45, 7, 60).index.ravel()[:300]  # batches of seven do not fit into sixty
     assert np.array_equal(order, crossing)
     epochs = order.reshape(5, 60)
     assert np.array_equal(np.sort(epochs, axis=1), np.tile(np.arange(60), (5, 1)))
     assert len({tuple(epoch) for epoch in epochs}) == 5
-    several = augment.draw(0, 0, 1, 25, 10).index[0]  # a batch larger than the set
+    several = augment.draw_plan(0, 0, 1, 25, 10).index[0]  # a batch larger than the set
     assert np.array_equal(np.bincount(several[:20]), np.full(10, 2))
 
 
 @settings(max_examples=60)
 @given(*(st.integers(*bounds) for bounds in ((0, 2**40), (0, 70_000), (0, 5), (0, 5), (1, 9), (1, 20))), st.booleans())
 def test_a_plan_is_the_same_drawn_at_once_or_in_parts(seed, first, n, m, batch, examples, crop):
-    full = augment.draw(seed, first, n + m, batch, examples, crop)
-    start = augment.draw(seed, first, n, batch, examples, crop)
-    rest = augment.draw(seed, first + n, m, batch, examples, crop)
+    full = augment.draw_plan(seed, first, n + m, batch, examples, crop)
+    start = augment.draw_plan(seed, first, n, batch, examples, crop)
+    rest = augment.draw_plan(seed, first + n, m, batch, examples, crop)
     for field, *pieces in zip(full, start, rest, strict=True):
         assert np.array_equal(field, np.concatenate(pieces)) and field.shape == (n + m, batch)
 
 
 def test_the_numbers_never_change_and_without_augmentation_only_the_order_is_left():
     """They decide every result: the same with any version of NumPy (tried with 1.26, 2.0 and 2.4)."""
-    plan, bare = (augment.draw(3, 390, 4, 128, 50_000, augment=flag) for flag in (True, False))
+    plan, bare = (augment.draw_plan(3, 390, 4, 128, 50_000, augment=flag) for flag in (True, False))
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(field).tobytes() for field in plan)).hexdigest()
     assert digest.startswith("eba35116bea6cb9f")
     assert np.array_equal(plan.index, bare.index)

@@ -29,7 +29,7 @@ def far(pixels, other):
     return np.abs(pixels - np.asarray(other).astype(int)).mean()
 
 
-MODES = [*((kind, "RGB") for kind in images.KINDS), *(("PNG", mode) for mode in ("L", "RGBA", "LA", "P", "1"))]
+MODES = [*((kind, "RGB") for kind in images.IMAGE_FORMATS), *(("PNG", mode) for mode in ("L", "RGBA", "LA", "P", "1"))]
 
 
 @pytest.mark.parametrize(("kind", "mode"), [*MODES, ("JPEG", "CMYK"), ("JPEG", "YCbCr")])
@@ -68,7 +68,7 @@ def test_a_readable_image_with_malformed_exif_is_read(kind, value):
     assert far(np.sort(decoded(malformed).ravel()), np.sort(np.asarray(PICTURE).ravel())) < 2
 
 
-@pytest.mark.parametrize("kind", images.KINDS)
+@pytest.mark.parametrize("kind", images.IMAGE_FORMATS)
 def test_whatever_a_decoder_raises_is_a_line_that_names_the_file(kind):
     """Bytes changed at random, all over the file and in its header: an image or a line, and never a traceback."""
     exif = Image.Exif()

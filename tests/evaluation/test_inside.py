@@ -128,7 +128,7 @@ def test_every_block_is_left_out_once_and_equal_neighbours_are_swapped():
 
 def test_every_filter_of_a_direction_has_the_norm_of_the_networks():
     network = trained_like("resnet8")
-    parts = inside.direction(network, np.random.default_rng(0))
+    parts = inside.random_direction(network, np.random.default_rng(0))
     for variable, part in zip(network.trainable_variables, parts, strict=True):
         weights = array(variable)
         assert part.shape == weights.shape
@@ -138,7 +138,7 @@ def test_every_filter_of_a_direction_has_the_norm_of_the_networks():
         for filter, own in zip(np.moveaxis(part, -1, 0), np.moveaxis(weights, -1, 0), strict=True):
             assert np.linalg.norm(filter) == pytest.approx(np.linalg.norm(own), rel=1e-5)
             assert abs(np.corrcoef(filter.ravel(), own.ravel())[0, 1]) < 0.9  # no copy of it
-    again = inside.direction(network, np.random.default_rng(0))
+    again = inside.random_direction(network, np.random.default_rng(0))
     assert all(np.array_equal(part, other) for part, other in zip(parts, again, strict=True))
 
 
@@ -151,7 +151,7 @@ def test_the_loss_is_that_of_the_moved_weights(name, monkeypatch):
     assert unchanged(network, before)
     assert [(row["x"], row["y"]) for row in rows] == [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)]
     draw = np.random.default_rng(5)
-    first, second = inside.direction(network, draw), inside.direction(network, draw)
+    first, second = inside.random_direction(network, draw), inside.random_direction(network, draw)
     for row in rows:
         moved = dict(weights)
         for variable, across, up in zip(network.trainable_variables, first, second, strict=True):

@@ -52,7 +52,7 @@ TITLES = {
 @pytest.mark.parametrize("name", sorted({*report.FIGURES.values(), "crossing"}))
 def test_every_figure_says_what_it_shows_and_nothing_is_cut_off(full, name, tmp_path):
     for shape, (width, *_) in style.SHAPES.items():
-        figure = report.draw(*full, name, shape=shape)
+        figure = report.draw_figure(*full, name, shape=shape)
         assert figure.get_suptitle().replace("\n", " ").startswith(TITLES[name])
         assert "$x^2 <b> 猫" in figure.get_supxlabel().replace("\n", " "), "a name is drawn as it is"
         with warnings.catch_warnings():
@@ -63,14 +63,16 @@ def test_every_figure_says_what_it_shows_and_nothing_is_cut_off(full, name, tmp_
         assert min(edge.min() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])) > 250
     write_run(tmp_path, "plain20")
     for store in (Store(tmp_path), Store(tmp_path / "none")):
-        assert report.draw(store, runs.frame(store), name) is None, "one run answers nothing"
+        assert report.draw_figure(store, runs.frame(store), name) is None, "one run answers nothing"
 
 
 def test_titles_follow_the_numbers(tmp_path):
     for network, end in {"plain20": 70, "plain56": 30, "resnet20": 35, "resnet56": 26}.items():
         write_run(tmp_path, network, data="cifar10_jpeg", end=(end, end))
     store = Store(tmp_path)
-    titles = [report.draw(store, runs.frame(store), name).get_suptitle() for name in ("crossing", "curves", "depth")]
+    titles = [
+        report.draw_figure(store, runs.frame(store), name).get_suptitle() for name in ("crossing", "curves", "depth")
+    ]
     assert titles[0].startswith("ResNet-56 is behind ResNet-20 in short")
     assert titles[1:] == ["Training and test error over iterations", "Test error over depth"]
 
@@ -79,10 +81,10 @@ def test_curves_bars_and_gaps_are_the_numbers(full):
     store, frame = full
     history = runs.histories(store, frame[(frame["network"] == "plain56") & (frame["recipe"] == "")])
     mean = history.groupby("iteration")["train_error"].mean()
-    lines = report.draw(store, frame, "curves").axes[0].get_lines()
+    lines = report.draw_figure(store, frame, "curves").axes[0].get_lines()
     drawn = [line.get_xydata() for line in lines if len(line.get_xdata()) == len(mean)]
     assert any(np.allclose(points, mean.reset_index()) for points in drawn)
-    plain, residual = report.draw(*full, "lesion").axes
+    plain, residual = report.draw_figure(*full, "lesion").axes
     assert [(bar.get_y(), bar.get_height()) for bar in plain.patches] == [(70, 20), (70, 20)]
     assert [bar.get_height() for bar in residual.patches] == [2, 2]
     own = figures.usual(frame)
@@ -93,5 +95,5 @@ def test_curves_bars_and_gaps_are_the_numbers(full):
 
 
 def test_the_race_is_a_small_animation(full):
-    picture = Image.open(file := io.BytesIO(report.draw(*full, "race", frames=4)))
+    picture = Image.open(file := io.BytesIO(report.draw_figure(*full, "race", frames=4)))
     assert (picture.format, picture.n_frames) == ("GIF", 4) and len(file.getvalue()) < 100_000

@@ -39,7 +39,7 @@ def test_the_features_of_a_cpu_decide(cpu_with, features, kind, precision, warns
     cpu_with(features)
     assert (device.kind(), device.settings().precision) == (kind, precision)
     assert (kind in device.NO_BFLOAT16) == warns
-    assert set(device.ON_TENSORFLOW) == {*quiet.CLASSES.values(), "Arm", "other", device.GPU}
+    assert set(device.ON_TENSORFLOW) == {*quiet.CPU_CLASSES.values(), "Arm", "other", device.GPU}
 
 
 def test_a_commit_is_named_and_a_change_to_the_package_seen(tmp_path, monkeypatch):

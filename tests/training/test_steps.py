@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import resnet_keras
-from resnet_keras.data.augment import draw
+from resnet_keras.data.augment import draw_plan
 from resnet_keras.training.optimizer import SGD
 from resnet_keras.training.steps import engine, losses
 from tests.conftest import python
@@ -24,7 +24,7 @@ def train(tiny, calls, dtype="float32"):
     machine, done, results = make_engine(tiny, dtype), 0, []
     for steps in calls:
         rates = np.where(np.arange(done, done + steps) < 6, 0.1, 0.01).astype(np.float32)
-        results.append(machine.train(draw(3, done, steps, 32, 300, pad=1), rates))
+        results.append(machine.train(draw_plan(3, done, steps, 32, 300, pad=1), rates))
         done += steps
     return machine, np.concatenate(results)
 
