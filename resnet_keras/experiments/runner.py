@@ -31,7 +31,7 @@ from resnet_keras.training.progress import duration
 from resnet_keras.training.run import Run, described, is_done
 from resnet_keras.training.trainer import train
 
-START = 15.0  # seconds to build and compile a network
+START = 10.0  # seconds to build and compile a network
 FORWARD = 1 / 3  # of the time of a training step is its forward pass, which is all of a test
 WITHOUT_NETWORK = {"gradients", "start"}  # measurements that say something without the trained network too
 TEST_IMAGES = {"shapes16": 2_000, "imagenet2012": 50_000}

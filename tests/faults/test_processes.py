@@ -64,7 +64,7 @@ def killed(forks, root, moment):
 def test_killed_at_random_moments(forks, unbroken, tmp_path):
     """Each run up to eight times, until so many kills have come before an end."""
     expected, seconds, calls = unbroken
-    moments, left = kills(seconds, calls), length(3, 50)
+    moments, left = kills(seconds, calls), length(5, 50)
     for attempt in itertools.count():
         root = tmp_path / str(attempt)
         root.mkdir()
