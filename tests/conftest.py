@@ -23,10 +23,13 @@ ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictures to try the project on
 
 
+# Files that take long, the longest first, so that no worker is alone with one at the end.
+LONG = "notebooks processes pretrained without_tensorflow page trainer steps networks measurements evaluate export"
+
+
 def pytest_collection_modifyitems(items):
-    # What takes longest comes first, so that no worker is alone with it at the end.
-    first = ("test_notebooks", "test_without_tensorflow", "test_processes")
-    items.sort(key=lambda item: (item.path.stem not in first, item.path.parent.name != "training"))
+    places = {f"test_{name}": place for place, name in enumerate(LONG.split())}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     gc.freeze()  # each training collects garbage, for which all that the modules hold need not be looked through
 
 

@@ -15,11 +15,13 @@ SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "tr
 SHORTER = """
 from dataclasses import replace
 from resnet_keras.data import shapes16
+from resnet_keras.experiments import runner
 from resnet_keras.experiments.catalogue import EXPERIMENTS
 from resnet_keras.training.recipe import PRESETS
 shapes16.COUNTS = {"train": 1000, "test": 500}
 often = dict.fromkeys(("log_interval", "test_interval", "checkpoint_interval"), 20)
 PRESETS["smoke"] = replace(PRESETS["smoke"], iterations=40, drops=(20, 30), **often)
+runner.timed_speed = lambda run: {10**6: 1e9}  # else it trains for it
 def smaller(network):
     name, *changes = network if isinstance(network, tuple) else (network,)
     return (name.replace("20", "8").replace("32", "14"), *(changes or [{}]))

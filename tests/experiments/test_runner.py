@@ -74,14 +74,14 @@ def test_an_estimate_follows_the_speed_of_the_nearest_earlier_run(tiny, tmp_path
     work = runner.multiply_adds("plain20", "none")
     monkeypatch.setattr(runner, "timed_speed", lambda run: {work: 50 * work})
     testing = 2 * 10_000 / 3
-    assert runner.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 50], rel=1e-3)
+    assert runner.seconds([run], tiny.identity, store) == pytest.approx([10 + (16_000 + testing) / 50], rel=1e-3)
     for earlier, rate in ((Run("resnet20", "tiny", RECIPE), 100.0), (Run("resnet110", "tiny", RECIPE), 1.0)):
         finish(store, earlier, tiny, device="a machine", images_per_second=rate)
-    assert runner.seconds([run], tiny.identity, store) == pytest.approx([15 + (16_000 + testing) / 100], rel=1e-3)
+    assert runner.seconds([run], tiny.identity, store) == pytest.approx([10 + (16_000 + testing) / 100], rel=1e-3)
     path = store.run(run.name(tiny.identity)).path / "checkpoint-00000500.safetensors"
     path.parent.mkdir()
     path.touch()
-    assert runner.seconds([run], tiny.identity, store) == pytest.approx([15 + (8_000 + testing / 2) / 100], rel=1e-3)
+    assert runner.seconds([run], tiny.identity, store) == pytest.approx([10 + (8_000 + testing / 2) / 100], rel=1e-3)
     monkeypatch.setattr(runner.device, "name", lambda: "another machine")
     assert runner.earlier_speeds(store, "tiny", 16, "float32") == {}
 

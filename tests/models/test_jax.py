@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tests.faults.conftest import torture
 
 FILES = ("models/test_layers.py", "data/test_augment.py", "models/test_networks.py::test_what_a_network_starts_with")
 FILES += ("models/test_networks.py::test_a_cifar_network_against_numpy",)
@@ -14,6 +15,7 @@ FILES += ("models/test_networks.py::test_a_cifar_network_against_numpy",)
 LEFT_OUT = "1202 or C- or float32-False or bfloat16-True or basic- or bottleneck- or v1.5 or groups or stay_out"
 
 
+@torture("XLA compiles for half a minute")
 def test_the_layers_on_jax():
     pytest.importorskip("jax", reason="JAX is not installed")
     files = [f"tests/{name}" for name in FILES]

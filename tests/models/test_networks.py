@@ -12,6 +12,7 @@ import resnet_keras
 from resnet_keras import UserError, build
 from resnet_keras.models.layers import he_normal
 from tests.conftest import ROOT
+from tests.faults.conftest import length
 from tests.models import reference
 from tests.models.reference import array, randomize, weights_of
 
@@ -93,11 +94,12 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.faults
 def test_a_fresh_process_loads_the_bundled_networks(tmp_path):
     """Saved by an older version: their logits are those of the networks built by name with the same variables."""
     images = RNG.integers(0, 256, (2, 32, 32, 3), np.uint8)
     np.save(tmp_path / "images.npy", images)
-    files = sorted(ROOT.glob("results/models/*/network.keras"))
+    files = sorted(ROOT.glob("results/models/*/network.keras"))[: length(1, 2)]
     command, environment = [sys.executable, "-c", FRESH, *map(str, files)], {**os.environ, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0 and files, ran.stderr
