@@ -124,10 +124,14 @@ def test_error(net, tests, mean) -> float:
     return round(100 * wrong / len(tests[1]), 2)
 
 
+def saved_rows() -> list[dict]:
+    """The rows of the CSV."""
+    return list(csv.DictReader(RESULT.open())) if RESULT.exists() else []
+
+
 def write_rows(rows: list[dict]) -> None:
     """Merge rows into the CSV; of each network, seed and iteration the newest row stays."""
-    before = list(csv.DictReader(RESULT.open())) if RESULT.exists() else []
-    merged = {(row["network"], int(row["seed"]), int(row["iteration"])): row for row in [*before, *rows]}
+    merged = {(row["network"], int(row["seed"]), int(row["iteration"])): row for row in [*saved_rows(), *rows]}
     with RESULT.with_suffix(".new").open("w", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
@@ -144,7 +148,10 @@ def main() -> None:
     options = parser.parse_args()
     options.checkpoints.mkdir(parents=True, exist_ok=True)
     data = [read_images(options.images / part) for part in ("train", "test")]
+    done = {(row["network"], int(row["seed"])) for row in saved_rows() if int(row["iteration"]) == ITERATIONS}
     for seed, depth in itertools.product(range(options.seeds), (20, 56)):
+        if (f"resnet{depth}", seed) in done:
+            continue
         for row in train(depth, seed, *data, options.checkpoints / f"resnet{depth}-s{seed}.pt"):
             write_rows([row])
             print(*row.values(), flush=True)

@@ -60,7 +60,7 @@ def idle_hours() -> tuple[str, dict[int, float]]:
     if not len(table):
         return "", {}
     own = table[(table["contender"] == "resnet_keras") & (table["precision"] == "bfloat16")]
-    own = own[own["network"].str.fullmatch(r"resnet\d+") & (own["device"] == own["device"].iloc[0])]
+    own = own[own["network"].str.fullmatch(r"resnet\d+") & (own["class"] == own["class"].iloc[0])]
     hours = 1000 * 128 / own["images_per_second"] / 3600
     return own["device"].iloc[0], dict(zip(own["network"].str[6:].astype(int), hours, strict=True))
 
