@@ -15,7 +15,8 @@ from resnet_keras.quiet import ONEDNN, ONEDNN_HELPS, cpu_class
 hypothesis.settings.register_profile("patient", deadline=None)  # on a busy machine any example may take a second
 hypothesis.settings.load_profile("patient")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # JAX compiles longer than it computes
+if "RESNET_KERAS_TORTURE" not in os.environ:  # which runs what users run; JAX compiles longer than it computes
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if cpu_class() in ONEDNN_HELPS:  # as `load_keras`, for tests that import Keras themselves
     os.environ.setdefault(ONEDNN, "1")
 
@@ -23,12 +24,11 @@ ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictures to try the project on
 
 
-# Files that take long, the longest first, so that no worker is alone with one at the end.
-LONG = "notebooks processes pretrained without_tensorflow page trainer steps networks measurements evaluate export"
+LONGEST = "notebooks processes pretrained without_tensorflow page trainer steps networks measurements evaluate export"
 
 
 def pytest_collection_modifyitems(items):
-    places = {f"test_{name}": place for place, name in enumerate(LONG.split())}
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST.split())}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     gc.freeze()  # each training collects garbage, for which all that the modules hold need not be looked through
 

@@ -17,7 +17,7 @@ from resnet_keras.evaluation.accuracy import softmax
 from resnet_keras.models.layers import BatchNormalization
 
 SINGLE = "1"  # the image itself, or the central crop of a photograph
-IMAGES_A_CALL = 500  # images a call
+IMAGES_A_CALL = 500
 # Way of testing -> the views of a Pillow image, uint8 [views, h, w, 3], together where they are of one size.
 MODES = {
     "10": lambda image: [views.ten_crop(image)],

@@ -28,12 +28,12 @@ def losses(logits, labels):
     return wrong, -ops.sum(picked)
 
 
-def compiled(function):
-    """A function of tensors, compiled by the backend at its first call."""
+def compiled(function, signature=None):
+    """A function of tensors, compiled by the backend at its first call; once, where TensorFlow gets a signature."""
     if IS_JAX:
         return jax.jit(function)
     # Without conversion of Python's control flow, which halves the tracing time.
-    return tf.function(function, autograph=False, reduce_retracing=True)
+    return tf.function(function, signature, autograph=False, reduce_retracing=True)
 
 
 def gradients(network):
@@ -120,7 +120,7 @@ class TensorFlowEngine(Engine):
         if self.steps is None:  # once, for any number of steps
             specs = [tf.TensorSpec([None, *field.shape[1:]], field.dtype) for field in (*plan, rates)]
             signature = plan._make(specs[:-1]), specs[-1]
-            self.steps = tf.function(self._steps, input_signature=signature, autograph=False)
+            self.steps = compiled(self._steps, signature)
         return self.steps(plan, rates).numpy()
 
     def _steps(self, plan, rates):

@@ -108,7 +108,7 @@ def test_the_runs_data_are_looked_for_where_they_were(trained, tiny, loaded):
 def pets(tmp_path, monkeypatch):
     """A folder of photographs of two sizes: noise, so that a network's answer hangs on what exactly it is shown."""
     monkeypatch.setenv("RESNET_KERAS_DATA", str(tmp_path / "data"))
-    heights, splits = {"cat": 150, "dog": 170}, itertools.product(range(3), ("train", "test"))
+    heights, splits = {"cat": 150, "dog": 170}, itertools.product(range(6), ("train", "test"))
     images = {f"{split}/{k}/{i}.png": noise(i, h, 200) for i, split in splits for k, h in heights.items()}
     return write(tmp_path / "pets", images)
 
@@ -121,7 +121,7 @@ def test_predict_and_evaluate_show_the_network_the_same(pets, mean):
     predictions = list(predict(trained, image_files([pets / "test" / "cat", pets / "test" / "dog"]), top=2))
     right = [{name: share for _, name, share in each.top}[each.picture.split("/")[-2]] for each in predictions]
     counted, _ = evaluate(trained, str(pets))
-    assert counted.images == 6
+    assert counted.images == 12
     assert counted.entropy == pytest.approx(-np.log(right).sum(), rel=1e-5)
 
 
@@ -133,4 +133,4 @@ def test_the_command_tests_weights_from_elsewhere_in_every_way(pets, tmp_path, c
     assert code == 2 and "--classes-as-they-are" in err
     for views, *options in (("1", "--precise-bn", "1"), ("10",), ("multiscale",)):
         code, out, _ = call(capsys, *command, "--classes-as-they-are", "--views", views, *options)
-        assert code == 0 and f"6 test images, views {views}" in out and "error" in out
+        assert code == 0 and f"12 test images, views {views}" in out and "error" in out

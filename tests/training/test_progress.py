@@ -75,8 +75,8 @@ def test_a_log_or_a_dumb_terminal_gets_a_line_an_interval_without_codes(trained,
     report.row(ROW)
     trained(report, (70, 35))
     report.close()
-    (line,) = report.stream.getvalue().splitlines()
-    assert line == "plain20  20/100  train 50.0 %, test 44.4 %  3 min left, 12 min for all  300 images/s"
+    line = "plain20  20/100  train 50.0 %, test 44.4 %  3 min left, 12 min for all  300 images/s\n"
+    assert report.stream.getvalue() == line
 
 
 def test_output_that_nobody_takes_stops_nothing(trained):
