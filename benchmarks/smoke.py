@@ -37,7 +37,7 @@ def main() -> None:
             "network": run.network,
             "seed": run.seed,
             "precision": options.precision,
-            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or device.cores(),
+            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or quiet.cores(),
             "onednn": quiet.onednn(),
             "device": device.name(),
             "class": device.kind(),

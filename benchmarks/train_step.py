@@ -33,6 +33,7 @@ def measure(options):
 
 def start(stack, network: str, options) -> tuple[list[Worker], list[dict]]:
     """The workers that run, and rows that say why the others do not; a core starts one at a time."""
+    from resnet_keras.quiet import cores
     from resnet_keras.training import device
 
     kind, precision = device.kind(), device.settings().precision
@@ -48,7 +49,7 @@ def start(stack, network: str, options) -> tuple[list[Worker], list[dict]]:
         selected = [c for c in selected if c.precision == ("float32" if c.name == "Keras fit" else precision)]
         selected = [c for c in selected if c.name not in ("Keras fit, oneDNN", "PyTorch")]
     workers, rows = [], []
-    with concurrent.futures.ThreadPoolExecutor(device.cores()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         for contender, worker in [(contender, pool.submit(begin, contender)) for contender in selected]:
             try:
                 workers.append(stack.enter_context(contextlib.closing(worker.result())))
@@ -60,7 +61,7 @@ def start(stack, network: str, options) -> tuple[list[Worker], list[dict]]:
 
 def left_out(contender: Contender, kind: str) -> str:
     """Why a contender is not worth a process on this kind of device; empty where it is."""
-    from resnet_keras.training.device import NO_BFLOAT16
+    from resnet_keras.quiet import NO_BFLOAT16
 
     if contender.precision == "bfloat16" and kind in NO_BFLOAT16:
         return "no bfloat16 arithmetic in this CPU, where a step takes seconds"

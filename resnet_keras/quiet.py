@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import importlib.util
 import json
 import os
@@ -20,8 +21,8 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # TensorFlow's own variable: what the user set
 CPU_CLASSES = {
     "amx_bf16": "AMX", "avx512_bf16": "AVX-512 with bfloat16", "avx512f": "AVX-512 without bfloat16", "avx2": "AVX2",
 }  # fmt: skip
-# Where it was measured to be faster, and TensorFlow may leave it off; `training/device.py` says by how much.
-ONEDNN_HELPS = ("AVX-512 without bfloat16", "AVX2")
+# Where TensorFlow is very slow in bfloat16, and may leave oneDNN off though float32 is twice as fast with it.
+NO_BFLOAT16 = ("AVX-512 without bfloat16", "AVX2")
 # Fonts with the signs of Chinese, Japanese and Korean; DejaVu Sans, which comes with matplotlib, has the others.
 CJK = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "WenQuanYi Zen Hei")
 
@@ -38,11 +39,8 @@ def backend() -> str:
         where = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
         with contextlib.suppress(OSError, ValueError, AttributeError):
             name = json.loads(where.read_text(encoding="utf-8")).get("backend")
-    name = name or "tensorflow"
-    if name not in BACKENDS:
-        raise UserError(
-            f"{where} asks for {name!r}: set KERAS_BACKEND to tensorflow or jax, on which this package trains."
-        )
+    if (name := name or "tensorflow") not in BACKENDS:
+        raise UserError(f"{where} asks for {name!r}: set KERAS_BACKEND to tensorflow or jax, which this package uses.")
     if importlib.util.find_spec(name) is None:
         others = [f", or set KERAS_BACKEND={other}" for other in BACKENDS if importlib.util.find_spec(other)]
         raise UserError(f"{name}, the backend of Keras, is not installed: pip install {name}{''.join(others)}.")
@@ -54,20 +52,25 @@ def load_keras() -> None:
     if "keras" in sys.modules:
         return
     name = backend()
-    # TensorFlow logs as an error that oneDNN has no bfloat16 on these CPUs, though such a network runs: 3 hides errors.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if cpu_class() in ONEDNN_HELPS else "2")
-    if cpu_class() in ONEDNN_HELPS:
+    if cpu_class() in NO_BFLOAT16:
         os.environ.setdefault(ONEDNN, "1")
-    with held_back():
-        importlib.import_module("keras")
-        if name == "tensorflow":
-            # The chatter comes with the first touch of the devices, not with the import alone.
-            importlib.import_module("tensorflow").config.list_physical_devices()
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else an error for bfloat16, which runs all the same
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    thresholds = gc.get_threshold()
+    gc.set_threshold(0)  # imports leave no garbage, and looking for it takes a fifth of their time
+    try:
+        with held_back():
+            importlib.import_module("keras")
+            if name == "tensorflow":  # whose chatter comes with the first touch of the devices
+                importlib.import_module("tensorflow").config.list_physical_devices()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.freeze()  # nor is any looked for in the modules from now on
 
 
 def onednn() -> str:
     """Whether TensorFlow uses oneDNN: "on", "off" or, where it decides for itself, "default"."""
-    value = os.environ.get(ONEDNN, "1" if cpu_class() in ONEDNN_HELPS else "")
+    value = os.environ.get(ONEDNN, "1" if cpu_class() in NO_BFLOAT16 else "")
     return {"1": "on", "true": "on", "0": "off", "false": "off"}.get(value.lower(), "default")
 
 

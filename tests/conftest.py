@@ -10,20 +10,19 @@ import hypothesis
 import numpy as np
 import pytest
 
-from resnet_keras.quiet import ONEDNN, ONEDNN_HELPS, cpu_class
+from resnet_keras.quiet import NO_BFLOAT16, ONEDNN, cpu_class
 
 hypothesis.settings.register_profile("patient", deadline=None)  # on a busy machine any example may take a second
 hypothesis.settings.load_profile("patient")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if "RESNET_KERAS_TORTURE" not in os.environ:  # which runs what users run; JAX compiles longer than it computes
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-if cpu_class() in ONEDNN_HELPS:  # as `load_keras`, for tests that import Keras themselves
+if cpu_class() in NO_BFLOAT16:  # as `load_keras`, for tests that import Keras themselves
     os.environ.setdefault(ONEDNN, "1")
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"  # beside some checkouts: real pictures to try the project on
-
-
+# Test files that begin first, so that both workers end at about the same time.
 LONGEST = "notebooks processes pretrained without_tensorflow page trainer steps networks measurements evaluate export"
 
 

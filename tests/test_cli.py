@@ -103,15 +103,12 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(capsys):
     assert "ResNet" not in out and "medium" not in out
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "shown"),
-    [
-        ("PYTHONIOENCODING=ascii resnet-keras list runs --scale short", 0, b"plain-20"),  # ± is replaced
-        ("resnet-keras list >&-", None, b""),
-        ("resnet-keras list runs --json | head -1", None, b"["),
-        ("resnet-keras lost 2>&-", 2, b""),
-    ],
-)
+@pytest.mark.parametrize(("command", "code", "shown"), [
+    ("PYTHONIOENCODING=ascii resnet-keras list runs --scale short", 0, b"plain-20"),  # ± is replaced
+    ("resnet-keras list >&-", None, b""),
+    ("resnet-keras list runs --json | head -1", None, b"["),
+    ("resnet-keras lost 2>&-", 2, b""),
+])  # fmt: skip
 def test_output_that_cannot_be_encoded_or_is_closed_gives_no_traceback(command, code, shown):
     line = f'resnet-keras() {{ "{sys.executable}" -m resnet_keras "$@"; }}; {command}'
     ran = subprocess.run(["bash", "-c", line], capture_output=True, timeout=300)

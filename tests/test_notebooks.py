@@ -13,6 +13,7 @@ pytestmark = pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb
 SMOKE = {"scale": "smoke", "data": "shapes16", "data_dir": None, "seeds": 1, "train_missing": True}
 # Before each notebook: a part of smoke scale and of its images, with smaller networks. `make torture` has all of it.
 SHORTER = """
+import sys; sys.modules["jax"] = None  # as for most users; TensorFlow takes a second to import it
 from dataclasses import replace
 from resnet_keras.data import shapes16
 from resnet_keras.experiments import runner

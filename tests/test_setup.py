@@ -160,15 +160,12 @@ def test_a_failed_install_is_taken_up_again_and_leaves_no_stamp(make, tmp_path, 
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"VERSION": "3.13.12"}, ""),
-        ({"VERSION": "3.14.0"}, "./python is Python 3.14.0; Python 3.10 to 3.13 is needed"),
-        ({"NO_VENV": "1"}, "./python has no venv module"),
-        ({"PYTHON": "none"}, "none is not a Python that runs; Python 3.10 to 3.13 is needed: install one and name it"),
-    ],
-)
+@pytest.mark.parametrize(("variables", "message"), [
+    ({"VERSION": "3.13.12"}, ""),
+    ({"VERSION": "3.14.0"}, "./python is Python 3.14.0; Python 3.10 to 3.13 is needed"),
+    ({"NO_VENV": "1"}, "./python has no venv module"),
+    ({"PYTHON": "none"}, "none is not a Python that runs; Python 3.10 to 3.13 is needed: install one and name it"),
+])  # fmt: skip
 def test_an_unfit_python_ends_in_one_clear_line(make, tmp_path, variables, message):
     ended, _ = make("test", **variables)
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("make: ***")]

@@ -40,8 +40,6 @@ METRICS = {
     "surface_median": ("median loss around the network", "", True),
     "top1_10": ("top-1 error of 10 crops", " %", False),
 }
-
-
 ROWS = paper.rows_of("claims.csv")
 CONVERTERS = {"margin": float, "from_iterations": int, "right": lambda word: word if word[0].isalpha() else float(word)}
 

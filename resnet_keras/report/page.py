@@ -39,10 +39,8 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         figures=titles,
         figure=lambda name, words: Safe(f"![{style.markdown(f'{titles[name]}. {words}')}](figures/{name}.png)"),
         masters={name: tables.networks_by_length(each) for name, each in cells.groupby("data_title")},
-        machine=paper.idle_hours()[0],
-        usual=next(iter(shown["precision"].mode()), ""),
-        one_core=int((shown["cores"] == 1).sum()),
-        processors=sorted(set(shown["cpu"])),
+        machine=paper.idle_hours()[0], usual=next(iter(shown["precision"].mode()), ""),
+        one_core=int((shown["cores"] == 1).sum()), processors=sorted(set(shown["cpu"])),
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
         crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
         never_warm=never_warm(shown),
@@ -50,11 +48,9 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
             f"{style.title(*key)} {style.number(once, 1)} (running {style.number(running, 1)})"
             for key, once, running in twice[["train_error_inference", "train_error"]].mean().itertuples()
         ],
-        scar=scar(store, shown),
-        independent=independent(store, shown),
+        scar=scar(store, shown), independent=independent(store, shown), problems=runs.attrs["problems"],
         smoke=tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()]),
-        problems=runs.attrs["problems"],
-    )
+    )  # fmt: skip
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
 
 

@@ -27,9 +27,8 @@ from resnet_keras.training.run import described
 
 # Runs that agree in all of these differ in the seed alone.
 CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network", "shortcut", "precision"]
-FROM_SUMMARY = [
-    "train_error", "test_error", "train_error_inference", "warmup_end", "hours", "images_per_second", "parameters",
-]  # fmt: skip
+FROM_SUMMARY = ["train_error", "test_error", "train_error_inference", "warmup_end", "hours"]
+FROM_SUMMARY += ["images_per_second", "parameters"]
 COLUMNS = [
     "run", "network", "kind", "depth", "shortcut", "batch_norm", "data", "data_version", "data_title", "scale",
     "iterations", "learning_rate", "recipe", "precision", "seed", "status", "commit", "device", "began_on", "cores",
@@ -154,24 +153,15 @@ def _row(folder: RunFolder) -> dict:
     cores = re.match(r"(\d+) x ", device)
     return {
         **{name: value for name, value in {**vars(run), **vars(run.recipe)}.items() if name in COLUMNS},
-        "run": folder.name,
+        **{name: plain(folder.config[name]) for name in ("data_version", "data_title")},
+        "run": folder.name, "depth": run.depth, "scale": scale, "recipe": recipe, "status": folder.status,
         "kind": run.network.rstrip("0123456789").replace("resnet", "residual"),
-        "depth": run.depth,
-        "data_version": plain(folder.config["data_version"]),
-        "data_title": plain(folder.config["data_title"]),
-        "scale": scale,
-        "recipe": recipe,
-        "status": folder.status,
         "commit": plain(environment.get("commit") or "")[:8] + "+" * bool(environment.get("dirty")),
-        "device": device,
-        "began_on": plain(environment.get("device") or ""),
-        "cores": int(cores[1]) if cores else None,
-        "cpu": re.sub(r"^\d+ x | \(CPU\)$", "", device),
-        "device_class": plain(environment.get("kind") or ""),
-        "weights": folder.network_file.is_file(),
-        **{name: summary.get(name) for name in FROM_SUMMARY},
-        **measured,
-    }
+        "device": device, "began_on": plain(environment.get("device") or ""),
+        "device_class": plain(environment.get("kind") or ""), "cpu": re.sub(r"^\d+ x | \(CPU\)$", "", device),
+        "cores": int(cores[1]) if cores else None, "weights": folder.network_file.is_file(),
+        **{name: summary.get(name) for name in FROM_SUMMARY}, **measured,
+    }  # fmt: skip
 
 
 def _joined(runs, tables: dict):

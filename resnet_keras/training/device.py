@@ -21,7 +21,6 @@ from typing import NamedTuple
 from resnet_keras import quiet
 from resnet_keras.errors import ProcessLost, UserError, first_line
 from resnet_keras.files import checkout
-from resnet_keras.quiet import cores
 from resnet_keras.store import RunFolder
 
 
@@ -35,7 +34,6 @@ class Settings(NamedTuple):
 
 CPU, GPU = "CPU", "gpu"
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/dev/accel0")  # Linux: NVIDIA, WSL, AMD, TPU
-NO_BFLOAT16 = ("AVX-512 without bfloat16", "AVX2")  # CPUs on which TensorFlow computes bfloat16 very slowly
 PACKAGES = ("resnet-keras", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets", "pillow")
 PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
@@ -98,7 +96,7 @@ def name(count: int = 1) -> str:
     """`count` devices for people, such as "8 x NVIDIA H100"; all the cores of a CPU: "2 x AMD EPYC 9B45 (CPU)"."""
     if gpu := accelerator():
         return f"{count} x {gpu}" if count > 1 else gpu
-    return f"{cores()} x {quiet.cpu_info('model name') or platform.processor() or platform.machine()} (CPU)"
+    return f"{quiet.cores()} x {quiet.cpu_info('model name') or platform.processor() or platform.machine()} (CPU)"
 
 
 def environment() -> dict:
@@ -110,7 +108,7 @@ def environment() -> dict:
             installed[package] = importlib.metadata.version(package)
     commit, dirty = revision()
     return {
-        "backend": quiet.backend(), "device": name(), "kind": kind(), "cores": cores(),
+        "backend": quiet.backend(), "device": name(), "kind": kind(), "cores": quiet.cores(),
         "memory_gb": round(memory / 2**30) or None, "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(), "packages": installed, "commit": commit, "dirty": dirty,
         **({"onednn": quiet.onednn()} if quiet.backend() == "tensorflow" else {}),
@@ -131,9 +129,9 @@ def revision() -> tuple[str | None, bool | None]:
 def doctor() -> dict[str, str]:
     """What training would use on this machine, why, and what changes it, for people."""
     row, machine = settings(), environment()
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or quiet.cores()
     unseen = "not seen by the backend: pip install 'tensorflow[and-cuda]', or 'jax[cuda12]'"
-    onednn = "on is faster here, as measured" if machine["kind"] in quiet.ONEDNN_HELPS else "TensorFlow decides"
+    onednn = "on is faster here, as measured" if machine["kind"] in quiet.NO_BFLOAT16 else "TensorFlow decides"
     none = unseen if any(map(os.path.exists, DRIVERS)) else "none"
     return {
         "backend": f"{machine['backend']} (KERAS_BACKEND changes it)",

@@ -10,7 +10,7 @@ import numpy as np
 
 from resnet_keras import data
 from resnet_keras.errors import Interrupted, UserError
-from resnet_keras.quiet import backend, load_keras
+from resnet_keras.quiet import NO_BFLOAT16, backend, load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
 from resnet_keras.training.progress import Progress, duration
@@ -27,15 +27,13 @@ def train(
     run: Run, *, store=None, data_dir=None, dataset=None, force=False, wait=True, devices=1, label=None, later=0.0,
     progress=Progress,
 ):  # fmt: skip
-    """Train one run, go on with it, or leave it as it is where it is done; one process at a time.
+    """Train one run, go on with it, or leave it as it is where it is done; one process at a time. Returns its folder.
 
     Its directory is in `store`, a `Store`, by default that of the default results folder. Its data are `dataset`, where
     the caller has loaded it, else from `data_dir` (see `resnet_keras.data.load`). `force` repeats a run that is done,
     `wait` waits for another process that is at work on it. So many `devices`, or "all", share each batch, several of
     them on JAX only. `progress`, a class as `Progress`, reports the run by its `label`, by default the network's name;
     `later` is the work of other runs after it, as a multiple of its own.
-
-    Returns the run's `RunFolder`.
 
     Raises:
         UserError: The data, the backend, the devices or a file of the run cannot be used.
@@ -149,7 +147,7 @@ class Trainer:
         if self.devices < len(names) and device.accelerator():
             how = "All for one network: KERAS_BACKEND=jax, --devices all. One run each: CUDA_VISIBLE_DEVICES=0, 1, ..."
             self.progress.note(f"Training uses {self.devices} of {len(names)} devices ({names[0]}). {how}")
-        if self.recipe.precision == "bfloat16" and backend() == "tensorflow" and device.kind() in device.NO_BFLOAT16:
+        if self.recipe.precision == "bfloat16" and backend() == "tensorflow" and device.kind() in NO_BFLOAT16:
             self.progress.note("This CPU has no bfloat16 arithmetic: --precision float32 is many times as fast.")
         if done := self.record.iteration:
             self.progress.note(f"{self.run.network}: going on at iteration {done} of {self.folder.name}")

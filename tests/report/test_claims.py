@@ -49,26 +49,23 @@ def first(root, name, left, right=(), scale="short", data="cifar10_jpeg"):
 LOW, HIGH = [30, 31, 32], [40, 41, 42]
 
 
-@pytest.mark.parametrize(
-    ("name", "scale", "data", "left", "right", "expected"),
-    [
-        ("degradation-test", "short", "cifar10_jpeg", HIGH, LOW, "supported at 2,000 iterations"),
-        ("degradation-test", "short", "cifar10_jpeg", LOW, HIGH, "contradicted at 2,000 iterations"),
-        ("degradation-test", "short", "cifar10_jpeg", [40, 31, 36], [30, 38, 33], r"undecided \(P\(above\) = 0\.\d\d"),
-        ("degradation-test", "short", "cifar10_jpeg", [40, 41], LOW, "too few seeds"),
-        ("degradation-test", "paper", "cifar10", HIGH, LOW, "reproduced"),
-        ("degradation-test", "paper", "cifar10", LOW, HIGH, "not reproduced"),
-        ("degradation-test", "paper", "cifar10_jpeg", HIGH, LOW, "supported at 64,000"),
-        ("degradation-training", "short", "cifar10", HIGH, LOW, "supported at 2,000 iterations"),
-        ("residual-test", "short", "cifar10", HIGH, LOW, "behind so far, as expected"),
-        ("residual-test", "paper", "cifar10_jpeg", HIGH, LOW, "contradicted at 64,000"),
-        ("residual-110", "short", "cifar10", [20, 21, 22], LOW, "too short to tell"),
-        ("resnet20-error", "paper", "cifar10", [8.7, 8.8, 8.75], [], "reproduced"),
-        ("resnet20-error", "paper", "cifar10", [9.7, 9.8, 9.75], [], "not reproduced"),
-        ("resnet20-error", "paper", "cifar10_jpeg", [8.7, 8.8, 8.75], [], "cannot be run here"),
-        ("imagenet-101", "short", "cifar10", [], [], r"cannot be run here \(needs ImageNet\)"),
-    ],
-)
+@pytest.mark.parametrize(("name", "scale", "data", "left", "right", "expected"), [
+    ("degradation-test", "short", "cifar10_jpeg", HIGH, LOW, "supported at 2,000 iterations"),
+    ("degradation-test", "short", "cifar10_jpeg", LOW, HIGH, "contradicted at 2,000 iterations"),
+    ("degradation-test", "short", "cifar10_jpeg", [40, 31, 36], [30, 38, 33], r"undecided \(P\(above\) = 0\.\d\d"),
+    ("degradation-test", "short", "cifar10_jpeg", [40, 41], LOW, "too few seeds"),
+    ("degradation-test", "paper", "cifar10", HIGH, LOW, "reproduced"),
+    ("degradation-test", "paper", "cifar10", LOW, HIGH, "not reproduced"),
+    ("degradation-test", "paper", "cifar10_jpeg", HIGH, LOW, "supported at 64,000"),
+    ("degradation-training", "short", "cifar10", HIGH, LOW, "supported at 2,000 iterations"),
+    ("residual-test", "short", "cifar10", HIGH, LOW, "behind so far, as expected"),
+    ("residual-test", "paper", "cifar10_jpeg", HIGH, LOW, "contradicted at 64,000"),
+    ("residual-110", "short", "cifar10", [20, 21, 22], LOW, "too short to tell"),
+    ("resnet20-error", "paper", "cifar10", [8.7, 8.8, 8.75], [], "reproduced"),
+    ("resnet20-error", "paper", "cifar10", [9.7, 9.8, 9.75], [], "not reproduced"),
+    ("resnet20-error", "paper", "cifar10_jpeg", [8.7, 8.8, 8.75], [], "cannot be run here"),
+    ("imagenet-101", "short", "cifar10", [], [], r"cannot be run here \(needs ImageNet\)"),
+])  # fmt: skip
 def test_words(tmp_path, name, scale, data, left, right, expected):
     assert re.match(expected, first(tmp_path, name, left, right, scale, data).verdict_text)
 

@@ -32,14 +32,11 @@ def test_below_three_seeds_there_is_no_interval():
     assert all(map(math.isnan, ends))
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        ([26.3, 27.3, 28.3], [26.0, 27.0, 28.0], False),  # three tenths apart, but seeds differ by one
-        ([26.3, 26.4, 26.5], [26.0, 26.1, 26.2], True),
-        ([28.3, 28.4, 28.5], [26.0, 26.1, 26.2], False),
-    ],
-)
+@pytest.mark.parametrize(("a", "b", "expected"), [
+    ([26.3, 27.3, 28.3], [26.0, 27.0, 28.0], False),  # three tenths apart, but seeds differ by one
+    ([26.3, 26.4, 26.5], [26.0, 26.1, 26.2], True),
+    ([28.3, 28.4, 28.5], [26.0, 26.1, 26.2], False),
+])  # fmt: skip
 def test_equivalence_is_two_one_sided_tests(a, b, expected):
     low = scipy.stats.ttest_ind(np.add(a, 1.0), b, equal_var=False, alternative="greater").pvalue
     high = scipy.stats.ttest_ind(np.subtract(a, 1.0), b, equal_var=False, alternative="less").pvalue
