@@ -6,7 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from resnet_keras.quiet import cpu_class
+
 MOMENTUM = 0.9  # of BN's moving statistics; the authors' Caffe keeps 0.9 of the old value a step
+SMALL = set(range(6, 15))  # sides of maps on which `small_map_convolution` was measured to be faster
 EPSILON = 1e-5  # added to BN's variance, as in the authors' released definitions
 
 
@@ -36,6 +39,31 @@ class Conv2D(Padded, keras.layers.Conv2D):
         kwargs |= {"padding": "valid" if border else "same", "data_format": "channels_last"}
         super().__init__(filters, kernel_size, strides=strides, use_bias=use_bias, **kwargs)
         self.border = (border, border)
+
+    def convolution_op(self, inputs, kernel):
+        """As Keras does it; on CPUs with AVX2 alone, by `small_map_convolution`, which trains faster there."""
+        fits = (*self.kernel_size, *self.strides) == (3, 3, 1, 1) and set(inputs.shape[1:3]) <= SMALL
+        on_cpu = keras.config.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
+        if fits and kernel.shape[2] >= 64 and on_cpu and cpu_class() == "AVX2":
+            return small_map_convolution(inputs, kernel)
+        return super().convolution_op(inputs, kernel)
+
+
+def small_map_convolution(x, kernel):
+    """TensorFlow's 3x3 convolution, with the kernel's gradient as a convolution of x by the gradient of the output.
+
+    oneDNN's own kernel for it takes 1.05 to 1.9 times as long on AVX2, on small maps of 64 channels or more.
+    """
+    import tensorflow as tf
+
+    x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)  # read once: a loop holds no variable
+
+    def gradients(outer):
+        images, filters = tf.transpose(x, (3, 1, 2, 0)), tf.transpose(outer, (1, 2, 0, 3))
+        to_kernel = tf.nn.conv2d(images, filters, 1, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        return tf.nn.conv2d_transpose(outer, kernel, tf.shape(x), 1), tf.transpose(to_kernel, (1, 2, 0, 3))
+
+    return tf.custom_gradient(lambda x, kernel: (tf.nn.conv2d(x, kernel, 1, "SAME"), gradients))(x, kernel)
 
 
 class MaxPooling2D(Padded, keras.layers.MaxPooling2D):

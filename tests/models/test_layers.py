@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from resnet_keras import build
-from resnet_keras.models import scan
+from resnet_keras.models import layers, scan
 from resnet_keras.models.blocks import BasicBlock, Bottleneck, identity
 from resnet_keras.models.layers import Conv2D, MaxPooling2D, normalization
 from resnet_keras.training.steps import compiled, gradients
@@ -30,6 +30,22 @@ def test_convolution_pads_both_sides_alike(size, stride, side):
     np.testing.assert_allclose(out, reference.conv(x, array(conv.kernel), stride), rtol=1e-4, atol=1e-5)
     assert conv.compute_output_shape(x.shape) == out.shape
     assert not conv.use_bias
+
+
+def test_on_small_maps_output_and_gradients_are_those_of_tensorflow(monkeypatch):
+    shapes, results, taken = ((2, 6, 7, 64), (3, 3, 64, 5), (2, 6, 7, 5)), [], []
+    x, kernel, outer = (RNG.normal(size=shape).astype("float32") for shape in shapes)
+    faster, conv = layers.small_map_convolution, Conv2D(5, 3)
+    monkeypatch.setattr(layers, "small_map_convolution", lambda *each: taken.append(1) or faster(*each))
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [])
+    for cpu in ("AVX2", "AMX"):
+        monkeypatch.setattr(layers, "cpu_class", lambda cpu=cpu: cpu)
+        to_x = gradient(lambda x: ops.sum(outer * conv.convolution_op(x, kernel)), x)
+        to_kernel = gradient(lambda kernel: ops.sum(outer * conv.convolution_op(x, kernel)), kernel)
+        results.append([array(conv.convolution_op(ops.convert_to_tensor(x), kernel)), to_x, to_kernel])
+    assert len(taken) == 3 * (keras.config.backend() == "tensorflow")
+    for mine, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", [16, 17])
