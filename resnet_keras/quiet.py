@@ -57,7 +57,7 @@ def load_keras() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else an error for bfloat16, which runs all the same
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     thresholds = gc.get_threshold()
-    gc.set_threshold(0)  # imports leave no garbage, and looking for it takes a fifth of their time
+    gc.set_threshold(0)  # imports leave no garbage, and looking for it takes a third of their time
     try:
         with held_back():
             importlib.import_module("keras")

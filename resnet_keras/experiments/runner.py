@@ -214,7 +214,7 @@ def earlier_speeds(store: Store, data: str, batch_size: int, precision: str) -> 
 @functools.cache
 def timed_speed(run: Run) -> dict[int, float]:
     """The same of a few training steps of a run's network on images of noise."""
-    steps = max(5, device.settings().steps_per_call // 2)
+    steps = max(5, device.settings().steps_per_call // 2, 640 // run.recipe.batch_size)  # or small batches tell little
     few = {"iterations": 3 * steps, "drops": (), "log_interval": steps, "test_interval": 3 * steps, "validation": 0}
     recipe, family = dataclasses.replace(run.recipe, **few), architecture(run.network).family
     side = {"shapes16": 16}.get(run.data, 32) if family == "cifar" else recipe.crop
@@ -224,4 +224,4 @@ def timed_speed(run: Run) -> dict[int, float]:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         timing = train(dataclasses.replace(run, recipe=recipe), store=Store(folder), dataset=dataset)
         work = multiply_adds(run.network, run.shortcut)
-        return {work: float(timing.history["images_per_second"].iloc[-1]) * work}
+        return {work: float(timing.history["images_per_second"].median()) * work}
