@@ -17,12 +17,14 @@ class Absent(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Absent())
 from resnet_keras import cli
+from resnet_keras.experiments import runner
 from resnet_keras.experiments.catalogue import EXPERIMENTS, Experiment
 from resnet_keras.training.recipe import PRESETS, Recipe
 
 folder, results = sys.argv[1:]
 PRESETS["smoke"] = Recipe(iterations=4, batch_size=8, drops=(2,), log_interval=2, test_interval=4)
 measures = ("responses", "gradients", "lesion")
+runner.timed_speed = lambda run: {10**6: 1e9}  # else it compiles for that
 EXPERIMENTS.clear()
 EXPERIMENTS["small"] = Experiment("small", "Small", "nowhere", "nothing", {"smoke": ("resnet8",)}, measures)
 

@@ -13,7 +13,7 @@ from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
 from resnet_keras.training.run import Run
 from resnet_keras.training.trainer import Trainer, train
-from tests.faults.conftest import torture
+from tests.faults.conftest import length, torture
 from tests.faults.results import assert_same
 
 
@@ -79,7 +79,8 @@ def test_a_photograph_that_breaks_stops_a_run_that_goes_on_when_it_is_put_back(u
     assert_same(train(run, store=Store(tmp_path / "broken")).path, expected)
 
 
-@pytest.mark.parametrize("at", [4, 8])
+@pytest.mark.faults
+@pytest.mark.parametrize("at", length([8], [4, 8]))
 def test_halted_and_with_a_bad_test_photograph_it_ends_in_the_same_bits(unbroken, tmp_path, at):
     """At a test on the way and at the last one: what was trained is saved, and the rest is made up for."""
     run, dataset, expected = unbroken
