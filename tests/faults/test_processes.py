@@ -78,7 +78,7 @@ def test_killed_at_random_moments(forks, unbroken, tmp_path):
             return
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", length([signal.SIGINT], [signal.SIGTERM, signal.SIGINT]))
 def test_asked_to_stop_it_saves_and_says_so_by_its_exit_code(forks, unbroken, tmp_path, number):
     said = tmp_path / "said"
     assert forks.call(work.train, tmp_path, work.signalled, 2, int(number), output=said) == 128 + number
