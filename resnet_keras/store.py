@@ -34,16 +34,12 @@ class RunFolder:
     config = property(lambda self: self._read("config.json"), doc="What decides the result; empty before it begins.")
     environment = property(lambda self: self._read("environment.json"), doc="Where the run was made.")
     summary = property(lambda self: self._read("summary.json"), doc="How it ended; empty before it was trained at all.")
+    done = property(lambda self: self.status in DONE, doc="Whether there is nothing left to train.")
 
     @property
     def status(self) -> str:
         """One of "finished", "diverged", "interrupted" and "not run"."""
         return self.summary.get("status", "interrupted" if self.path.is_dir() else "not run")
-
-    @property
-    def done(self) -> bool:
-        """Whether there is nothing left to train."""
-        return self.status in DONE
 
     @property
     def history(self):

@@ -71,7 +71,8 @@ def decode(source: bytes | str | os.PathLike, where: str | None = None, shorter:
     except UserError:
         raise
     except UnidentifiedImageError:
-        raise UserError(f"{where} is no image of {', '.join(IMAGE_FORMATS)}; mend or remove it") from None
+        kinds = ", ".join(IMAGE_FORMATS[:-1])
+        raise UserError(f"{where} is no {kinds} or {IMAGE_FORMATS[-1]} image; mend or remove it") from None
     except Exception as error:  # decoders raise many kinds, struct.error and AttributeError among them
         if reason := getattr(error, "strerror", None):
             raise UserError(f"{where} cannot be read ({reason})") from None

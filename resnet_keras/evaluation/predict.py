@@ -150,7 +150,8 @@ def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple
 def check_sheet(path: Path, count: int) -> None:
     """Refuse a sheet of `count` images at a path where none can be written, with a UserError."""
     if path.suffix.lower() != ".png" or not path.parent.is_dir() or count > IMAGES_A_SHEET:
-        raise UserError(f"{path}: --sheet takes a .png file in a folder that exists, and {IMAGES_A_SHEET} images.")
+        where = "a file ending in .png, in a folder that exists"
+        raise UserError(f"{path}: --sheet takes {where}, and {IMAGES_A_SHEET} images.")
 
 
 def sheet(predictions: list[Prediction]) -> bytes:

@@ -214,7 +214,7 @@ def earlier_speeds(store: Store, data: str, batch_size: int, precision: str) -> 
 @functools.cache
 def timed_speed(run: Run) -> dict[int, float]:
     """The same of a few training steps of a run's network on images of noise."""
-    steps = max(5, device.settings().steps_per_call // 2, 640 // run.recipe.batch_size)  # or small batches tell little
+    steps = max(5, device.settings().steps_per_call // 2, 640 // run.recipe.batch_size)  # images of 5 steps of 128
     few = {"iterations": 3 * steps, "drops": (), "log_interval": steps, "test_interval": 3 * steps, "validation": 0}
     recipe, family = dataclasses.replace(run.recipe, **few), architecture(run.network).family
     side = {"shapes16": 16}.get(run.data, 32) if family == "cifar" else recipe.crop

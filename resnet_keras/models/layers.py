@@ -9,8 +9,8 @@ from keras import ops
 from resnet_keras.quiet import cpu_class
 
 MOMENTUM = 0.9  # of BN's moving statistics; the authors' Caffe keeps 0.9 of the old value a step
-SMALL = set(range(6, 15))  # sides of maps on which `small_map_convolution` was measured to be faster
 EPSILON = 1e-5  # added to BN's variance, as in the authors' released definitions
+SMALL = set(range(6, 15))  # sides of maps on which `small_map_convolution` was measured to be faster
 
 
 class Padded:

@@ -27,8 +27,9 @@ from resnet_keras.training.run import described
 
 # Runs that agree in all of these differ in the seed alone.
 CELL = ["data", "data_version", "data_title", "iterations", "recipe", "network", "shortcut", "precision"]
-FROM_SUMMARY = ["train_error", "test_error", "train_error_inference", "warmup_end", "hours"]
-FROM_SUMMARY += ["images_per_second", "parameters"]
+FROM_SUMMARY = [
+    "train_error", "test_error", "train_error_inference", "warmup_end", "hours", "images_per_second", "parameters",
+]  # fmt: skip
 COLUMNS = [
     "run", "network", "kind", "depth", "shortcut", "batch_norm", "data", "data_version", "data_title", "scale",
     "iterations", "learning_rate", "recipe", "precision", "seed", "status", "commit", "device", "began_on", "cores",

@@ -27,7 +27,7 @@ def train(
     run: Run, *, store=None, data_dir=None, dataset=None, force=False, wait=True, devices=1, label=None, later=0.0,
     progress=Progress,
 ):  # fmt: skip
-    """Train one run, go on with it, or leave it as it is where it is done; one process at a time. Returns its folder.
+    """Train one run, go on with it, or leave it where it is done; one process at a time. Returns its `RunFolder`.
 
     Its directory is in `store`, a `Store`, by default that of the default results folder. Its data are `dataset`, where
     the caller has loaded it, else from `data_dir` (see `resnet_keras.data.load`). `force` repeats a run that is done,

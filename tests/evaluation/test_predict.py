@@ -120,7 +120,7 @@ def test_the_command_prints_a_table_json_and_a_sheet(capsys, trained_store, run_
         assert drawn.width > 300 and drawn.height > 100
     for pictures, name in ((files[:1], "a.pdf"), (files[:1] * 201, "a.png")):
         code, out, err = call(capsys, "predict", run_name, *pictures, "--sheet", str(tmp_path / name), *results)
-        assert code == 2 and out == "" and err.count("\n") == 1 and "takes a .png file" in err
+        assert code == 2 and out == "" and err.count("\n") == 1 and "takes a file ending in .png" in err
 
 
 def test_names_that_no_terminal_can_show_lose_no_result(capsys, trained_store, run_name, files, tmp_path, monkeypatch):
