@@ -45,9 +45,10 @@ def repaired(runs) -> bool:
 
 def over(axis, runs, column: str, order: list, hue: str, palette: dict, metric: str = "test_error") -> None:
     """Draw an error over the values of a column, evenly spaced: means as joined points, single seeds as dashes."""
-    shared = {"data": runs, "x": column, "y": metric, "hue": hue, "palette": palette, "order": order, "ax": axis}
-    seaborn.stripplot(**shared, marker="_", size=14, linewidth=0.8, jitter=False, legend=False)
-    seaborn.pointplot(**shared, errorbar=None, linewidth=2, markersize=6, legend=False)
+    shared = {"data": runs, "x": column, "y": metric, "hue": hue, "palette": palette, "ax": axis}
+    seaborn.stripplot(**shared, order=order, marker="_", size=14, linewidth=0.8, jitter=False, legend=False)
+    shared["data"] = runs.assign(**{column: runs[column].map(order.index)})  # so that lines bridge a missing value
+    seaborn.lineplot(**shared, errorbar=None, linewidth=2, marker="o", markersize=6, markeredgewidth=0, legend=False)
     axis.set_xlim(-0.4, len(order) - 0.6)
 
 
@@ -69,9 +70,7 @@ def depth(store, runs, shape: str = "wide"):
         parts[f"{n:,} iterations, {seeds} seed{'s' * bool(counts.max() > 1)}"] = rows
     figure, panels = style.panels(parts, shape, title, small, sharey=True)
     for axis, rows in panels:
-        axis.axhline(style.GUESSING, color=style.GREY, linestyle=style.DASHES, linewidth=0.9)
-        place = {"transform": axis.get_yaxis_transform(), "color": style.GREY, "fontsize": 8}
-        axis.text(0.02, style.GUESSING + 1, "guessing", **place)
+        style.level(axis, style.GUESSING, "guessing", linestyle=style.DASHES)
         order = sorted(rows["depth"].unique())
         over(axis, rows, "depth", order, "kind", style.HUES)
         for kind, errors in rows.groupby("kind"):
@@ -86,24 +85,29 @@ def depth(store, runs, shape: str = "wide"):
 
 
 def rate(store, runs, shape: str = "wide"):
-    """Training and test error over the learning rate, a line a network."""
+    """Training and test error over the learning rate, a line a network; of another precision are rates it lacks."""
     own = finished(runs)
     own = own[own["recipe"].str.fullmatch(r"(learning_rate=[\d.]+)?") & own["shortcut"].isin(["A", "none"])]
-    own = longest(own, lambda group: varied(group, "learning_rate"))
+    own = longest(own, lambda group: varied(group, "learning_rate"), LENGTH)
     own = own[own["network"].isin(varied(own, "learning_rate"))]
+    common = commonest(own, "precision")
+    rest = own[~own["learning_rate"].isin(common["learning_rate"])]
+    own = own.loc[[*common.index, *rest.index]]
     title, rates = "Errors by learning rate", sorted(set(own["learning_rate"]))
     if {"resnet20", "resnet56"} <= set(own["network"]):
         errors = own.pivot_table("train_error", ["learning_rate", "seed"], "network")
-        gaps = (errors["resnet56"] - errors["resnet20"]).unstack("seed").dropna(axis=1)  # seeds with every rate
+        gaps = (errors["resnet56"] - errors["resnet20"]).unstack("seed")
+        gaps = gaps[gaps.count(axis=1) == gaps.count(axis=1).max()].dropna(axis=1)  # the rates with most seeds
         if n := gaps.shape[1]:
             mean = gaps.mean(axis=1)
-            words = [f"{style.number(mean[at], 1, '+')} points at rate {at:g}" for at in (rates[-1], mean.idxmin())]
-            title = f"ResNet-56 less ResNet-20, training error: {style.listing(words)} ({n} seed{'s' * (n > 1)})"
-    small = f"{style.setting(own)}. Points are means, dashes single seeds."
+            ends = (f"{style.number(mean[at], 1, '+')} points at rate {at:g}" for at in (mean.index[-1], mean.idxmin()))
+            title = f"ResNet-56 less ResNet-20, training error: {style.listing([*ends])} ({n} seed{'s' * (n > 1)})"
+    small = f"{style.setting(common)}. Points are means, dashes single seeds."
+    for which, rows in rest.groupby("precision"):
+        small += f" In {which}: rate {style.listing([f'{rate:g}' for rate in sorted(rows['learning_rate'].unique())])}."
     parts = {"Training error": "train_error", "Test error": "test_error"}
     figure, panels = style.panels(parts, shape, title, small, 2.9, sharey=True)
-    networks = own.drop_duplicates("network").set_index("network")
-    palette = {name: style.shade(row["kind"], row["depth"]) for name, row in networks.iterrows()}
+    palette = {row.network: style.shade(row.kind, row.depth) for row in own.drop_duplicates("network").itertuples()}
     for axis, metric in panels:
         over(axis, own, "learning_rate", rates, "network", palette, metric)
         last = own[own["learning_rate"] == rates[-1]].groupby("network")[metric].mean()

@@ -29,7 +29,6 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     on_drawings = runs["data"].str.startswith(DRAWN)
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
     firsts, cells = [first for first, *_ in results], tables.cells(shown)
-    twice = shown[shown["train_error_inference"].notna()].groupby(["network", "shortcut", "recipe"])
     page = environment.from_string(paper.resource("page.md.jinja")).render(
         runs=runs,
         groups={name: list(group) for name, group in itertools.groupby(firsts, lambda first: first.claim.group)},
@@ -44,10 +43,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
         crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
         never_warm=never_warm(shown),
-        inference=[
-            f"{style.title(*key)} {style.number(once, 1)} (running {style.number(running, 1)})"
-            for key, once, running in twice[["train_error_inference", "train_error"]].mean().itertuples()
-        ],
+        lower=(shown["train_error"] - shown["train_error_inference"]).dropna(),
         scar=scar(store, shown), independent=independent(store, shown), problems=runs.attrs["problems"],
         smoke=tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()]),
     )  # fmt: skip
