@@ -6,7 +6,6 @@ threads (`TF_NUM_INTRAOP_THREADS`) and oneDNN (`TF_ENABLE_ONEDNN_OPTS`) that the
 """
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def main() -> None:
             "network": run.network,
             "seed": run.seed,
             "precision": options.precision,
-            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or quiet.cores(),
+            "threads": quiet.cores(),
             "onednn": quiet.onednn(),
             "device": device.name(),
             "class": device.kind(),
