@@ -83,10 +83,10 @@ def cpu_class() -> str:
 
 
 def cores() -> int:
-    """Cores this process may use: those it is bound to, or as many as TensorFlow may have threads."""
+    """Cores this process may use: those it is bound to, or fewer where TensorFlow gets fewer threads."""
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "") if backend() == "tensorflow" else ""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(threads) if threads.isdigit() and int(threads) else bound  # TensorFlow, too, takes 0 for all of them
+    return min(bound, int(threads) or bound) if threads.isdigit() else bound  # TensorFlow, too, takes 0 for all
 
 
 @functools.cache

@@ -85,7 +85,7 @@ def depth(store, runs, shape: str = "wide"):
 
 
 def rate(store, runs, shape: str = "wide"):
-    """Training and test error over the learning rate, a line a network; of another precision are rates it lacks."""
+    """Training and test error over the learning rate, a line a network; another precision adds rates it alone has."""
     own = finished(runs)
     own = own[own["recipe"].str.fullmatch(r"(learning_rate=[\d.]+)?") & own["shortcut"].isin(["A", "none"])]
     own = longest(own, lambda group: varied(group, "learning_rate"), LENGTH)

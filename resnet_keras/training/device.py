@@ -128,7 +128,7 @@ def revision() -> tuple[str | None, bool | None]:
 
 def doctor() -> dict[str, str]:
     """What training would use on this machine, why, and what changes it, for people."""
-    row, machine = settings(), environment()
+    row, machine, threads = settings(), environment(), os.environ.get("TF_NUM_INTRAOP_THREADS") or quiet.cores()
     unseen = "not seen by the backend: pip install 'tensorflow[and-cuda]', or 'jax[cuda12]'"
     onednn = "on is faster here, as measured" if machine["kind"] in quiet.NO_BFLOAT16 else "TensorFlow decides"
     none = unseen if any(map(os.path.exists, DRIVERS)) else "none"
@@ -140,7 +140,7 @@ def doctor() -> dict[str, str]:
         "precision": f"{row.precision} (--precision changes it)",
         "steps a call": f"{row.steps_per_call} (--steps-per-call changes it)",
         "oneDNN": f"{machine.get('onednn', 'off')} ({onednn}; {quiet.ONEDNN}=1 or 0 changes it)",
-        "threads": f"{machine['cores']} (TF_NUM_INTRAOP_THREADS changes it; on JAX, taskset)",
+        "threads": f"{threads} (TF_NUM_INTRAOP_THREADS changes it; on JAX, taskset)",
         "why": row.why,
         "versions": ", ".join(map(" ".join, {"python": machine["python"], **machine["packages"]}.items())),
     }

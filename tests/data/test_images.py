@@ -94,8 +94,8 @@ def bomb():
 
 
 BAD = {
-    "empty": (b"", "is no JPEG, PNG, WEBP, GIF, BMP or TIFF image"),
-    "text": (b"<html>not found</html>", "is no JPEG"),
+    "empty": (b"", "is no JPEG, PNG, WEBP, GIF, BMP or TIFF image; mend"),
+    "text": (b"<html>not found</html>", "is no JPEG, PNG"),
     "cut off": (encoded(PICTURE, "JPEG")[:-40], "is a broken image .*truncated.*; mend or remove it"),
     "a bomb": (bomb(), "is a broken image .*exceeds limit of 178956970 pixels"),
     "gone": (None, r"cannot be read \(No such file"),

@@ -76,7 +76,7 @@ def test_the_page_says_what_was_found(full):
         assert sentence in shown, sentence
     names = [row["run"] for row in csv.DictReader((root / "tables" / "runs.csv").open())]
     assert len(names) == 20 and not any(name in shown for name in names), "runs are named in runs.csv alone"
-    assert "76.25" in shown.partition("## Does it")[2] and "shapes16" not in shown.partition("## Does it")[0]
+    assert "76.25" in (parts := shown.partition("## Does it run here?"))[2] and "shapes16" not in parts[0]
     images = re.findall(r"\]\(figures/(\w+)\.png\)", shown)
     assert images[0] == "crossing" and len(images) == len(set(images)) == 4, "no figure stands there twice"
 
@@ -119,12 +119,11 @@ def test_names_inject_nothing_into_the_pages_and_steer_no_terminal(tmp_path, cap
 
 
 def test_the_terminal_gets_table_finding_and_paths(full, capsys):
-    root, _ = full
-    screens.show_results(Store(root), "degradation", "short", "CIFAR-10 (JPEG)")
+    screens.show_results(Store(full[0]), "degradation", "short", "CIFAR-10 (JPEG)")
     shown = capsys.readouterr().out
     assert re.search(r"plain-56 +3 +70\.10 ± 0\.10", shown) and "curves.png" in shown
     assert "Plain-56 has a higher training error than plain-20 (70.1 against 30.1 %" in " ".join(shown.split())
-    screens.show_results(Store(root), "degradation", "smoke", "shapes16")
+    screens.show_results(Store(full[0]), "degradation", "smoke", "shapes16")
     shown = " ".join(capsys.readouterr().out.split())
     assert "12 more layers help a plain network" in shown and "smoke.png" in shown
 
