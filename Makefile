@@ -22,7 +22,7 @@ help: ## list the targets
 install: $(USE) ## make .venv with the package and what its notebooks need, and no more
 
 reproduce: $(USE) ## run the degradation experiment at smoke scale: minutes on two CPU cores, no data to download
-	$(BIN)/resnet-keras run degradation --scale smoke --results reproduced $(ARGS)
+	$(BIN)/resnet-keras run degradation --scale smoke --jobs 2 --results reproduced $(ARGS)
 
 # At the root of the checkout, so that links out of notebooks/ work; without a question about news, without warnings
 # about language servers and encryption.

@@ -65,6 +65,7 @@ def run(
     data: Annotated[str | None, option("Default: shapes16 at smoke scale, else cifar10 or imagenet2012.", DATA)] = None,
     seeds: Annotated[opt.Whole, option("How many seeds, from 0.", RUN)] = 1,
     precision: Annotated[opt.Precision, option("auto: that of runs already here, else the faster one.", RUN)] = "auto",
+    jobs: Annotated[opt.Whole, option("Runs at a time, if a CPU has the cores.", RUN, validator=Number(gte=1))] = 1,
     on: Annotated[str | None, option("ray, or ray:HOST:PORT of a cluster: docs/scaling.md.", RUN)] = None,
     gpus_per_run: Annotated[float | None, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
     cpus_per_run: Annotated[float | None, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
@@ -79,7 +80,8 @@ def run(
     if every and force:
         raise UserError("--force goes with one experiment: leave it out.")
     on_ray = functools.partial(cluster.train_on, on, gpus=gpus_per_run, cpus=cpus_per_run)
-    store, planned, execute = Store(results), [], on_ray if on else runner.train_here
+    here = functools.partial(runner.train_here, jobs=device.share_cores(jobs))
+    store, planned, execute = Store(results), [], on_ray if on else here
     for each in experiments:
         own = "auto" if every and each.precisions else precision
         options = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": own, "store": store}
@@ -140,16 +142,20 @@ def predict_(
     A file that cannot be read is reported and left out.
     """
     files = predict.image_files(images)
-    if sheet:
-        predict.check_sheet(sheet, len(files))
+    if sheet and (sheet.suffix.lower() != ".png" or not sheet.parent.is_dir() or len(files) > predict.IMAGES_A_SHEET):
+        where = "a file ending in .png, in a folder that exists"
+        raise UserError(f"{sheet}: --sheet takes {where}, and {predict.IMAGES_A_SHEET} images.")
     width, rows, good = max(len(str(file)) for file in files), [], []
     for prediction in predict.predict(predict.find(name, weights, classes, Store(results)), files, top):
-        rows.append(prediction.as_json())
-        good += [prediction] if sheet and not prediction.error else []  # their views take memory
-        if prediction.error:
-            screens.show_error(prediction.error)
+        picture, top, error = prediction.picture, prediction.top, prediction.error
+        named = [{"class": name, "index": index, "probability": round(share, 6)} for index, name, share in top]
+        rows.append({"picture": picture, **({"error": error} if error else {"predictions": named})})
+        good += [prediction] if sheet and not error else []  # their views take memory
+        if error:
+            screens.show_error(error)
         elif not json:
-            print(prediction.as_text(width))
+            for path, (_, name, share) in zip([picture] + [""] * (len(top) - 1), top, strict=True):
+                print(f"{path:{width}}  {100 * share:5.1f} %  {name}")
     if json:
         print(dumps(rows, indent=2))
     elif not sheet:

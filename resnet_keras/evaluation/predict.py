@@ -2,7 +2,6 @@
 
 import difflib
 import io
-import itertools
 import json
 import os
 import re
@@ -106,16 +105,6 @@ class Prediction:
     top: tuple[tuple[int, str, float], ...] = ()  # see `most_probable`
     error: str | None = None  # one line that names the file and what is wrong with it; None for a good one
 
-    def as_json(self) -> dict:
-        """The same as JSON can hold it, without the view."""
-        rows = [{"class": name, "index": index, "probability": round(share, 6)} for index, name, share in self.top]
-        return {"picture": self.picture, **({"error": self.error} if self.error else {"predictions": rows})}
-
-    def as_text(self, width: int) -> str:
-        """Lines of a table: the file's path in a column of `width` characters, probabilities, classes."""
-        rows = itertools.zip_longest([self.picture], self.top, fillvalue="")
-        return "\n".join(f"{path:{width}}  {100 * share:5.1f} %  {name}" for path, (_, name, share) in rows)
-
 
 def image_files(paths: tuple[str | os.PathLike, ...]) -> list[Path]:
     """The files that are meant: a folder stands for its own images, by name; a UserError where there are none."""
@@ -145,13 +134,6 @@ def most_probable(trained: Trained, logits: np.ndarray, top: int = TOP) -> tuple
     shares = softmax(logits)
     best = np.argsort(-shares, kind="stable")[:top].tolist()
     return tuple((index, trained.classes[index], float(shares[index])) for index in best)
-
-
-def check_sheet(path: Path, count: int) -> None:
-    """Refuse a sheet of `count` images at a path where none can be written, with a UserError."""
-    if path.suffix.lower() != ".png" or not path.parent.is_dir() or count > IMAGES_A_SHEET:
-        where = "a file ending in .png, in a folder that exists"
-        raise UserError(f"{path}: --sheet takes {where}, and {IMAGES_A_SHEET} images.")
 
 
 def sheet(predictions: list[Prediction]) -> bytes:

@@ -8,14 +8,7 @@ from resnet_keras.errors import UserError
 from resnet_keras.training.recipe import preset
 from resnet_keras.training.run import Run
 
-# What a scale trains on unless told otherwise: the built-in set needs no download.
-DEFAULT_DATA = {
-    "smoke": "shapes16",
-    "short": "cifar10",
-    "medium": "cifar10",
-    "paper": "cifar10",
-    "imagenet": "imagenet2012",
-}
+DEFAULT_DATA = {"smoke": "shapes16", "imagenet": "imagenet2012"}  # of a scale; of the others it is CIFAR-10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +37,9 @@ class Experiment:
         recipes = [dataclasses.replace(preset(scale), precision=which) for which in self.precisions or (precision,)]
         if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= 1000:
             raise UserError(f"seeds={seeds!r}: give a whole number from 1 to 1000.")
+        data = data or DEFAULT_DATA.get(scale, "cifar10")
         settings = itertools.product(range(seeds), self.networks[scale], recipes)
-        return [_run(network, data or DEFAULT_DATA[scale], recipe, seed) for seed, network, recipe in settings]
+        return [_run(network, data, recipe, seed) for seed, network, recipe in settings]
 
 
 def _run(network, data, recipe, seed) -> Run:
@@ -61,20 +55,13 @@ def twins(*depths: int) -> tuple[str, ...]:
 
 def shortcut_options(*depths: int) -> tuple:
     """The residual networks of these depths with each shortcut option, and without: the plain networks."""
-    options = [("plain{}", None), ("resnet{}", None), ("resnet{}", "B"), ("resnet{}", "C")]
-    named = [(kind.format(depth), option) for depth in depths for kind, option in options]
-    return tuple((name, {"shortcut": option}) if option else name for name, option in named)
+    options = ((f"plain{depth}", *changed((f"resnet{depth}",), "shortcut", "B", "C")) for depth in depths)
+    return tuple(itertools.chain(*options))
 
 
-def without_normalization(*names: str) -> tuple:
-    """These networks without BN."""
-    return tuple((name, {"batch_norm": False}) for name in names)
-
-
-def at_rates(*rates: float) -> tuple:
-    """Plain and residual networks of 20 and 56 layers at the usual learning rate, then at each of these."""
-    networks = twins(20, 56)
-    return (*networks, *((name, {"learning_rate": rate}) for rate in rates for name in networks))
+def changed(names: tuple[str, ...], field: str, *values) -> tuple:
+    """These networks, then all of them with each of these values of a field of the recipe, or shortcut, in turn."""
+    return (*names, *((name, {field: value}) for value in values for name in names))
 
 
 def by_scale(smoke: tuple, short: tuple, medium: tuple = ()) -> dict[str, tuple]:
@@ -97,11 +84,7 @@ CATALOGUE = (
     Experiment(
         "shortcuts", "Shortcuts: identity or projection", "Sec. 4.1, Table 3 (there for the 34 layers of ImageNet)",
         "Options A, B and C are all far better than none; B is slightly better than A, and C than B.",
-        {
-            "smoke": shortcut_options(20),
-            "short": shortcut_options(20, 56),
-            "paper": shortcut_options(20, 56, 32, 44, 110),
-        },
+        by_scale(shortcut_options(20), shortcut_options(20, 56)) | {"paper": shortcut_options(20, 56, 32, 44, 110)},
     ),
     Experiment(
         "depth", "Depth: 110 and 1,202 layers", "Sec. 4.2, Fig. 6 right, Table 6",
@@ -117,9 +100,7 @@ CATALOGUE = (
     Experiment(
         "gradients", "Gradients along the layers", "Sec. 4.1, in words; the measurement goes beyond the paper",
         "With BN, gradients of plain networks have healthy norms: it is not that they vanish.",
-        by_scale(
-            (*twins(20), *without_normalization(*twins(20))), (*twins(20, 56), *without_normalization(*twins(20, 56)))
-        ),
+        by_scale(changed(twins(20), "batch_norm", False), changed(twins(20, 56), "batch_norm", False)),
         measures=("gradients",),
     ),
     Experiment(
@@ -144,7 +125,7 @@ CATALOGUE = (
     Experiment(
         "rate", "Learning rate and depth", "beyond the paper",
         "In a short schedule a smaller learning rate spares deep networks the first steps: depth costs less.",
-        {"short": at_rates(0.02, 0.05, 0.01)},
+        {"short": changed(twins(20, 56), "learning_rate", 0.02, 0.05, 0.01)},
     ),
     Experiment(
         "imagenet-depth", "ImageNet: plain and residual networks of 18 and 34 layers", "Sec. 4.1, Table 2, Fig. 4",

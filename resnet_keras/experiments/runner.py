@@ -9,9 +9,13 @@ import functools
 import io
 import itertools
 import math
+import multiprocessing
+import os
+import signal
 import statistics
 import tempfile
 import textwrap
+import threading
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -89,30 +93,53 @@ def timetable(runs: list[Run], identity: Identity, store: Store):
     return table
 
 
-def train_here(runs: list[Run], identity, measures=(), *, store: Store, data_dir=None, force=False) -> None:
+def train_here(runs: list[Run], identity, measures=(), *, store: Store, data_dir=None, force=False, jobs=1) -> None:
     """Train every run that is not done, then those that other processes work on now, and measure what is missing.
 
-    Raises Interrupted after the run under way has saved itself.
+    On a CPU `jobs` processes, if it has the cores, train a run each on an equal share of them, the longest runs first;
+    with `force` it is one. Raises Interrupted after what is under way has saved itself.
     """
     missing, busy = [run for run in runs if force or not is_done(store.run(run.name(identity)))], []
     if not missing:
         print(f"All {len(runs)} runs are done; --force repeats them.")
-    else:
+        return measure(measures, runs, identity, store=store, data_dir=data_dir)
+    jobs = 1 if force else min(jobs, len(missing))
+    if jobs > 1:
+        missing.sort(key=lambda run: multiply_adds(run.network, run.shortcut) * run.recipe.iterations, reverse=True)
+    with contextlib.ExitStack() as stack:
+        for _ in range(jobs - 1):
+            helper = multiprocessing.get_context("spawn").Process(target=_help, args=(missing, store, data_dir))
+            helper.start()
+            stack.callback(helper.join)
+            stack.callback(helper.terminate)  # first; a run under way is saved
         recipe = missing[0].recipe
         dataset = datasets.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
         times = seconds(missing, identity, store)
         where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
-        print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {duration(sum(times))}.", flush=True)
-    for number, run in enumerate(missing):
-        label, later = f"[{number + 1}/{len(missing)}] {run.title}", sum(times[number + 1 :]) / times[number]
-        try:
-            train(run, store=store, force=force, label=label, later=later, dataset=dataset, wait=False)
-        except Held as error:
-            print(f"{label}: left for later: {error}", flush=True)
-            busy.append((run, label))
-    for run, label in busy:
-        train(run, store=store, label=label, dataset=dataset)
+        where += f", {jobs} at a time" * (jobs > 1)
+        about = duration(max(sum(times) / jobs, *times))
+        print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {about}.", flush=True)
+        for number, run in enumerate(missing):
+            label = f"[{number + 1}/{len(missing)}] {run.title}"
+            later = max(0.0, sum(times[number // jobs * jobs :]) / jobs / times[number] - 1)
+            try:
+                train(run, store=store, force=force, label=label, later=later, dataset=dataset, wait=False)
+            except Held:
+                print(f"{label}: another process is at work on it.", flush=True)
+                busy.append((run, label))
+        for run, label in busy:
+            train(run, store=store, label=label, dataset=dataset)
     measure(measures, runs, identity, store=store, data_dir=data_dir)
+
+
+def _help(runs: list[Run], store: Store, data_dir) -> None:
+    """Train what no other process is at work on, in silence, as long as the process lives that started this one."""
+    asker, nothing = multiprocessing.parent_process(), io.StringIO()
+    threading.Thread(target=lambda: (asker.join(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+    with contextlib.redirect_stdout(nothing), contextlib.suppress(Exception, KeyboardInterrupt):  # the asker has it too
+        for run in runs:
+            with contextlib.suppress(Held):
+                train(run, store=store, data_dir=data_dir, wait=False)
 
 
 def unmeasured(measures: Iterable[str], runs: list[Run], identity: Identity, store: Store) -> Iterator[tuple]:

@@ -63,6 +63,15 @@ def settings() -> Settings:
     return ON_JAX.get(kind(), ON_JAX[CPU]) if quiet.backend() == "jax" else ON_TENSORFLOW[kind()]
 
 
+def share_cores(jobs: int) -> int:
+    """Share the cores among `jobs` processes, or as many as there are cores: how many. On a GPU or JAX, 1."""
+    cores = quiet.cores()
+    jobs = 1 if quiet.backend() == "jax" or accelerator() else min(jobs, cores)
+    if jobs > 1:
+        os.environ |= {"TF_NUM_INTRAOP_THREADS": str(cores // jobs), "TF_NUM_INTEROP_THREADS": "1"}
+    return jobs
+
+
 @functools.cache
 def all_names() -> tuple[str, ...]:
     """Names of all devices that the backend sees, those of the other processes of a training included.

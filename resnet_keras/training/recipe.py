@@ -76,8 +76,7 @@ class Recipe:
 
     def shortened(self, iterations: int) -> "Recipe":
         """The same schedule over another number of iterations: the drops move in proportion."""
-        ratio = iterations / self.iterations
-        drops = tuple(max(1, round(drop * ratio)) for drop in self.drops)
+        drops = tuple(max(1, round(drop * (iterations / self.iterations))) for drop in self.drops)
         return dataclasses.replace(self, iterations=iterations, drops=drops)
 
     def warms_up(self, depth: int) -> bool:

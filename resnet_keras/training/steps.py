@@ -119,8 +119,7 @@ class TensorFlowEngine(Engine):
         """
         if self.steps is None:  # once, for any number of steps
             specs = [tf.TensorSpec([None, *field.shape[1:]], field.dtype) for field in (*plan, rates)]
-            signature = plan._make(specs[:-1]), specs[-1]
-            self.steps = compiled(self._steps, signature)
+            self.steps = compiled(self._steps, (plan._make(specs[:-1]), specs[-1]))
         return self.steps(plan, rates).numpy()
 
     def _steps(self, plan, rates):

@@ -26,23 +26,23 @@ RECIPE = Recipe(
     iterations=400, batch_size=8, drops=(200,), log_interval=20, test_interval=40, checkpoint_interval=10,
     steps_per_call=2,
 )  # fmt: skip
-HALF = {"gpus": 0.0, "cpus": 0.5}  # so that two runs go at once on one core, each with one thread
+HALF = {"on": "ray", "gpus": 0.0, "cpus": 0.5}  # so that two runs go at once on one core, each with one thread
 PATIENCE = 200  # seconds for what takes a few on an idle machine
 
-# Another process: trains the same runs alone, or on Ray where there are options for it.
+# Another process: trains the same runs, alone, several at a time or on Ray, as the options say.
 CHILD = """
-import pickle, signal, sys
+import pickle, signal, sys, time
 from resnet_keras.experiments import cluster, runner
 from resnet_keras.store import Store
 from resnet_keras.errors import Interrupted
 with open(sys.argv[1], "rb") as file:
     runs, identity, options = pickle.load(file)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+if options.pop("idle", False):  # so that another process has to train
+    runner.train = lambda *_, **__: time.sleep(1000)
 try:
-    if options:
-        cluster.train_on("ray", runs, identity, (), store=Store(sys.argv[2]), **options)
-    else:
-        runner.train_here(runs, identity, store=Store(sys.argv[2]))
+    train = cluster.train_on if "on" in options else runner.train_here
+    train(runs=runs, identity=identity, measures=(), store=Store(sys.argv[2]), **options)
 except Interrupted as stop:
     sys.exit(128 + stop.signal)
 """
@@ -66,21 +66,50 @@ def runs(tmp_path_factory):
         yield [Run(network, f"{folder}{os.sep}", RECIPE, os.getpid()) for network in ("resnet8", "plain8")]
 
 
+def start(root, runs, **options):
+    """Train in another process, with a thread for each run."""
+    root.mkdir(exist_ok=True)
+    (root / "asked").write_bytes(pickle.dumps((runs, identify(runs[0].data), options)))
+    command = [sys.executable, "-c", CHILD, str(root / "asked"), str(root)]
+    threads = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=threads)
+
+
+@pytest.fixture(scope="module")
+def alone(runs, tmp_path_factory):
+    """Results of one process that was never stopped."""
+    root = tmp_path_factory.mktemp("alone")
+    single = start(root, runs)
+    single.communicate(timeout=PATIENCE)
+    assert single.returncode == 0
+    return Store(root)
+
+
+@torture("starts TensorFlow five times")
+def test_a_process_whose_asker_is_killed_saves_its_run_and_two_at_a_time_end_as_one_does(runs, alone, tmp_path):
+    store, names = Store(tmp_path), [run.name(identify(runs[0].data)) for run in runs]
+    driver = start(tmp_path, runs, jobs=2, idle=True)
+    wait_for(lambda: store.run(names[0]).checkpoints)
+    driver.kill()
+    wait_for(lambda: store.run(names[0]).summary)
+    assert [store.run(name).status for name in names] == ["interrupted", "not run"]
+    again = start(tmp_path, runs, jobs=2)
+    said, _ = again.communicate(timeout=PATIENCE)
+    assert again.returncode == 0 and "2 of 2 runs to train" in said and "2 at a time" in said
+    for name in names:
+        assert_same(store.run(name).path, alone.run(name).path)
+
+
 @torture("Ray takes half a minute to start")
-def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_path, capfd, monkeypatch):
+def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, alone, tmp_path, capfd, monkeypatch):
     pytest.importorskip("ray")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
-    identity, store, alone = identify(runs[0].data), Store(tmp_path / "shared"), Store(tmp_path / "alone")
+    identity, store = identify(runs[0].data), Store(tmp_path / "shared")
 
     def saved(run):
         return set(store.run(run.name(identity)).checkpoints)
 
-    def start(root, options):
-        (tmp_path / "jobs").write_bytes(pickle.dumps((runs, identity, options)))
-        command = [sys.executable, "-c", CHILD, str(tmp_path / "jobs"), str(root)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-
-    driver = start(store.root, HALF)
+    driver = start(store.root, runs, **HALF)
     wait_for(lambda: all(map(saved, runs)) or driver.poll() is not None)
     driver.send_signal(signal.SIGINT)
     said, _ = driver.communicate(timeout=PATIENCE)
@@ -100,12 +129,9 @@ def test_stopped_and_a_worker_killed_it_makes_what_one_process_makes(runs, tmp_p
 
     killer = threading.Thread(target=kill)
     killer.start()
-    cluster.train_on("ray", runs, identity, ("responses",), store=store, **HALF)
+    cluster.train_on(runs=runs, identity=identity, measures=("responses",), store=store, **HALF)
     killer.join()
     assert len(killed) == 1 and capfd.readouterr().out.count("going on at") >= 2  # the killed one's words may be lost
-    single = start(alone.root, None)
-    single.communicate(timeout=PATIENCE)
-    assert single.returncode == 0
     for run in runs:
         shared, other = (each.run(run.name(identity)) for each in (store, alone))
         assert_same(shared.path, other.path)

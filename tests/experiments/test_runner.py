@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import os
+import time
 
 import pytest
 import rich.console
@@ -12,7 +14,8 @@ from resnet_keras.experiments.catalogue import experiment
 from resnet_keras.quiet import backend
 from resnet_keras.store import Store
 from resnet_keras.training.recipe import Recipe
-from resnet_keras.training.run import Run
+from resnet_keras.training.run import Run, is_done
+from tests.conftest import write_images
 
 
 @pytest.fixture
@@ -42,6 +45,31 @@ def test_trains_the_missing_ones(runs, tiny, tmp_path, capsys):
     assert store.run(runs[1].name(tiny.identity)).network_file.is_file()
     runner.train_here(runs, tiny.identity, store=store)
     assert "All 2 runs are done" in capsys.readouterr().out
+
+
+def test_other_processes_train_too_in_silence_and_the_longest_runs_first(tmp_path, monkeypatch, capfd):
+    """This one trains nothing here, and waits for what the other one does."""
+    for name, value in {"RESNET_KERAS_DATA": str(tmp_path), "TF_NUM_INTRAOP_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    recipe = Recipe(iterations=2, batch_size=8, drops=(1,), log_interval=1, test_interval=2)
+    images = f"{write_images(tmp_path / 'images')}{os.sep}"
+    runs, store, labels = [Run(name, images, recipe) for name in ("plain8", "resnet14")], Store(tmp_path), []
+    identity = data.identify(images)
+
+    def wait(run, *, label, later, **_):
+        labels.append((label, later))
+        end = time.monotonic() + 200
+        while not is_done(store.run(run.name(identity))):
+            assert time.monotonic() < end, "nobody trains it"
+            time.sleep(0.1)
+
+    monkeypatch.setattr(runner, "train", wait)
+    monkeypatch.setattr(runner, "seconds", lambda *_: [9.0, 5.0])
+    runner.train_here(runs, identity, store=store, jobs=2)
+    assert labels == [("[1/2] resnet14", 0.0), ("[2/2] plain8", pytest.approx(2 / 5))]
+    said = capfd.readouterr()
+    assert said.out.startswith("2 of 2 runs to train on 1 x ") and said.out.endswith(", 2 at a time: about 9 s.\n")
+    assert said.err == ""
 
 
 def test_the_timetable_has_times_and_a_total(runs, tiny, tmp_path):

@@ -1,5 +1,6 @@
 """What a device is trained with, and what overrides it."""
 
+import os
 import subprocess
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_commit_is_named_and_a_change_to_the_package_seen(tmp_path, monkeypatc
     assert len(commit) == 40 and dirty is False
     file.write_text("2")
     assert device.revision() == (commit, True)
+
+
+def test_processes_share_the_cores_of_a_cpu_and_nothing_else(monkeypatch):
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(quiet, "cores", lambda: 5)
+    for name, backend, wanted, jobs, threads in (
+        ("a GPU", "tensorflow", 2, 1, ""), (None, "jax", 2, 1, ""), (None, "tensorflow", 1, 1, ""),
+        (None, "tensorflow", 2, 2, "2"), (None, "tensorflow", 9, 5, "1"),
+    ):  # fmt: skip
+        monkeypatch.setattr(device, "accelerator", lambda name=name: name)
+        monkeypatch.setattr(quiet, "backend", lambda backend=backend: backend)
+        assert device.share_cores(wanted) == jobs and os.environ["TF_NUM_INTRAOP_THREADS"] == threads
 
 
 # Prints the environment that a TensorFlow would see when `load_keras` imports it, and if garbage is collected after.
