@@ -1,10 +1,12 @@
 # `make` lists the targets. Each one that needs .venv makes it first, from a lock, when it is missing or stale.
 #   PYTHON=python3.12   the interpreter that .venv is made with
+#   JOBS=2              how many runs `reproduce` trains at a time, on a CPU
 #   ARGS="..."          more arguments for the command of `reproduce`, `lab`, `test` or `bench`
 SHELL := bash
 
 PYTHON ?= python3
 ARGS ?=
+JOBS ?= 2
 BIN := .venv/bin
 # The lock of users: the package and its notebooks. That of the tests adds JAX, Ray, ONNX, pytest and more.
 USE := .venv/.requirements
@@ -22,7 +24,7 @@ help: ## list the targets
 install: $(USE) ## make .venv with the package and what its notebooks need, and no more
 
 reproduce: $(USE) ## run the degradation experiment at smoke scale: minutes on two CPU cores, no data to download
-	$(BIN)/resnet-keras run degradation --scale smoke --jobs 2 --results reproduced $(ARGS)
+	$(BIN)/resnet-keras run degradation --scale smoke --jobs $(JOBS) --results reproduced $(ARGS)
 
 # At the root of the checkout, so that links out of notebooks/ work; without a question about news, without warnings
 # about language servers and encryption.

@@ -65,7 +65,7 @@ def run(
     data: Annotated[str | None, option("Default: shapes16 at smoke scale, else cifar10 or imagenet2012.", DATA)] = None,
     seeds: Annotated[opt.Whole, option("How many seeds, from 0.", RUN)] = 1,
     precision: Annotated[opt.Precision, option("auto: that of runs already here, else the faster one.", RUN)] = "auto",
-    jobs: Annotated[opt.Whole, option("Runs at a time, if a CPU has the cores.", RUN, validator=Number(gte=1))] = 1,
+    jobs: Annotated[opt.Whole, option("Runs at a time, sharing a CPU's cores.", RUN, validator=Number(gte=1))] = 1,
     on: Annotated[str | None, option("ray, or ray:HOST:PORT of a cluster: docs/scaling.md.", RUN)] = None,
     gpus_per_run: Annotated[float | None, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
     cpus_per_run: Annotated[float | None, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
@@ -80,8 +80,8 @@ def run(
     if every and force:
         raise UserError("--force goes with one experiment: leave it out.")
     on_ray = functools.partial(cluster.train_on, on, gpus=gpus_per_run, cpus=cpus_per_run)
-    here = functools.partial(runner.train_here, jobs=device.share_cores(jobs))
-    store, planned, execute = Store(results), [], on_ray if on else here
+    store, planned, jobs = Store(results), [], device.share_cores(jobs)
+    execute = on_ray if on else functools.partial(runner.train_here, jobs=jobs)
     for each in experiments:
         own = "auto" if every and each.precisions else precision
         options = {"scale": scale, "data": data, "data_dir": data_dir, "seeds": seeds, "precision": own, "store": store}
@@ -91,7 +91,7 @@ def run(
         else:
             _, identity = runner.run(each.name, **options, force=force, execute=execute)
     if dry_run:
-        screens.show(runner.timetable(planned, identity, store))
+        screens.show(runner.timetable(planned, identity, store, jobs))
         screens.show_next(f"resnet-keras run {name} --scale {scale}")
     elif every:
         print(f"Tables and figures: {relpath(report.build(store)[-1])}")

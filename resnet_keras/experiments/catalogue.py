@@ -55,8 +55,7 @@ def twins(*depths: int) -> tuple[str, ...]:
 
 def shortcut_options(*depths: int) -> tuple:
     """The residual networks of these depths with each shortcut option, and without: the plain networks."""
-    options = ((f"plain{depth}", *changed((f"resnet{depth}",), "shortcut", "B", "C")) for depth in depths)
-    return tuple(itertools.chain(*options))
+    return tuple(itertools.chain(*((f"plain{n}", *changed((f"resnet{n}",), "shortcut", "B", "C")) for n in depths)))
 
 
 def changed(names: tuple[str, ...], field: str, *values) -> tuple:

@@ -77,8 +77,8 @@ def find_identity(name: str, data_dir, store: Store) -> Identity:
         raise
 
 
-def timetable(runs: list[Run], identity: Identity, store: Store):
-    """Tabulate runs with their status and the estimated time of those that are not done, as a `rich` table."""
+def timetable(runs: list[Run], identity: Identity, store: Store, jobs: int = 1):
+    """Tabulate runs with their status and the estimated time of those not done, `jobs` at a time, as a `rich` table."""
     from rich.table import Table
 
     folders = [store.run(run.name(identity)) for run in runs]
@@ -89,7 +89,8 @@ def timetable(runs: list[Run], identity: Identity, store: Store):
     table = Table("run", "status", "time", box=None, pad_edge=False)
     for run, folder in zip(runs, folders, strict=True):
         table.add_row(run.title, folder.status, duration(times[run]) if run in times else "")
-    table.add_row(f"total, on {device.name()}", f"{len(missing)} to train", f"about {duration(sum(times.values()))}")
+    total = duration(max(sum(times.values()) / jobs, *times.values()))
+    table.add_row(f"total, on {device.name()}", f"{len(missing)} to train", f"about {total}")
     return table
 
 
