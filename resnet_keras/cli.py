@@ -80,7 +80,7 @@ def run(
     if every and force:
         raise UserError("--force goes with one experiment: leave it out.")
     on_ray = functools.partial(cluster.train_on, on, gpus=gpus_per_run, cpus=cpus_per_run)
-    store, planned, jobs = Store(results), [], device.share_cores(jobs)
+    store, planned, jobs = Store(results), [], device.share_cores(1 if force else jobs)
     execute = on_ray if on else functools.partial(runner.train_here, jobs=jobs)
     for each in experiments:
         own = "auto" if every and each.precisions else precision
@@ -147,15 +147,15 @@ def predict_(
         raise UserError(f"{sheet}: --sheet takes {where}, and {predict.IMAGES_A_SHEET} images.")
     width, rows, good = max(len(str(file)) for file in files), [], []
     for prediction in predict.predict(predict.find(name, weights, classes, Store(results)), files, top):
-        picture, top, error = prediction.picture, prediction.top, prediction.error
-        named = [{"class": name, "index": index, "probability": round(share, 6)} for index, name, share in top]
-        rows.append({"picture": picture, **({"error": error} if error else {"predictions": named})})
+        file, best, error = prediction.picture, prediction.top, prediction.error
+        named = [{"class": label, "index": index, "probability": round(share, 6)} for index, label, share in best]
+        rows.append({"picture": file, **({"error": error} if error else {"predictions": named})})
         good += [prediction] if sheet and not error else []  # their views take memory
         if error:
             screens.show_error(error)
         elif not json:
-            for path, (_, name, share) in zip([picture] + [""] * (len(top) - 1), top, strict=True):
-                print(f"{path:{width}}  {100 * share:5.1f} %  {name}")
+            for rank, (_, label, share) in enumerate(best):
+                print(f"{'' if rank else file:{width}}  {100 * share:5.1f} %  {label}")
     if json:
         print(dumps(rows, indent=2))
     elif not sheet:
