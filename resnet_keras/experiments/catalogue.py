@@ -22,9 +22,9 @@ class Experiment:
     # Scale -> networks, each as a name or (name, what differs from the scale's runs), such as
     # ("resnet56", {"shortcut": "B"}) or ("plain56", {"batch_norm": False}).
     networks: dict[str, tuple]
-    # What is measured on its runs beside their errors: keys of `resnet_keras.experiments.measurements.MEASURES`.
-    measures: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()  # on its runs, beside their errors: keys of `measurements.MEASURES`
     precisions: tuple[str, ...] = ()  # that it compares; none where all its runs share the one that is asked for
+    mixed: bool = False  # whether it shows what runs in any precision there are, which its figure tells apart
 
     def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
@@ -124,7 +124,7 @@ CATALOGUE = (
     Experiment(
         "rate", "Learning rate and depth", "beyond the paper",
         "In a short schedule a smaller learning rate spares deep networks the first steps: depth costs less.",
-        {"short": changed(twins(20, 56), "learning_rate", 0.02, 0.05, 0.01)},
+        {"short": changed(twins(20, 56), "learning_rate", 0.02, 0.05, 0.01)}, mixed=True,
     ),
     Experiment(
         "imagenet-depth", "ImageNet: plain and residual networks of 18 and 34 layers", "Sec. 4.1, Table 2, Fig. 4",

@@ -116,7 +116,7 @@ def measurements(store: Store, runs, name: str):
 
 
 def of_experiment(runs, experiment, scale: str, data: str | None = None):
-    """The runs of an experiment at one scale, on one data set and, unless it compares precisions, in one precision.
+    """The runs of an experiment at one scale, on one data set and, unless it compares or mixes them, in one precision.
 
     Those that most runs have, where no name or title of a data set is given. A run belongs to it if the catalogue lists
     its network, shortcut option and recipe, at any seed, and if what the experiment measures was measured on it.
@@ -128,7 +128,7 @@ def of_experiment(runs, experiment, scale: str, data: str | None = None):
         own = own[own[list(NUMBERS[measure])].notna().any(axis=1)]
     if data is not None:
         own = own[(own["data"] == data) | (own["data_title"] == plain(data))]
-    return commonest(own, "data", *(() if experiment.precisions else ("precision",)))
+    return commonest(own, "data", *(() if experiment.precisions or experiment.mixed else ("precision",)))
 
 
 @functools.lru_cache(maxsize=1024)
