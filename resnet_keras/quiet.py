@@ -119,7 +119,7 @@ def held_back():
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # of Ctrl-C nothing needs to be said
             kept.seek(0)
             os.write(former, kept.read())
             raise

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from resnet_keras.errors import UserError, first_line
-from resnet_keras.files import checkout, locked, results_dir, write_atomically, write_json
+from resnet_keras.files import checkout, locked, replacing, results_dir, write_atomically, write_json
 
 MEASUREMENTS = ("responses", "gradients", "lesion", "start", "surface", "views")
 DONE = ("finished", "diverged")
@@ -71,6 +71,11 @@ class RunFolder:
             return load(self.network_file)
         except UserError as error:
             raise UserError(f"{self.name}/{error}") from None
+
+    def save_network(self, network) -> None:
+        """Write the trained network, atomically."""
+        with replacing(self.network_file) as part:
+            network.save(part)
 
     def lock(self, wait: bool = True):
         """Context of a process that changes the run; see `resnet_keras.files.locked`."""

@@ -38,14 +38,12 @@ class Experiment:
         if isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= 1000:
             raise UserError(f"seeds={seeds!r}: give a whole number from 1 to 1000.")
         data = data or DEFAULT_DATA.get(scale, "cifar10")
-        settings = itertools.product(range(seeds), self.networks[scale], recipes)
-        return [_run(network, data, recipe, seed) for seed, network, recipe in settings]
-
-
-def _run(network, data, recipe, seed) -> Run:
-    name, changes = (network, {}) if isinstance(network, str) else network
-    in_recipe = {key: value for key, value in changes.items() if key != "shortcut"}
-    return Run(name, data, dataclasses.replace(recipe, **in_recipe), seed, changes.get("shortcut"))
+        runs = []
+        for seed, network, recipe in itertools.product(range(seeds), self.networks[scale], recipes):
+            name, changes = (network, {}) if isinstance(network, str) else network
+            in_recipe = {key: value for key, value in changes.items() if key != "shortcut"}
+            runs.append(Run(name, data, dataclasses.replace(recipe, **in_recipe), seed, changes.get("shortcut")))
+        return runs
 
 
 def twins(*depths: int) -> tuple[str, ...]:

@@ -135,9 +135,9 @@ def train_here(runs: list[Run], identity, measures=(), *, store: Store, data_dir
 
 def _help(runs: list[Run], store: Store, data_dir) -> None:
     """Train what no other process is at work on, as long as the one that asked lives; it meets what fails here too."""
-    asker, nothing = multiprocessing.parent_process(), io.StringIO()
+    asker, nothing, failed = multiprocessing.parent_process(), io.StringIO(), contextlib.suppress(BaseException)
     threading.Thread(target=lambda: (asker.join(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
-    with contextlib.redirect_stdout(nothing), contextlib.suppress(Exception, KeyboardInterrupt):
+    with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing), failed:
         for run in runs:
             with contextlib.suppress(Held):
                 train(run, store=store, data_dir=data_dir, wait=False)

@@ -64,11 +64,10 @@ def settings() -> Settings:
 
 
 def share_cores(jobs: int) -> int:
-    """Share the cores among `jobs` processes, or as many as there are cores: how many. On a GPU or JAX, 1."""
-    cores = quiet.cores()
-    jobs = 1 if quiet.backend() == "jax" or accelerator() else min(jobs, cores)
-    if jobs > 1:
-        os.environ |= {"TF_NUM_INTRAOP_THREADS": str(cores // jobs), "TF_NUM_INTEROP_THREADS": "1"}
+    """How many of `jobs` processes can train at a time (1 on a GPU or JAX); each gets its share of the cores."""
+    jobs = 1 if quiet.backend() == "jax" or accelerator() else min(jobs, quiet.cores())
+    if jobs > 1:  # before TensorFlow computes anything
+        os.environ |= {"TF_NUM_INTRAOP_THREADS": str(quiet.cores() // jobs), "TF_NUM_INTEROP_THREADS": "1"}
     return jobs
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from resnet_keras import data
 from resnet_keras.errors import Interrupted, UserError
-from resnet_keras.files import replacing
 from resnet_keras.quiet import NO_BFLOAT16, backend, load_keras
 from resnet_keras.store import Store
 from resnet_keras.training import device
@@ -204,8 +203,7 @@ class Trainer:
         record, watched = self.record, self.record.watched
         summary = {"status": status, **record.summary()}
         if status == "finished":
-            with replacing(self.folder.network_file) as part:
-                self.network.save(part)
+            self.folder.save_network(self.network)
             summary |= self._tested("test") if watched != "test" else {}
             if isinstance(self.dataset.train, data.Split):  # of photographs, a pass takes too long
                 summary["train_error_inference"] = self._tested("train")["train_error"]
