@@ -68,7 +68,7 @@ def run(
     jobs: Annotated[opt.Whole, option("Runs at a time, sharing a CPU's cores.", RUN, validator=Number(gte=1))] = 1,
     on: Annotated[str | None, option("ray, or ray:HOST:PORT of a cluster: docs/scaling.md.", RUN)] = None,
     gpus_per_run: Annotated[float | None, option("GPUs of a run on Ray, or a fraction; default: 1.", RUN)] = None,
-    cpus_per_run: Annotated[float | None, option("CPUs, and threads, of a run on Ray; default: 1.", RUN)] = None,
+    cpus_per_run: Annotated[float | None, option("CPUs of a run; default: 1.", RUN, validator=Number(gt=0))] = None,
     dry_run: Annotated[bool, option("Only list the runs and the time that they will take.", RUN)] = False,
     data_dir: opt.DataDir = None, force: opt.Force = False, results: opt.Results = None,
 ):  # fmt: skip
@@ -76,7 +76,7 @@ def run(
     every = name == "all"
     scale = scale or ("smoke" if every else next(iter(experiment(name).networks)))
     experiments = [each for each in EXPERIMENTS.values() if scale in each.networks] if every else [experiment(name)]
-    cluster.check(on, gpus_per_run, cpus_per_run)
+    cluster.check(on, gpus_per_run, cpus_per_run, jobs)
     if every and force:
         raise UserError("--force goes with one experiment: leave it out.")
     on_ray = functools.partial(cluster.train_on, on, gpus=gpus_per_run, cpus=cpus_per_run)

@@ -45,6 +45,7 @@ MISTAKES = {  # what tests/faults/test_bad_input.py refuses gets one line too
     ("run", "degradation", "--on", "ray:nowhere"): "ray:HOST:PORT",
     ("run", "degradation", "--on", "ray", "--gpus-per-run", "2"): "gpus-per-run=2: give 1, a fraction",
     ("run", "degradation", "--cpus-per-run", "2"): "give --on ray too",
+    ("run", "degradation", "--on", "ray", "--jobs", "2"): "give --cpus-per-run in its place",
     ("evaluate", "nothing"): "resnet-keras list",
     ("evaluate", "resnet50"): "--weights FILE",
     ("evaluate", "resnet50", "--views", "11"): "multiscale",

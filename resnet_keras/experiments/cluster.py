@@ -22,16 +22,16 @@ from resnet_keras.training.trainer import interruption, train
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "JAX_", "KERAS_BACKEND", "RESNET_KERAS_", "TF_", "TFDS_", "XLA_")
 
 
-def check(on: str | None, gpus: float | None, cpus: float | None) -> None:
-    """Refuse values of --on, --gpus-per-run and --cpus-per-run that no cluster can meet, with a UserError."""
+def check(on: str | None, gpus: float | None, cpus: float | None, jobs: int) -> None:
+    """Refuse values of --on, --gpus-per-run and --cpus-per-run that no cluster can meet, and --jobs beside them."""
     if on is None and (gpus is not None or cpus is not None):
         raise UserError("--gpus-per-run and --cpus-per-run say what a run asks of a cluster: give --on ray too.")
     if on is not None and not re.fullmatch(r"ray(:[^\s/]+:\d{1,5})?", on):
         raise UserError(f"--on {on}: give ray to start Ray on this machine, or ray:HOST:PORT to join a cluster.")
     if gpus is not None and not 0 <= gpus <= 1:
         raise UserError(f"gpus-per-run={gpus:g}: give 1, a fraction such as 0.5 to let two runs share a GPU, or 0.")
-    if cpus is not None and not cpus > 0:
-        raise UserError(f"cpus-per-run={cpus:g}: give a number above 0.")
+    if on is not None and jobs > 1:
+        raise UserError("--jobs shares this machine's cores, Ray has its own way: give --cpus-per-run in its place.")
 
 
 def train_on(
