@@ -3,6 +3,7 @@
 They draw the longest runs that can answer the question, as a matplotlib `Figure`, or raise `Unanswered`.
 """
 
+import pandas
 import seaborn
 
 from resnet_keras.errors import UserError
@@ -85,14 +86,13 @@ def depth(store, runs, shape: str = "wide"):
 
 
 def rate(store, runs, shape: str = "wide"):
-    """Training and test error over the learning rate, a line a network; another precision adds rates it alone has."""
+    """Training and test error over the learning rate, a line a network; each rate in its commonest precision."""
     own = finished(runs)
     own = own[own["recipe"].str.fullmatch(r"(learning_rate=[\d.]+)?") & own["shortcut"].isin(["A", "none"])]
     own = longest(own, lambda group: varied(group, "learning_rate"), LENGTH)
     own = own[own["network"].isin(varied(own, "learning_rate"))]
-    common = commonest(own, "precision")
-    rest = own[~own["learning_rate"].isin(common["learning_rate"])]
-    own = own.loc[[*common.index, *rest.index]]
+    own = pandas.concat([commonest(rows, "precision") for _, rows in own.groupby("learning_rate")])
+    common = own[own["precision"] == own["precision"].iloc[-1]]  # that of the largest rate
     title, rates = "Errors by learning rate", sorted(set(own["learning_rate"]))
     if {"resnet20", "resnet56"} <= set(own["network"]):
         errors = own.pivot_table("train_error", ["learning_rate", "seed"], "network")
@@ -103,7 +103,7 @@ def rate(store, runs, shape: str = "wide"):
             ends = (f"{style.number(mean[at], 1, '+')} points at rate {at:g}" for at in (mean.index[-1], mean.idxmin()))
             title = f"ResNet-56 less ResNet-20, training error: {style.listing([*ends])} ({n} seed{'s' * (n > 1)})"
     small = f"{style.setting(common)}. Points are means, dashes single seeds."
-    for which, rows in rest.groupby("precision"):
+    for which, rows in own.drop(common.index).groupby("precision"):
         small += f" In {which}: rate {style.listing([f'{rate:g}' for rate in sorted(rows['learning_rate'].unique())])}."
     parts = {"Training error": "train_error", "Test error": "test_error"}
     figure, panels = style.panels(parts, shape, title, small, 2.9, sharey=True)
