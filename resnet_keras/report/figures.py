@@ -99,9 +99,9 @@ def rate(store, runs, shape: str = "wide"):
         gaps = (errors["resnet56"] - errors["resnet20"]).unstack("seed")
         gaps = gaps[gaps.count(axis=1) == gaps.count(axis=1).max()].dropna(axis=1)  # the rates with most seeds
         if n := gaps.shape[1]:
-            mean = gaps.mean(axis=1)
-            ends = (f"{style.number(mean[at], 1, '+')} points at rate {at:g}" for at in (mean.index[-1], mean.idxmin()))
-            title = f"ResNet-56 less ResNet-20, training error: {style.listing([*ends])} ({n} seed{'s' * (n > 1)})"
+            means = [f"{style.number(gap, 1, '+')} at {at:g}" for at, gap in gaps.mean(axis=1)[::-1].items()]
+            title = "ResNet-56 less ResNet-20, points of training error by rate: "
+            title += f"{style.listing(means)} ({n} seed{'s' * (n > 1)})"
     small = f"{style.setting(common)}. Points are means, dashes single seeds."
     for which, rows in own.drop(common.index).groupby("precision"):
         small += f" In {which}: rate {style.listing([f'{rate:g}' for rate in sorted(rows['learning_rate'].unique())])}."
