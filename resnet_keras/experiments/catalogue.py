@@ -24,7 +24,7 @@ class Experiment:
     networks: dict[str, tuple]
     measures: tuple[str, ...] = ()  # on its runs, beside their errors: keys of `measurements.MEASURES`
     precisions: tuple[str, ...] = ()  # that it compares; none where all its runs share the one that is asked for
-    mixed: bool = False  # whether it shows what runs in any precision there are, which its figure tells apart
+    mixed: bool = False  # whether runs in any precision count; its figure, table and verdicts tell them apart
 
     def runs(self, scale: str, data: str | None = None, seeds: int = 1, precision: str = "float32") -> list[Run]:
         """The runs of a scale, one seed of everything before the second seed of anything.
@@ -92,19 +92,19 @@ CATALOGUE = (
         "responses", "Layer responses", "Sec. 4.2, Fig. 7",
         "Layers of residual networks respond less than plain ones, and less the deeper the network.",
         by_scale(twins(20, 32), (*twins(20, 56), "resnet110")),  # Fig. 7's five
-        measures=("responses",),
+        measures=("responses",), mixed=True,
     ),
     Experiment(
         "gradients", "Gradients along the layers", "Sec. 4.1, in words; the measurement goes beyond the paper",
         "With BN, gradients of plain networks have healthy norms: it is not that they vanish.",
         by_scale(changed(twins(20), "batch_norm", False), changed(twins(20, 56), "batch_norm", False)),
-        measures=("gradients",),
+        measures=("gradients",), mixed=True,
     ),
     Experiment(
         "lesion", "Lesions: blocks left out or swapped", "beyond the paper",
         "Veit and others (2016): a trained residual network bears the loss of almost any block; a plain one does not.",
         by_scale(twins(20), twins(56, 20)),
-        measures=("lesion",),
+        measures=("lesion",), mixed=True,
     ),
     Experiment(
         "surface", "The loss around trained networks, and the first steps", "beyond the paper",

@@ -140,6 +140,18 @@ def test_an_empty_store_says_how_to_fill_it_and_a_warm_up_that_never_ended_is_sa
         report.build(Store(tmp_path), ["degradatoin"])
 
 
+def test_a_claim_decided_in_another_precision_than_most_runs_says_so(tmp_path):
+    for number, network in enumerate(["plain20", "plain56", "plain110"]):
+        write_run(tmp_path, network, end=(30 + 20 * number, 30 + 20 * number))
+    for network in ("resnet56", "resnet110"):
+        write_run(tmp_path, network, precision="bfloat16")
+    report.build(Store(tmp_path))
+    shown = (tmp_path / "README.md").read_text()
+    assert "Runs are in float32 unless named otherwise." in shown
+    assert "| 50.0 against 30.0: +20.0 | 1 and 1 | too few seeds |" in shown
+    assert "(Table 6) | 9.5 against 9.5: +0.0 | 1 and 1, bfloat16 | too short to tell" in shown
+
+
 def test_an_independent_implementation_stands_beside_ours_at_the_same_iteration(full, monkeypatch):
     root, _ = full
     rows = [("resnet20", seed, at, 60 - at / 50 + seed) for seed in range(3) for at in (500, 1000)]
