@@ -1,12 +1,13 @@
 """The frame of runs: what is in it, what is left out, and which runs agree in all but the seed."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
 
 from resnet_keras.experiments.catalogue import EXPERIMENTS
-from resnet_keras.report import runs
+from resnet_keras.report import claims, runs
 from resnet_keras.store import MEASUREMENTS, Store
 from resnet_keras.training.recipe import preset
 from tests.report.synthetic import write_run
@@ -59,6 +60,16 @@ def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
     assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 3
     assert len(runs.of_experiment(all_runs, EXPERIMENTS["rate"], "short", "cifar10")) == 4  # what there is, in either
     assert len(runs.of_experiment(all_runs, entry, "smoke")) == 0
+
+
+def test_measurements_count_in_any_precision_and_the_verdict_is_of_the_one_with_enough_seeds(tmp_path):
+    seeds = [("bfloat16", 0), ("float32", 0), ("float32", 1), ("float32", 2)]
+    for network, (precision, seed) in itertools.product(("plain20", "resnet20"), seeds):
+        name = write_run(tmp_path, network, precision=precision, seed=seed)
+        error = 60 + seed - 40 * (network == "resnet20")
+        (tmp_path / "runs" / name / "lesion.csv").write_text(f"lesion,error\nnone,9\ndelete,{error}\nswap,{error}\n")
+    own = runs.of_experiment(runs.frame(Store(tmp_path)), EXPERIMENTS["lesion"], "short")
+    assert len(own) == 8 and "(12.0 against 52.0 points, 3 and 3" in claims.answer(EXPERIMENTS["lesion"], own)
 
 
 def test_a_run_under_way_and_a_diverged_one_are_told_apart_and_numbers_that_are_none_are_nan(tmp_path):
