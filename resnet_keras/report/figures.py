@@ -104,7 +104,7 @@ def rate(store, runs, shape: str = "wide"):
             title += f"{style.listing(means)} ({n} seed{'s' * (n > 1)})"
     small = f"{style.setting(common)}. Points are means, dashes single seeds."
     for which, rows in own.drop(common.index).groupby("precision"):
-        small += f" In {which}: rate {style.listing([f'{rate:g}' for rate in sorted(rows['learning_rate'].unique())])}."
+        small += f" In {which}: at {style.listing([f'{rate:g}' for rate in sorted(rows['learning_rate'].unique())])}."
     parts = {"Training error": "train_error", "Test error": "test_error"}
     figure, panels = style.panels(parts, shape, title, small, 2.9, sharey=True)
     palette = {row.network: style.shade(row.kind, row.depth) for row in own.drop_duplicates("network").itertuples()}

@@ -86,7 +86,7 @@ def test_curves_bars_and_gaps_are_the_numbers(full):
     rates = report.draw_figure(store, frame, "rate")
     drawn = [list(line.get_ydata()) for line in rates.axes[1].get_lines()]
     assert [26, 30, 27] in drawn and [35, 30, 36] in drawn and {2, 3} == {*map(len, drawn)} - {0, 1}
-    assert "float32. Points" in (words := rates.get_supxlabel()) and words.endswith("In bfloat16: rate 0.05.")
+    assert "float32. Points" in (words := rates.get_supxlabel()) and words.endswith("In bfloat16: at 0.05.")
     bars = (bar for axis in report.draw_figure(store, frame, "lesion").axes for bar in axis.patches)
     assert [(bar.get_y(), bar.get_height()) for bar in bars] == [(70, 20), (70, 20), (35, 2), (35, 2)]
     own = figures.usual(frame).query("kind == 'residual' and seed == 1")
