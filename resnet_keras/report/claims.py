@@ -87,9 +87,8 @@ class Finding:
             return f"undecided (P({side}) = {style.number(likely)}{words})"
         length = f" at {self.iterations:,} iterations" if self.iterations else " before training"
         start = f" (from {claim.from_iterations:,} iterations on)"
-        more = {SUPPORTED: length, CONTRADICTED: length, BEHIND: start, TOO_SHORT: start}
-        more |= {EQUIVALENT: f" within {claim.margin:g}", CANNOT: f" (needs {claim.needs})"}
-        more |= {} if gap else {TOO_FEW: " (none yet)"}
+        more = {SUPPORTED: length, CONTRADICTED: length, BEHIND: start, TOO_FEW: " (none yet)" * (not gap)}
+        more |= {TOO_SHORT: start, EQUIVALENT: f" within {claim.margin:g}", CANNOT: f" (needs {claim.needs})"}
         return self.verdict + more.get(self.verdict, "")
 
     @property
@@ -125,11 +124,12 @@ class Finding:
         claim, (words, unit, _) = self.claim, METRICS[self.claim.metric]
         network, other = (style.title(*split_label(str(label))) for label in (claim.left, claim.right))
         network = network[0].upper() + network[1:]
+        seeds = {"1": "one seed", "1 and 1": "one seed each"}.get(self.seeds, f"{self.seeds} seeds")
+        seeds += f", {self.precision}" * bool(self.precision)
         if not self.right.n:
-            claimed = f"(claim: {claim.relation} {claim.right:g})"
+            claimed = f"({seeds}; claim: {claim.relation} {claim.right:g})"
             return f"{network}, {words}: {self.effect}{unit} {claimed}; {self.verdict_text}."
         side = "higher" if self.gap.mean > 0 else "lower"
-        seeds = "one seed each" if self.seeds == "1 and 1" else f"{self.seeds} seeds"
         return f"{network} has a {side} {words} than {other} ({self.sides}{unit}, {seeds}): {self.verdict_text}."
 
 

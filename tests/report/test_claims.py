@@ -89,7 +89,8 @@ def test_all_seeds_of_both_sides_count_and_are_not_paired(tmp_path):
     finding = first(tmp_path, "degradation-test", HIGH, [30, 31, 32, 33, 34])
     assert (finding.seeds, finding.gap.mean) == ("3 and 5", pytest.approx(9.0))
     assert finding.effect.startswith("41.0 against 32.0: +9.0 [+")
-    assert finding.sentence.startswith("Plain-56 has a higher test error than plain-20 (41.0 against 32.0 %, 3 and 5")
+    where = "(41.0 against 32.0 %, 3 and 5 seeds, float32)"
+    assert finding.sentence.startswith(f"Plain-56 has a higher test error than plain-20 {where}: ")
 
 
 def test_training_errors_are_compared_as_ratios(tmp_path):
