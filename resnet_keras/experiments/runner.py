@@ -117,9 +117,8 @@ def train_here(runs: list[Run], identity, measures=(), *, store: Store, data_dir
         dataset = datasets.load(missing[0].data, data_dir, recipe.validation, recipe.crop)
         times = seconds(missing, identity, store)
         where = f"{device.name()}, {' and '.join(sorted({run.recipe.precision for run in missing}))}"
-        where += f", {jobs} at a time" * (jobs > 1)
-        about = duration(max(sum(times) / jobs, *times))
-        print(f"{len(missing)} of {len(runs)} runs to train on {where}: about {about}.", flush=True)
+        about = f", {jobs} at a time" * (jobs > 1) + f": about {duration(max(sum(times) / jobs, *times))}."
+        print(f"{len(missing)} of {len(runs)} runs to train on {where}{about}", flush=True)
         for number, run in enumerate(missing):
             label = f"[{number + 1}/{len(missing)}] {run.title}"
             later = max(0.0, sum(times[number // jobs * jobs :]) / jobs / times[number] - 1)

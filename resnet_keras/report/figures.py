@@ -59,8 +59,7 @@ def depth(store, runs, shape: str = "wide"):
     lengths = [n for n, group in own.groupby("iterations") if len(varied(group, "depth", "kind")) > 1]
     if not lengths:
         raise Unanswered("no length has several depths of both kinds")
-    lengths = lengths[:1] + lengths[1:][-2:]
-    own = own[own["iterations"].isin(lengths)]
+    own = own[own["iterations"].isin(lengths[:1] + lengths[1:][-2:])]
     broken = repaired(own[own["iterations"] == lengths[-1]])
     title = "Depth breaks a plain network. Shortcuts repair most of it." if broken else "Test error over depth"
     small = f"{style.setting(own)}. Test error after the last iteration; points are means, dashes single seeds."
@@ -165,8 +164,7 @@ def precision(store, runs, shape: str = "wide"):
     own = longest(usual(runs), lambda group: varied(group, "precision"), LENGTH)
     own = own[own["network"].isin(varied(own, "precision"))]
     groups = own.groupby(["network", "precision"], sort=False)["test_error"]
-    means = groups.mean().unstack()
-    gaps = means["bfloat16"] - means["float32"]
+    gaps = groups.mean().unstack().eval("bfloat16 - float32")
     words = [f"{style.number(gap, 1, '+')} points ({style.network_title(name)})" for name, gap in gaps.items()]
     title = f"bfloat16 less float32: {style.listing(words)}"
     title += "; seeds differ by more" * bool(gaps.abs().max() < (groups.max() - groups.min()).min())

@@ -1,8 +1,10 @@
 """What was measured along the layers: responses (Fig. 7), gradients, lesions, the loss around; as in `figures`."""
 
+import pandas
+
 from resnet_keras.report import style
-from resnet_keras.report.figures import longest
-from resnet_keras.report.runs import measurements
+from resnet_keras.report.figures import LENGTH, longest
+from resnet_keras.report.runs import commonest, measurements
 
 HIGHEST = 3.0  # on the linear axis of responses, as in Fig. 7; a legend says what is above it
 TIMES = {"Before training": 0, "After 16 iterations": 16, "At the end": -1}  # panels of gradients with BN
@@ -10,21 +12,22 @@ CONTOURS = (1, 1.5, 2, 3, 5, 10, 100, 1000, 10_000, 100_000)  # nats
 
 
 def measured(store, runs, name: str):
-    """A measurement of the longest runs of which it was taken."""
-    return longest(measurements(store, runs, name), len)
+    """A measurement of the longest runs of which it was taken; each network's in the precision that most seeds have."""
+    networks = longest(measurements(store, runs, name), len, LENGTH).groupby(["network", "shortcut", "batch_norm"])
+    return pandas.concat([commonest(rows, "precision") for _, rows in networks])
 
 
 def by_network(table) -> dict:
     """Name -> rows of each network of a table of measurements, plain before residual."""
-    groups = table.groupby(["kind", "depth", "network", "shortcut"])
-    return {style.title(network, shortcut): rows for (_, _, network, shortcut), rows in groups}
+    return {style.title(*key[2:]): rows for key, rows in table.groupby(["kind", "depth", "network", "shortcut"])}
 
 
-def lines(axis, table, value: str, **options) -> None:
-    """A line a network, of the means over seeds of a value along the layers."""
+def lines(axis, table, value: str, label: str = "{}", **options) -> None:
+    """A line a network, of the means over seeds of a value along the layers; `label` of name, precision and seeds."""
     for name, rows in by_network(table).items():
-        hue = style.shade(rows["kind"].iloc[0], rows["depth"].iloc[0])
-        axis.plot(rows.groupby("layer")[value].mean(), **{"color": hue, "label": name, "linewidth": 1.6, **options})
+        words = label.format(name, rows["precision"].iloc[0], rows["seed"].nunique())
+        look = {"color": style.shade(*rows[["kind", "depth"]].iloc[0]), "label": words, "linewidth": 1.6}
+        axis.plot(rows.groupby("layer")[value].mean(), **{**look, **options})
 
 
 def responses(store, runs, shape: str = "wide"):
@@ -34,11 +37,11 @@ def responses(store, runs, shape: str = "wide"):
     title = "Median response: " + style.listing([f"{kind} {style.number(value)}" for kind, value in medians.items()])
     if (medians - 1).abs().max() < 0.15:
         title = "Responses hardly differ in the median: most layers are still where BN starts them"
-    small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition."
+    small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition; n: seeds."
     parts = {f"{kind.capitalize()} networks": rows for kind, rows in table.groupby("kind")}
     figure, panels = style.panels(parts, shape, title, small, 2.8, sharey=True)
     for axis, own in panels:
-        lines(axis, own, "std")
+        lines(axis, own, "std", "{} ({}, n = {})")
         style.level(axis, 1, "gamma's\nstart", style.INK, linestyle=style.DASHES)
         above = f"above the axis: up to {style.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
         axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylabel="std of the response", ylim=(0, HIGHEST))
@@ -67,7 +70,7 @@ def gradients(store, runs, shape: str = "wide"):
         if shared := axis is not first and rows["batch_norm"].all():
             axis.sharey(first)
         lines(axis, rows, "gradient_norm")
-        lines(axis, rows, "scaled", linestyle=style.DOTS, linewidth=0.9, label=None)
+        lines(axis, rows, "scaled", "", linestyle=style.DOTS, linewidth=0.9)
         axis.set_xlabel("layer")
         style.powers(axis)
         if not shared:

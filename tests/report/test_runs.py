@@ -7,7 +7,7 @@ import math
 import pytest
 
 from resnet_keras.experiments.catalogue import EXPERIMENTS
-from resnet_keras.report import claims, runs
+from resnet_keras.report import claims, profiles, runs
 from resnet_keras.store import MEASUREMENTS, Store
 from resnet_keras.training.recipe import preset
 from tests.report.synthetic import write_run
@@ -62,14 +62,16 @@ def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
     assert len(runs.of_experiment(all_runs, entry, "smoke")) == 0
 
 
-def test_measurements_count_in_any_precision_and_the_verdict_is_of_the_one_with_enough_seeds(tmp_path):
+def test_measurements_count_in_any_precision_and_the_one_with_most_seeds_decides_and_is_drawn(tmp_path):
     seeds = [("bfloat16", 0), ("float32", 0), ("float32", 1), ("float32", 2)]
-    for network, (precision, seed) in itertools.product(("plain20", "resnet20"), seeds):
+    for network, (precision, seed) in [*itertools.product(("plain20", "resnet20"), seeds), ("resnet56", seeds[0])]:
         name = write_run(tmp_path, network, precision=precision, seed=seed)
-        error = 60 + seed - 40 * (network == "resnet20")
+        error = 60 + seed - 40 * ("resnet" in network)
         (tmp_path / "runs" / name / "lesion.csv").write_text(f"lesion,error\nnone,9\ndelete,{error}\nswap,{error}\n")
     own = runs.of_experiment(runs.frame(Store(tmp_path)), EXPERIMENTS["lesion"], "short")
-    assert len(own) == 8 and "(12.0 against 52.0 points, 3 and 3" in claims.answer(EXPERIMENTS["lesion"], own)
+    assert len(own) == 9 and "(12.0 against 52.0 points, 3 and 3" in claims.answer(EXPERIMENTS["lesion"], own)
+    drawn = profiles.measured(Store(tmp_path), own, "lesion").groupby("network")["precision"].unique().str.join("")
+    assert dict(drawn) == {"plain20": "float32", "resnet20": "float32", "resnet56": "bfloat16"}
 
 
 def test_a_run_under_way_and_a_diverged_one_are_told_apart_and_numbers_that_are_none_are_nan(tmp_path):
