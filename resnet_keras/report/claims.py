@@ -167,7 +167,7 @@ def findings(claim: Claim, runs) -> list[Finding]:
     """
     own = finished(runs) if claim.metric.endswith("error") else runs
     if claim.metric == "gradients_start":  # where the length of a run plays no part
-        own = pandas.concat([own, paper.starts()]).assign(iterations=0)
+        own = pandas.concat([own, paper.starts()]).assign(iterations=0).dropna(subset=[claim.metric])
         own = own.drop_duplicates(["data", "network", "shortcut", "recipe", "precision", "seed"])
     family = own["data"] == claim.data if claim.data else own["data"].str.startswith(tuple(PAPER))
     own = own[family & own[claim.metric].notna()]
@@ -223,12 +223,10 @@ def reading(runs) -> str:
         low, high, depths = rows.iloc[0], rows.iloc[-1], rows.index.get_level_values("depth")
         if len(rows) > 1 and kind in ("plain", "residual"):
             numbers = f"{style.number(high['mean'], 1)} against {style.number(low['mean'], 1)} % training error"
-            if low["count"] + high["count"] > 2:
-                numbers += f", {high['count']:.0f} and {low['count']:.0f} seeds"
+            numbers += f", {high['count']:.0f} and {low['count']:.0f} seeds" * bool(low["count"] + high["count"] > 2)
             does = "harm" if high["mean"] > low["mean"] else "help"
             if high["min"] <= low["max"] and low["min"] <= high["max"]:  # seeds of both depths lie among each other
                 does = "have no sure effect on"
-            if abs(high["mean"] - low["mean"]) < 1.0:
-                does = "do not harm"
+            does = "do not harm" if abs(high["mean"] - low["mean"]) < 1.0 else does
             clauses.append(f"{depths[-1] - depths[0]} more layers {does} a {kind} network ({numbers})")
     return "; ".join(clauses) + "." * bool(clauses)

@@ -9,6 +9,7 @@ import seaborn
 from resnet_keras.errors import UserError
 from resnet_keras.report import style
 from resnet_keras.report.runs import commonest, finished, histories
+from resnet_keras.report.statistics import ENOUGH
 
 LENGTH = ["data", "iterations"]
 
@@ -156,33 +157,34 @@ def shortcuts(store, runs, shape: str = "wide"):
     if "none" in means and means.drop(columns="none").max(axis=1).lt(means["none"]).all():
         title = "Any shortcut beats none; seeds hide what kind it is"
     parts = {f"{depth} layers": rows for depth, rows in own.groupby("depth", sort=False)}
-    return dots(own, parts, "shortcut", ["none", "A", "B", "C"], shape, title)
+    return dots(own, parts, "shortcut", ["none", "A", "B", "C"], shape, title, sharex=True)
 
 
 def precision(store, runs, shape: str = "wide"):
     """Test error in float32 and in bfloat16, a dot a seed, a bar at the mean, a panel a network."""
     own = longest(usual(runs), lambda group: varied(group, "precision"), LENGTH)
     own = own[own["network"].isin(varied(own, "precision"))]
-    groups = own.groupby(["network", "precision"], sort=False)["test_error"]
+    counted = own.groupby("network").filter(lambda rows: rows["precision"].value_counts().min() >= ENOUGH)
+    groups = (counted if len(counted) else own).groupby(["network", "precision"], sort=False)["test_error"]
     gaps = groups.mean().unstack().eval("bfloat16 - float32")
-    words = [f"{style.number(gap, 1, '+')} points ({style.network_title(name)})" for name, gap in gaps.items()]
-    title = f"bfloat16 less float32: {style.listing(words)}"
+    words = [f"{style.number(gap, 1, '+')} ({style.network_title(name)})" for name, gap in gaps.items()]
+    title = f"bfloat16 less float32, points: {style.listing(words)}"
     title += "; seeds differ by more" * bool(gaps.abs().max() < (groups.max() - groups.min()).min())
     parts = {style.network_title(name): rows for name, rows in own.groupby("network", sort=False)}
     return dots(own, parts, "precision", ["float32", "bfloat16"], shape, title)
 
 
-def dots(runs, parts: dict, column: str, order: list[str], shape: str, title: str):
+def dots(runs, parts: dict, column: str, order: list[str], shape: str, title: str, **options):
     """Test errors along the x axis, a line for each value of a column, a panel for each part of these runs."""
-    small = f"{style.setting(runs)}. A dot is a seed, a bar their mean."
-    figure, panels = style.panels(parts, shape, title, small, 0.8 + 0.4 * len(order), sharey=True, sharex=True)
+    small = f"{style.setting(runs)}. A dot is a seed, a bar their mean; in brackets how many."
+    figure, panels = style.panels(parts, shape, title, small, 0.8 + 0.4 * len(order), sharey=True, **options)
     for axis, own in panels:
         line = {"data": own, "x": "test_error", "y": column, "hue": "kind", "palette": style.HUES}
         line |= {"order": order, "ax": axis, "legend": False}
         seaborn.stripplot(**line, size=8, alpha=0.6, jitter=False)
         seaborn.pointplot(**line, marker="|", markersize=22, markeredgewidth=2.5, linestyle="", errorbar=None)
         for (value, kind), errors in own.groupby([column, "kind"])["test_error"]:
-            words = f"{style.number(errors.mean(), 1)}  ({len(errors)} seed{'s' * (len(errors) > 1)})"
+            words = f"{style.number(errors.mean(), 1)} ({len(errors)})"
             style.note(axis, words, (errors.max(), order.index(value)), (8, 0), style.HUES[kind], fontsize=8.5)
         axis.set(xlabel="test error, %", ylabel="")
         axis.grid(visible=False, axis="y")
