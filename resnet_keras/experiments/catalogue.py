@@ -116,7 +116,7 @@ CATALOGUE = (
     Experiment(
         "precision", "Precision: bfloat16 against float32", "beyond the paper",
         "Convolutions and activations in bfloat16 cost less than a point of test error.",
-        by_scale(twins(20), twins(20)),
+        by_scale(twins(20), twins(20, 56)),
         precisions=("bfloat16", "float32"),
     ),
     Experiment(

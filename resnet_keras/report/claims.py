@@ -83,7 +83,7 @@ class Finding:
             points = f"{claim.margin:g} point" + "s" * (claim.margin != 1)
             margin = f"a factor of {claim.margin:g}" if claim.ratios else points
             likely, side = max((gap.probability_above, "above"), (1 - gap.probability_above, "below"))
-            words = f"; {more} more seeds a side could show {margin}" if more > 0 else ""
+            words = f"; {more:,} more seeds a side could show {margin}" if more > 0 else ""
             return f"undecided (P({side}) = {style.number(likely)}{words})"
         length = f" at {self.iterations:,} iterations" if self.iterations else " before training"
         start = f" (from {claim.from_iterations:,} iterations on)"

@@ -34,7 +34,7 @@ def test_precision_and_rate_share_runs_with_degradation():
     pairs = {(run.network, run.seed): set() for run in runs}
     for run in runs:
         pairs[run.network, run.seed].add(run.recipe.precision)
-    assert len(pairs) == 6 and all(pair == {"bfloat16", "float32"} for pair in pairs.values())
+    assert len(pairs) == 12 and all(pair == {"bfloat16", "float32"} for pair in pairs.values())
     assert {run for run in runs if run.recipe.precision == "bfloat16"} <= set(usual)
     runs = experiment("rate").runs("short", precision="bfloat16")
     assert {run.recipe.learning_rate for run in runs} == {0.1, 0.05, 0.02, 0.01} and len(runs) == 16
