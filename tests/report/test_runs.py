@@ -57,7 +57,7 @@ def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
     all_runs, entry = runs.frame(Store(tmp_path)), EXPERIMENTS["degradation"]
     assert set(runs.of_experiment(all_runs, entry, "short")["precision"]) == {"bfloat16"}
     assert len(runs.of_experiment(all_runs, entry, "short", "CIFAR-10 (JPEG)")) == 1
-    assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 3
+    assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 4
     assert len(runs.of_experiment(all_runs, EXPERIMENTS["rate"], "short", "cifar10")) == 4  # what there is, in either
     assert len(runs.of_experiment(all_runs, entry, "smoke")) == 0
 
