@@ -30,20 +30,17 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
     firsts, cells = [first for first, *_ in results], tables.cells(shown)
     page = environment.from_string(paper.resource("page.md.jinja")).render(
-        runs=runs,
+        runs=runs, claim={first.claim.name: first for first in firsts},
         groups={name: list(group) for name, group in itertools.groupby(firsts, lambda first: first.claim.group)},
-        claim={first.claim.name: first for first in firsts},
         others=[finding for _, *others in results for finding in others if finding.gap.n >= ENOUGH],
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),
-        figures=titles,
+        figures=titles, lower=(shown["train_error"] - shown["train_error_inference"]).dropna(),
         figure=lambda name, words: Safe(f"![{style.markdown(f'{titles[name]}. {words}')}](figures/{name}.png)"),
         masters={name: tables.networks_by_length(each) for name, each in cells.groupby("data_title")},
         machine=paper.idle_hours()[0], usual=next(iter(shown["precision"].mode()), ""),
         one_core=int((shown["cores"] == 1).sum()), processors=sorted(set(shown["cpu"])),
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
-        crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
-        never_warm=never_warm(shown),
-        lower=(shown["train_error"] - shown["train_error_inference"]).dropna(),
+        crossings=[f"{round(n, -2):,}" for n in paper.crossings()], never_warm=never_warm(shown),
         scar=scar(store, shown), independent=independent(store, shown), problems=runs.attrs["problems"],
         smoke=tables.experiment_table(drawn[drawn["data"] == drawn["data"].min()]),
     )  # fmt: skip
@@ -71,10 +68,10 @@ def never_warm(runs) -> list[str]:
 
 
 def scar(store, runs) -> list[float]:
-    """Norm of plain-56's first kernel before training, after 16 iterations, at the end; empty where not measured."""
+    """Norm of plain-56's first kernel before training, after 16 iterations, at the end; of how many runs. Or empty."""
     table = measurements(store, runs[(runs["network"] == "plain56") & runs["batch_norm"]], "gradients")
     norms = table[table["layer"] == 1].groupby("iteration")["weight_norm"].mean() if len(table) else {}
-    return [norms[0], norms[16], norms.iloc[-1]] if {0, 16} <= set(norms.keys()) else []
+    return [norms[0], norms[16], norms.iloc[-1], table["run"].nunique()] if {0, 16} <= set(norms.keys()) else []
 
 
 def independent(store, runs) -> tuple[list, list]:

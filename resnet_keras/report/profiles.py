@@ -12,21 +12,25 @@ CONTOURS = (1, 1.5, 2, 3, 5, 10, 100, 1000, 10_000, 100_000)  # nats
 
 
 def measured(store, runs, name: str):
-    """A measurement of the longest runs of which it was taken; each network's in the precision that most seeds have."""
-    networks = longest(measurements(store, runs, name), len, LENGTH).groupby(["network", "shortcut", "batch_norm"])
-    return pandas.concat([commonest(rows, "precision") for _, rows in networks])
+    """A measurement of the longest runs of which it was taken; twins in the precision in which most seeds have both."""
+    drawn = []
+    for _, twins in longest(measurements(store, runs, name), len, LENGTH).groupby(["depth", "batch_norm"]):
+        precisions = (rows for _, rows in twins.groupby("precision"))
+        drawn.append(max(precisions, key=lambda rows: sorted(rows.groupby("seed")["network"].nunique(), reverse=True)))
+    return pandas.concat(drawn)
 
 
 def by_network(table) -> dict:
-    """Name -> rows of each network of a table of measurements, plain before residual."""
-    return {style.title(*key[2:]): rows for key, rows in table.groupby(["kind", "depth", "network", "shortcut"])}
+    """Name, with the precision where there are several -> rows of each network of a table, plain before residual."""
+    keys, several = ["kind", "depth", "network", "shortcut", "precision"], table["precision"].nunique() > 1
+    return {style.title(*key[2:4]) + f", {key[4]}" * several: rows for key, rows in table.groupby(keys)}
 
 
-def lines(axis, table, value: str, label: str = "{}", **options) -> None:
-    """A line a network, of the means over seeds of a value along the layers; `label` of name, precision and seeds."""
+def lines(axis, table, value: str, **options) -> None:
+    """A line a network, of the means over seeds of a value along the layers; its label says how many seeds."""
     for name, rows in by_network(table).items():
-        words = label.format(name, rows["precision"].iloc[0], rows["seed"].nunique())
-        look = {"color": style.shade(*rows[["kind", "depth"]].iloc[0]), "label": words, "linewidth": 1.6}
+        color, n = style.shade(*rows[["kind", "depth"]].iloc[0]), rows["seed"].nunique()
+        look = {"color": color, "label": f"{name}, n = {n}", "linewidth": 1.6}
         axis.plot(rows.groupby("layer")[value].mean(), **{**look, **options})
 
 
@@ -41,7 +45,7 @@ def responses(store, runs, shape: str = "wide"):
     parts = {f"{kind.capitalize()} networks": rows for kind, rows in table.groupby("kind")}
     figure, panels = style.panels(parts, shape, title, small, 2.8, sharey=True)
     for axis, own in panels:
-        lines(axis, own, "std", "{} ({}, n = {})")
+        lines(axis, own, "std")
         style.level(axis, 1, "gamma's\nstart", style.INK, linestyle=style.DASHES)
         above = f"above the axis: up to {style.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
         axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylabel="std of the response", ylim=(0, HIGHEST))
@@ -56,33 +60,33 @@ def gradients(store, runs, shape: str = "wide"):
     with_bn = table[table["batch_norm"] & (table["depth"] == table["depth"].max())]
     times = with_bn["iteration"].where(with_bn["iteration"] != with_bn["iterations"], -1)
     parts = {heading: with_bn[times == time] for heading, time in TIMES.items()}
-    parts["No BN, before training"] = table[~table["batch_norm"] & (table["iteration"] == 0)]
+    parts["No BN, before training"] = without = table[~table["batch_norm"] & (table["iteration"] == 0)]
     parts = {heading: rows for heading, rows in parts.items() if len(rows)}
     title = "Gradients along the layers"
     start = with_bn[(with_bn["iteration"] == 0) & (with_bn["kind"] == "plain")].groupby("layer")["gradient_norm"].mean()
     if len(start) and start.iloc[0] > 10 * start.iloc[-2]:
-        depth = with_bn["depth"].iloc[0]
-        title = f"Gradients of plain-{depth} do not vanish at the start: they explode towards the image"
-    small = f"{style.setting(table)}. Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its "
-    figure, panels = style.panels(parts, shape, title, f"{small}own norm.", 2.7)
+        title = f"Gradients of plain-{table['depth'].max()} do not vanish at the start: they explode towards the image"
+    others = {*without["precision"]} - {*with_bn["precision"]}
+    small = style.setting(with_bn) + "".join(f" (without BN {precision})" for precision in others)
+    small += ". Norm of each kernel's gradient, layer 1 nearest to the image; dotted: times its own norm; n: seeds."
+    figure, panels = style.panels(parts, shape, title, small, 2.7)
     first = panels[0][0]
     for axis, rows in panels:
         if shared := axis is not first and rows["batch_norm"].all():
             axis.sharey(first)
         lines(axis, rows, "gradient_norm")
-        lines(axis, rows, "scaled", "", linestyle=style.DOTS, linewidth=0.9)
-        axis.set_xlabel("layer")
+        lines(axis, rows, "scaled", label="", linestyle=style.DOTS, linewidth=0.9)
+        axis.set(xlabel="layer", ylabel="norm of the gradient" * (axis is first))
         style.powers(axis)
         if not shared:
             axis.legend(fontsize=8)
-    first.set_ylabel("norm of the gradient")
     return figure
 
 
 def lesion(store, runs, shape: str = "wide"):
     """Test error without each block, as bars from the intact network's: the deepest plain and residual network."""
     table = measured(store, runs, "lesion")
-    table = table[(table["depth"] == table["depth"].max()) & (table["seed"] == table["seed"].min())]
+    table = commonest(table[table["depth"] == table["depth"].max()], "seed")
     medians = table.groupby(["kind", "lesion"])["error"].median().unstack()
     rise, networks = medians["delete"] - medians["none"], by_network(table)
     title = "Test error with one block left out"
@@ -107,8 +111,7 @@ def lesion(store, runs, shape: str = "wide"):
 
 def surface(store, runs, shape: str = "wide"):
     """The loss around trained networks along two random directions, and how far the first kernel's norm was thrown."""
-    table, start = (measured(store, runs, name) for name in ("surface", "start"))
-    table, start = (rows[rows["seed"] == rows["seed"].min()] for rows in (table, start))
+    table, start = (commonest(measured(store, runs, name), "seed") for name in ("surface", "start"))
     networks = by_network(table)
     title, medians = "The loss around trained networks", [rows["cross_entropy"].median() for rows in networks.values()]
     if len(networks) == 2 and medians[1] < medians[0] / 2:
