@@ -54,12 +54,11 @@ def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
         texts.append(f"{' / '.join(errors(row, 1))} ({row.seeds})" if row.seeds else "diverged" * bool(row.diverged))
     keys = ["kind", "depth", "network", "shortcut", "recipe", "precision"]
     table = results.assign(text=texts).pivot_table("text", keys, "iterations", "last", fill_value="")
-    for (_, depth, network, shortcut, recipe, precision), cell in table.iterrows():
+    for (_, _, network, shortcut, recipe, precision), cell in table.iterrows():
         name = style.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
         printed = "" if recipe else paper.shown(results["data"].iloc[0], network, shortcut)
-        hours = style.number(paper.idle_hours()[1].get(depth)) if precision == "bfloat16" else ""
-        rows.append([name, *cell, printed, hours])
-    return ["Network", *(f"{n:,}" for n in table.columns), "Paper, 64,000", "Hours for 1,000"], rows
+        rows.append([name, *cell, printed])
+    return ["Network", *(f"{n:,}" for n in table.columns), "Paper, 64,000"], rows
 
 
 def errors(row, digits: int = 2) -> list[str]:
