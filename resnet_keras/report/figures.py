@@ -169,7 +169,7 @@ def precision(store, runs, shape: str = "wide"):
     gaps = groups.mean().unstack().eval("bfloat16 - float32")
     words = [f"{style.number(gap, 1, '+')} ({style.network_title(name)})" for name, gap in gaps.items()]
     title = f"bfloat16 less float32, points: {style.listing(words)}"
-    title += "; seeds differ by more" * bool(gaps.abs().max() < (groups.max() - groups.min()).min())
+    title += "; seeds overlap" * bool(groups.min().unstack().max(axis=1).le(groups.max().unstack().min(axis=1)).all())
     parts = {style.network_title(name): rows for name, rows in own.groupby("network", sort=False)}
     return dots(own, parts, "precision", ["float32", "bfloat16"], shape, title)
 
