@@ -161,8 +161,8 @@ def shortcuts(store, runs, shape: str = "wide"):
 
 
 def precision(store, runs, shape: str = "wide"):
-    """Test error in float32 and in bfloat16, a dot a seed, a bar at the mean, a panel a network."""
-    own = longest(usual(runs), lambda group: varied(group, "precision"), LENGTH)
+    """Test error in float32 and bfloat16, at the commonest length: a dot a seed, a bar a mean, a panel a network."""
+    own = longest(commonest(usual(runs), "iterations"), lambda group: varied(group, "precision"), LENGTH)
     own = own[own["network"].isin(varied(own, "precision"))]
     counted = own.groupby("network").filter(lambda rows: rows["precision"].value_counts().min() >= ENOUGH)
     groups = (counted if len(counted) else own).groupby(["network", "precision"], sort=False)["test_error"]
