@@ -29,7 +29,6 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     on_drawings = runs["data"].str.startswith(DRAWN)
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
     firsts, cells = [first for first, *_ in results], tables.cells(shown)
-    machine, hours = paper.idle_hours()
     page = environment.from_string(paper.resource("page.md.jinja")).render(
         runs=runs, claim={first.claim.name: first for first in firsts},
         groups={name: list(group) for name, group in itertools.groupby(firsts, lambda first: first.claim.group)},
@@ -38,8 +37,9 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
         figures=titles, lower=(shown["train_error"] - shown["train_error_inference"]).dropna(),
         figure=lambda name, words: Safe(f"![{style.markdown(f'{titles[name]}. {words}')}](figures/{name}.png)"),
         masters={name: tables.networks_by_length(each) for name, each in cells.groupby("data_title")},
-        machine=machine, hours=[f"{style.number(time)} at {depth}" for depth, time in hours.items()],
+        hours=[f"{style.number(time)} at {depth}" for depth, time in paper.idle_hours()[1].items()],
         usual=next(iter(shown["precision"].mode()), ""), one_core=int((shown["cores"] == 1).sum()),
+        on={p: rows.mode()[0] for p, rows in shown.groupby("precision")["device_class"]}, machine=paper.idle_hours()[0],
         processors=sorted(set(shown["cpu"])), crossings=[f"{round(n, -2):,}" for n in paper.crossings()],
         gaps={length: gap.mean for (kind, length), (gap, _) in crossing.gaps(shown).items() if kind == "residual"},
         scar=scar(store, shown), independent=independent(store, shown), problems=runs.attrs["problems"],

@@ -38,7 +38,8 @@ def full(tmp_path_factory):
         write_run(root, network, **named, precision="bfloat16", learning_rate=0.05, seed=seed, end=(30, 30))
     for shortcut in "BC":
         write_run(root, "resnet56", **named, shortcut=shortcut, end=(34, 34))
-    write_run(root, "plain20", **named, precision="bfloat16", end=(31, 31))
+    for scale, which, end in (("short", "bfloat16", 31), ("medium", "bfloat16", 40), ("medium", "float32", 20)):
+        write_run(root, "plain20", **named, scale=scale, precision=which, end=(end, end))
     return Store(root), runs.frame(Store(root))
 
 
@@ -47,8 +48,7 @@ TITLES = {
     "rate": "ResNet-56 less ResNet-20, points of training error by rate: +9.0 at 0.1 and +9.0 at 0.02 (3 seeds)",
     "shortcuts": "Any shortcut beats none", "responses": "Responses hardly differ",
     "gradients": "Gradients of plain-56 do not vanish", "lesion": "Without one block",
-    "surface": "The loss around trained networks",
-    "precision": "bfloat16 less float32, points: +0.0 (plain-20); seeds overlap",
+    "surface": "The loss around", "precision": "bfloat16 less float32, points: +0.0 (plain-20); seeds overlap",
 }  # fmt: skip
 
 
@@ -72,8 +72,8 @@ def test_every_figure_says_what_it_shows_and_nothing_is_cut_off(full, name, tmp_
 def test_titles_follow_the_numbers(tmp_path):
     for network, end in {"plain20": 70, "plain56": 30, "resnet20": 35, "resnet56": 26}.items():
         write_run(tmp_path, network, data="cifar10_jpeg", end=(end, end))
-    store, names = Store(tmp_path), ("crossing", "curves", "depth")
-    titles = [report.draw_figure(store, runs.frame(store), name).get_suptitle() for name in names]
+    frame = runs.frame(store := Store(tmp_path))
+    titles = [report.draw_figure(store, frame, name).get_suptitle() for name in ("crossing", "curves", "depth")]
     assert titles[0].startswith("ResNet-56 is behind ResNet-20 in short")
     assert titles[1:] == ["Training and test error over iterations", "Test error over depth"]
 
