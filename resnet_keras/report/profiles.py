@@ -37,10 +37,9 @@ def lines(axis, table, value: str, **options) -> None:
 def responses(store, runs, shape: str = "wide"):
     """Standard deviation of each 3x3 layer's response, in the order of the layers, as the paper's Fig. 7."""
     table = measured(store, runs, "responses")
-    medians = table.groupby("kind")["std"].median()
-    title = "Median response: " + style.listing([f"{kind} {style.number(value)}" for kind, value in medians.items()])
-    if (medians - 1).abs().max() < 0.15:
-        title = "Responses hardly differ in the median: most layers are still where BN starts them"
+    ends = table.groupby(["kind", "run"])["std"].median().groupby("kind").agg(["min", "max"])
+    words = [f"{kind} {' to '.join(dict.fromkeys(span))}" for kind, *span in ends.map(style.number).itertuples()]
+    title = f"Median response of a layer, run by run: {style.listing(words)}"
     small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition; n: seeds."
     parts = {f"{kind.capitalize()} networks": rows for kind, rows in table.groupby("kind")}
     figure, panels = style.panels(parts, shape, title, small, 2.8, sharey=True)
