@@ -78,7 +78,7 @@ def gradients(store, runs, shape: str = "wide"):
         axis.set(xlabel="layer", ylabel="norm of the gradient" * (axis is first))
         style.powers(axis)
         if not shared:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=7.5, labelspacing=0.2, handlelength=1.2)
     return figure
 
 
