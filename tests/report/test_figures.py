@@ -18,9 +18,8 @@ GRADIENTS = "\n".join(f"{at},{i},{10.0 ** (3 - i)},5" for at in (0, 16, 2000) fo
 GRID = "\n".join(f"{x},{y},{0.4 + x * x + y * y}" for x in (-1, 0, 1) for y in (-1, 0, 1))
 MEASURED = {
     "gradients": f"iteration,layer,gradient_norm,weight_norm\n{GRADIENTS}",
-    "start": "iteration,weight_norm\n0,5.5\n1,10\n2,337\n",
-    "surface": f"x,y,cross_entropy\n{GRID}\n",
-}
+    "start": "iteration,weight_norm\n0,5.5\n1,10\n2,337\n", "surface": f"x,y,cross_entropy\n{GRID}\n",
+}  # fmt: skip
 LESIONS = "lesion,block,grows,error\nnone,0,False,{0}\ndelete,1,False,{1}\ndelete,2,True,{1}\nswap,1,False,{1}"
 
 
@@ -46,9 +45,10 @@ def full(tmp_path_factory):
 TITLES = {
     "crossing": "Too early to tell", "curves": "More layers harm a plain network", "depth": "Depth breaks a plain",
     "rate": "ResNet-56 less ResNet-20, points of training error by rate: +9.0 at 0.1 and +9.0 at 0.02 (3 seeds)",
-    "shortcuts": "Any shortcut beats none", "lesion": "Without one block", "gradients": "Gradients of plain-56 do not",
+    "shortcuts": "Any shortcut beats none", "lesion": "Without one block",
     "responses": "Median response of a layer, run by run: plain 0.25 to 2.25 and residual 0.25 to 2.25",
-    "surface": "The loss around", "precision": "bfloat16 less float32, points: +0.0 (plain-20); seeds overlap",
+    "gradients": "Gradients of plain-56 do not vanish", "surface": "The loss around trained networks",
+    "precision": "bfloat16 less float32, points: +0.0 (plain-20); seeds overlap",
 }  # fmt: skip
 
 
