@@ -78,8 +78,7 @@ def cpu_class() -> str:
     """The class of this machine's CPU: one of `CPU_CLASSES`, "Arm", or "other" where the system does not tell."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "Arm"
-    features = cpu_info("flags").split()
-    return next((name for feature, name in CPU_CLASSES.items() if feature in features), "other")
+    return next((name for feature, name in CPU_CLASSES.items() if feature in cpu_info("flags").split()), "other")
 
 
 def cores() -> int:

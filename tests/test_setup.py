@@ -24,11 +24,7 @@ else:
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
-PLATFORMS = [
-    ("linux", "posix", "Linux", "x86_64"),
-    ("darwin", "posix", "Darwin", "arm64"),
-    ("win32", "nt", "Windows", "AMD64"),
-]
+PLATFORMS = [w.split() for w in ("linux posix Linux x86_64", "darwin posix Darwin arm64", "win32 nt Windows AMD64")]
 LOCKS = {"requirements.txt": ["notebooks"], "requirements-test.txt": ["test"]}
 
 

@@ -24,20 +24,16 @@ def responses(network, images: np.ndarray) -> list[dict]:
     In inference mode, over all images, positions and channels (the paper leaves this open). Returns a row a layer, in
     the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
     """
-    moments: dict[str, np.ndarray] = {}  # place -> sums over the images of mean and mean square
+    means: dict[str, np.ndarray] = {}  # place -> mean and mean square over the images
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
         for (place, layer, *_), (*_, response) in itertools.pairwise(network.walk(batch)):
             if isinstance(layer, Conv2D) and layer.kernel_size == (3, 3):  # then this is the response of its BN
                 response = ops.cast(response, "float32")
                 mean, variance = float(ops.mean(response)), float(ops.var(response))
-                moments[place] = moments.get(place, 0.0) + len(batch) * np.array([mean, variance + mean**2])
-    rows = []
-    for place, sums in moments.items():
-        mean, square = sums / len(images)
-        std = float(np.sqrt(square - mean**2))
-        rows.append({"layer": len(rows) + 1, "place": place, "std": std, "images": len(images)})
-    return rows
+                means[place] = means.get(place, 0.0) + np.array([mean, variance + mean**2]) * (len(batch) / len(images))
+    stds = {place: float(np.sqrt(square - mean**2)) for place, (mean, square) in means.items()}
+    return [{"layer": n, "place": place, "std": stds[place], "images": len(images)} for n, place in enumerate(stds, 1)]
 
 
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:

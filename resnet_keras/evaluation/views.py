@@ -45,8 +45,7 @@ class ScoreMap(keras.Model):
 
     def positions(self, images):
         """Logits at every position, float32 [b, h', w', classes]."""
-        steps = self.network.walk(images)
-        x = next(before for _, layer, before, _ in steps if layer is self.network.top[0])
+        x = next(before for _, layer, before, _ in self.network.walk(images) if layer is self.network.top[0])
         for layer in self.network.top:
             if isinstance(layer, keras.layers.MaxPooling2D):
                 x = layer(x)  # VGG's last; the other layers here (pooling, flattening, dropout) have no part in a map

@@ -12,7 +12,7 @@ import numpy as np
 
 from resnet_keras.evaluation.accuracy import Tally
 from resnet_keras.evaluation.inside import gradient_norms, l2_norm, lesions, responses, surface
-from resnet_keras.evaluation.views import MODES, SINGLE, evaluated
+from resnet_keras.evaluation.views import MODES, SINGLE, evaluated, training_batches
 from resnet_keras.store import RunFolder
 from resnet_keras.training.run import Run
 from resnet_keras.training.schedule import learning_rate
@@ -27,8 +27,11 @@ FIRST_STEPS = 100
 
 
 def measure_responses(run: Run, folder: RunFolder, dataset) -> list[dict]:
-    """Standard deviation of each 3x3 layer's response to the first training images, without augmentation."""
-    return responses(folder.load_network(), dataset.train.images[:RESPONSE_IMAGES])
+    """Standard deviation of each 3x3 layer's response to the first training images, as they are and augmented."""
+    network, first = folder.load_network(), dataclasses.replace(dataset, train=dataset.train[:RESPONSE_IMAGES])
+    [crops] = training_batches(first, {"recipe": {"batch_size": len(first.train), "augment": True}}, 1)
+    pairs = zip(responses(network, first.train.images), responses(network, crops), strict=True)
+    return [{**row, "std_augmented": other["std"]} for row, other in pairs]
 
 
 def measure_lesion(run: Run, folder: RunFolder, dataset) -> list[dict]:

@@ -50,7 +50,10 @@ def gradient_ratio(table, iteration: int, scaled: bool = False) -> float:
 
 # Measurement -> column -> (its table, the run's last iteration) -> number.
 NUMBERS = {
-    "responses": {"responses_median": lambda table, end: table["std"].median()},
+    "responses": {
+        "responses_median": lambda table, end: table["std"].median(),
+        "responses_augmented": lambda table, end: table["std_augmented"].median(),
+    },
     "gradients": {
         "gradients_start": lambda table, end: gradient_ratio(table, 0),
         "gradients_end_scaled": lambda table, end: gradient_ratio(table, end, scaled=True),

@@ -37,8 +37,7 @@ RECIPES = {
 
 def plain(value) -> str:
     """`value` as one line without control, formatting or other invisible characters, safe in a terminal."""
-    shown = "".join(" " if unicodedata.category(mark)[0] in "CZ" else mark for mark in str(value))
-    return " ".join(shown.split())
+    return " ".join("".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(value)).split())
 
 
 def markdown(value) -> str:

@@ -14,7 +14,7 @@ RUNS = [
 ]  # fmt: skip
 # Column of the frame -> heading in the table of an experiment.
 HEADINGS = {
-    "responses_median": "Median response",
+    "responses_median": "Median response", "responses_augmented": "to augmented images",
     "gradients_start": "First layer's gradient over the last's: at the start",
     "gradients_end_scaled": "at the end, times the kernels' norms",
     "lesion_intact": "Error intact, %", "lesion_deleted": "without a block (median), %",
@@ -56,8 +56,7 @@ def networks_by_length(results) -> tuple[list[str], list[list[str]]]:
     table = results.assign(text=texts).pivot_table("text", keys, "iterations", "last", fill_value="")
     for (_, _, network, shortcut, recipe, precision), cell in table.iterrows():
         name = style.title(network, shortcut, recipe) + (f", {precision}" if precision != usual else "")
-        printed = "" if recipe else paper.shown(results["data"].iloc[0], network, shortcut)
-        rows.append([name, *cell, printed])
+        rows.append([name, *cell, "" if recipe else paper.shown(results["data"].iloc[0], network, shortcut)])
     return ["Network", *(f"{n:,}" for n in table.columns), "Paper, 64,000"], rows
 
 

@@ -47,8 +47,7 @@ def test_the_names_of_the_classes_travel_with_a_run_and_a_users_come_first(train
     assert trained.classes == ("a", "b", "c", "d")
     assert (trained.network.name, trained.input_shape) == ("resnet8", (8, 8, 3))
     (tmp_path / "names.txt").write_bytes("\ufeffant\nbée\n\ncat\r\ndog\n".encode())  # with a byte-order mark
-    named = find(run_name, classes=tmp_path / "names.txt", store=trained_store)
-    assert named.classes == ("ant", "bée", "cat", "dog")
+    assert find(run_name, classes=tmp_path / "names.txt", store=trained_store).classes == ("ant", "bée", "cat", "dog")
     for content, says in ((b"ant\nbee\n", "2 classes, resnet8 has 4"), (b"\xff\xfea\0", "give a UTF-8 text file")):
         (tmp_path / "names.txt").write_bytes(content)
         with pytest.raises(UserError, match=says):

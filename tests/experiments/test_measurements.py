@@ -50,6 +50,15 @@ def test_measurements_come_back_and_are_not_repeated(trained, tiny, capsys, monk
     assert not capsys.readouterr().out
 
 
+def test_responses_to_the_images_as_they_are_and_to_their_crops(trained, tiny):
+    _, run, folder = trained
+    rows, network = measurements.measure_responses(run, folder, tiny), folder.load_network()
+    plan = data.augment.Plan(*(field[0] for field in data.augment.draw_plan(0, 0, 1, 300, 300, pad=1)))
+    crops = array(data.augment.apply(tiny.train.images, tiny.train.labels, plan)[0])
+    for column, images in (("std", tiny.train.images), ("std_augmented", crops)):
+        assert [row[column] for row in rows] == [row["std"] for row in inside.responses(network, images)]
+
+
 def test_training_the_beginning_again_takes_the_runs_own_steps_and_writes_nothing(trained, tiny):
     store, run, folder = trained
     before = sorted(store.root.rglob("*"))

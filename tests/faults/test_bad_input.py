@@ -127,9 +127,7 @@ BOUNDED = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
-)
+VALUES = st.recursive(SCALARS, lambda each: st.lists(each, max_size=4) | st.dictionaries(st.text(), each, max_size=4))
 KEYS = "protocol network shortcut data data_version data_title seed scale recipe status train_error test_error hours"
 CONTENTS = st.dictionaries(st.sampled_from([*KEYS.split(), "device", "commit", "classes"]), VALUES)
 

@@ -13,7 +13,7 @@ from resnet_keras.report import crossing, figures, runs, style
 from resnet_keras.store import Store
 from tests.report.synthetic import PAIRS, write_run
 
-RESPONSES = "\n".join(["layer,std", *(f"{i},{{0}}.{i}" for i in range(1, 5))])
+RESPONSES = "\n".join(["layer,std,std_augmented", *(f"{i},{{0}}.{i},{i}" for i in range(1, 5))])
 GRADIENTS = "\n".join(f"{at},{i},{10.0 ** (3 - i)},5" for at in (0, 16, 2000) for i in range(1, 5))
 GRID = "\n".join(f"{x},{y},{0.4 + x * x + y * y}" for x in (-1, 0, 1) for y in (-1, 0, 1))
 MEASURED = {
@@ -88,6 +88,8 @@ def test_curves_bars_and_gaps_are_the_numbers(full):
     drawn = [list(line.get_ydata()) for line in rates.axes[1].get_lines()]
     assert [26, 30, 27] in drawn and [35, 30, 36] in drawn and {2, 3} == {*map(len, drawn)} - {0, 1}
     assert "float32. Points" in (words := rates.get_supxlabel()) and words.endswith("In bfloat16: at 0.05.")
+    responses = report.draw_figure(store, frame, "responses").axes[1].get_lines()
+    assert [line.get_linewidth() for line in responses if list(line.get_ydata()) == [1, 2, 3, 4]] == [0.9, 0.9]
     bars = (bar for axis in report.draw_figure(store, frame, "lesion").axes for bar in axis.patches)
     assert [(bar.get_y(), bar.get_height()) for bar in bars] == [(70, 20), (70, 20), (35, 2), (35, 2)]
     own = figures.usual(frame).query("kind == 'residual' and seed == 1")

@@ -31,8 +31,7 @@ def full(tmp_path_factory):
         write_run(root, network, data="cifar10_jpeg", scale="medium", end=(end / 2, end / 2 + 1))
         shallow = network.replace("56", "32")
         write_run(root, shallow, data="shapes16", scale="smoke", end=(80.0 - end / 8, 80.0 - end / 8))
-    files = report.build(Store(root))
-    return root, files
+    return root, report.build(Store(root))
 
 
 def digests(root):

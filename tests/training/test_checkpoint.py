@@ -17,10 +17,8 @@ DAMAGES = {
 def folder(tmp_path):
     """Three checkpoints were saved."""
     assert RunFolder(tmp_path).load_checkpoint() is None
-    for iteration in (10, 20, 30):
-        RunFolder(tmp_path).save_checkpoint(
-            iteration, TENSORS, {"iteration": iteration, "rows": [{"train_error": 1.5}]}
-        )
+    for at in (10, 20, 30):
+        RunFolder(tmp_path).save_checkpoint(at, TENSORS, {"iteration": at, "rows": [{"train_error": 1.5}]})
     return tmp_path
 
 

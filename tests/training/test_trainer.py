@@ -82,10 +82,9 @@ def test_testing_and_saving_more_often_changes_no_weight(tiny, unbroken, tmp_pat
     assert rows[0].equals(rows[1])
 
 
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [({"momentum": 0.99, "iterations": 10, "test_interval": 10}, "finished"), ({"batch_norm": False}, "diverged")],
-)
+@pytest.mark.parametrize(("fields", "status"), [
+    ({"momentum": 0.99, "iterations": 10, "test_interval": 10}, "finished"), ({"batch_norm": False}, "diverged"),
+])  # fmt: skip
 def test_an_exploding_loss_is_named_with_its_iteration(tiny, tmp_path, fields, status):
     """The iteration by the history, which has a row for each: 100 times log 4 is the bound, for four classes."""
     folder = train(short(learning_rate=100.0, **fields), store=Store(tmp_path), dataset=tiny)
