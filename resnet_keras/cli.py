@@ -179,8 +179,7 @@ def export_(
     It takes raw RGB, uint8 [batch, height, width, 3], and gives logits, as is checked. FILE.json names the classes.
     """
     export.destination(name, format, output, force)
-    trained = predict.find(name, weights, classes, Store(results))
-    file = relpath(export.export(trained, format, output, force))
+    file = relpath(export.export(predict.find(name, weights, classes, Store(results)), format, output, force))
     screens.show_next(f"{file}.json names its input, output and classes")
     print(file)
 

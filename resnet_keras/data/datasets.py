@@ -81,8 +81,7 @@ class Dataset:
 
     def feed(self, seed: int, batch_size: int, augment: bool) -> Feed | photos.PhotographFeed:
         """What a training takes its batches from."""
-        kind = photos.PhotographFeed if self.train.cropped else Feed
-        return kind(self.train, seed, batch_size, augment)
+        return (photos.PhotographFeed if self.train.cropped else Feed)(self.train, seed, batch_size, augment)
 
 
 def load(name: str | os.PathLike, data_dir: str | os.PathLike | None = None, validation=0, crop=CROP) -> Dataset:

@@ -21,19 +21,22 @@ BATCH = 250  # images a call
 def responses(network, images: np.ndarray) -> list[dict]:
     """Standard deviation of every 3x3 layer's response: after BN, before the ReLU or the addition (Fig. 7).
 
-    In inference mode, over all images, positions and channels (the paper leaves this open). Returns a row a layer, in
-    the order of the data: layer (from 1), place (such as ``stage2_block1/conv2``), std.
+    In inference mode. Returns a row a layer, in the order of the data: layer (from 1), place (``stage2_block1/conv2``),
+    std (over all images, positions and channels; the paper leaves this open), std_image (within an image: the median).
     """
-    means: dict[str, np.ndarray] = {}  # place -> mean and mean square over the images
+    seen: dict[str, list] = {}  # place -> mean and variance within each image, a batch an array
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
         for (place, layer, *_), (*_, response) in itertools.pairwise(network.walk(batch)):
             if isinstance(layer, Conv2D) and layer.kernel_size == (3, 3):  # then this is the response of its BN
-                response = ops.cast(response, "float32")
-                mean, variance = float(ops.mean(response)), float(ops.var(response))
-                means[place] = means.get(place, 0.0) + np.array([mean, variance + mean**2]) * (len(batch) / len(images))
-    stds = {place: float(np.sqrt(square - mean**2)) for place, (mean, square) in means.items()}
-    return [{"layer": n, "place": place, "std": stds[place], "images": len(images)} for n, place in enumerate(stds, 1)]
+                moments = ops.moments(ops.cast(response, "float32"), axes=(1, 2, 3))
+                seen.setdefault(place, []).append(np.stack([ops.convert_to_numpy(each) for each in moments]))
+    rows = []
+    for place, batches in seen.items():
+        means, variances = np.concatenate(batches, axis=1).astype(np.float64)
+        stds = {"std": np.sqrt(variances.mean() + means.var()), "std_image": np.median(np.sqrt(variances))}
+        rows.append({"layer": len(rows) + 1, "place": place, **stds, "images": len(images)})
+    return rows
 
 
 def gradient_norms(network, images: np.ndarray, labels: np.ndarray, batches: int) -> Callable[[], list[dict]]:

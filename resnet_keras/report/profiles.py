@@ -35,19 +35,19 @@ def lines(axis, table, value: str, **options) -> None:
 
 
 def responses(store, runs, shape: str = "wide"):
-    """Standard deviation of each 3x3 layer's response, to images as they are and augmented, as the paper's Fig. 7."""
+    """Standard deviation of each 3x3 layer's response, over all images and within one, as the paper's Fig. 7."""
     table = measured(store, runs, "responses")
     ends = table.groupby(["kind", "run"])["std"].median().groupby("kind").agg(["min", "max"])
     words = [f"{kind} {' to '.join(dict.fromkeys(span))}" for kind, *span in ends.map(style.number).itertuples()]
     title = f"Median response of a layer, run by run: {style.listing(words)}"
     small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition, to images "
-    small += "as they are (lines, title) and, where that was measured, augmented as in training (dotted); n: seeds."
+    small += "as they are. Lines and title: over all images; dotted, where it was measured: within the median image."
     parts = {f"{kind.capitalize()} networks": rows for kind, rows in table.groupby("kind")}
     figure, panels = style.panels(parts, shape, title, small, 2.8, sharey=True)
     for axis, own in panels:
         lines(axis, own, "std")
-        if "std_augmented" in own:
-            lines(axis, own, "std_augmented", label="", linestyle=style.DOTS, linewidth=0.9)
+        if "std_image" in own:
+            lines(axis, own, "std_image", label="", linestyle=style.DOTS, linewidth=0.9)
         style.level(axis, 1, "gamma's\nstart", style.INK, linestyle=style.DASHES)
         above = f"above the axis: up to {style.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
         axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylabel="std of the response", ylim=(0, HIGHEST))
@@ -92,7 +92,7 @@ def lesion(store, runs, shape: str = "wide"):
     medians = table.groupby(["kind", "lesion"])["error"].median().unstack()
     rise, networks = medians["delete"] - medians["none"], by_network(table)
     title = "Test error with one block left out"
-    if len(rise) > 1 and rise["residual"] < rise["plain"] / 4:
+    if len(rise) > 1:
         plain, residual = networks
         title = f"Without one block {residual} errs by {style.number(rise['residual'], 0)} points more (median), "
         title += f"{plain} by {style.number(rise['plain'], 0)}"

@@ -53,6 +53,7 @@ NUMBERS = {
     "responses": {
         "responses_median": lambda table, end: table["std"].median(),
         "responses_augmented": lambda table, end: table["std_augmented"].median(),
+        "responses_image": lambda table, end: table["std_image"].median(),
     },
     "gradients": {
         "gradients_start": lambda table, end: gradient_ratio(table, 0),

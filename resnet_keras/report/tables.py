@@ -16,7 +16,7 @@ RUNS = [
 HEADINGS = {
     "responses_median": "Median response", "responses_augmented": "to augmented images",
     "gradients_start": "First layer's gradient over the last's: at the start",
-    "gradients_end_scaled": "at the end, times the kernels' norms",
+    "responses_image": "within the median image", "gradients_end_scaled": "at the end, times the kernels' norms",
     "lesion_intact": "Error intact, %", "lesion_deleted": "without a block (median), %",
     "lesion_swapped": "two blocks swapped (median), %",
     "top1_1": "Top-1, one crop, %", "top1_10": "10 crops, %", "top1_multiscale": "multi-scale, %",

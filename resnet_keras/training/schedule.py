@@ -10,8 +10,7 @@ def learning_rate(recipe: Recipe, iteration: int, warming_up: bool = False) -> f
 
     `warming_up`: whether the training error has yet to fall below `recipe.warmup_error`.
     """
-    passed = sum(iteration >= drop for drop in recipe.drops)
-    rate = recipe.learning_rate * recipe.drop_factor**passed
+    rate = recipe.learning_rate * recipe.drop_factor ** sum(iteration >= drop for drop in recipe.drops)
     return min(rate, recipe.warmup_rate) if warming_up else rate
 
 

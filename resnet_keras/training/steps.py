@@ -24,8 +24,7 @@ def losses(logits, labels):
     """
     wrong = ops.sum(ops.cast(ops.argmax(logits, axis=-1) != ops.cast(labels, "int32"), "float32"))
     scores = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-    picked = ops.take_along_axis(scores, ops.cast(labels, "int32")[:, None], axis=-1)
-    return wrong, -ops.sum(picked)
+    return wrong, -ops.sum(ops.take_along_axis(scores, ops.cast(labels, "int32")[:, None], axis=-1))
 
 
 def compiled(function, signature=None):

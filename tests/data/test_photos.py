@@ -68,8 +68,7 @@ def test_tiny_pictures_become_large_and_a_strip_does_not_fill_the_memory():
 
 def test_colour_noise_has_the_deviations_and_directions_of_the_components():
     draws = np.random.default_rng(1).normal(0, 0.1, (200_000, 3))
-    shift = views.colour_shift(draws)
-    values, vectors = np.linalg.eigh(np.cov(shift.T))
+    values, vectors = np.linalg.eigh(np.cov(views.colour_shift(draws).T))
     # Eigenvalues of colours in 0..1, times 255, times the deviation of the draws: 5.5, 0.48 and 0.11 of 255.
     assert np.sqrt(values[::-1]) == pytest.approx(25.5 * np.array([0.2175, 0.0188, 0.0045]), rel=0.01)
     assert np.abs(vectors[:, ::-1].T @ np.array([[0.5675, 0.5808, 0.5836]]).T)[0] == pytest.approx(1, abs=1e-3)

@@ -37,6 +37,8 @@ def test_responses_are_those_of_plain_arithmetic(name, batch_norm, monkeypatch):
     assert [row["place"] for row in rows] == list(seen)
     assert [row["layer"] for row in rows] == list(range(1, len(seen) + 1))
     np.testing.assert_allclose([row["std"] for row in rows], [after.std() for _, after in seen.values()], rtol=1e-4)
+    within = [np.median(after.std(axis=(1, 2, 3))) for _, after in seen.values()]
+    np.testing.assert_allclose([row["std_image"] for row in rows], within, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["plain8", "resnet8"])

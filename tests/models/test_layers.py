@@ -187,6 +187,5 @@ def test_frozen_blocks_and_blocks_of_other_kinds_stay_out_of_the_loop():
 
 @torture("traces 1,202 layers for minutes")
 def test_1202_layers_build_and_take_a_step():
-    network = build("resnet1202", classes=4, input_shape=(8, 8, 3))
-    loss, slopes = gradients(network)(IMAGES, LABELS)
+    loss, slopes = gradients(build("resnet1202", classes=4, input_shape=(8, 8, 3)))(IMAGES, LABELS)
     assert len(slopes) == 3 * 1201 + 2 and np.isfinite(loss) and all(np.isfinite(each).all() for each in slopes)

@@ -13,7 +13,7 @@ from resnet_keras.report import crossing, figures, runs, style
 from resnet_keras.store import Store
 from tests.report.synthetic import PAIRS, write_run
 
-RESPONSES = "\n".join(["layer,std,std_augmented", *(f"{i},{{0}}.{i},{i}" for i in range(1, 5))])
+RESPONSES = "\n".join(["layer,std,std_image", *(f"{i},{{0}}.{i},{i}" for i in range(1, 5))])
 GRADIENTS = "\n".join(f"{at},{i},{10.0 ** (3 - i)},5" for at in (0, 16, 2000) for i in range(1, 5))
 GRID = "\n".join(f"{x},{y},{0.4 + x * x + y * y}" for x in (-1, 0, 1) for y in (-1, 0, 1))
 MEASURED = {

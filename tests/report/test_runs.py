@@ -90,7 +90,7 @@ def test_histories_stand_below_each_other(tmp_path):
 
 
 MEASURED = {
-    "responses": "layer,std,std_augmented\n1,1.0,3\n2,2.0,4\n3,6.0,1\n",
+    "responses": "layer,std,std_augmented,std_image\n1,1.0,3,5\n2,2.0,4,6\n3,6.0,1,7\n",
     # The last layer of each iteration is the classifier.
     "gradients": "iteration,layer,gradient_norm,weight_norm\n0,1,8,5\n0,2,6,5\n0,3,2,5\n0,4,9,1\n16,1,100,5\n"
     "2000,4,9,1\n2000,3,4,2\n2000,2,3,2\n2000,1,1,40\n",
@@ -103,10 +103,10 @@ MEASURED = {
 
 def test_numbers_of_measurements(tmp_path):
     expected = {
-        "responses_median": 2.0, "responses_augmented": 3.0, "gradients_start": 4.0, "gradients_end_scaled": 5.0,
-        "lesion_intact": 10.0, "lesion_deleted": 14.0, "lesion_added": 4.0, "lesion_swapped": 12.0, "start_growth": 4.0,
-        "surface_median": 1.5, "top1_1": 30.0, "top5_1": 10.0, "top1_10": 28.0, "top5_10": 9.0, "top1_multiscale": 25,
-        "top5_multiscale": 7,
+        "responses_median": 2.0, "responses_augmented": 3.0, "responses_image": 6.0, "gradients_start": 4.0,
+        "gradients_end_scaled": 5.0, "lesion_intact": 10.0, "lesion_deleted": 14.0, "lesion_added": 4.0,
+        "lesion_swapped": 12.0, "start_growth": 4.0, "surface_median": 1.5, "top1_1": 30.0, "top5_1": 10.0,
+        "top1_10": 28.0, "top5_10": 9.0, "top1_multiscale": 25, "top5_multiscale": 7,
     }  # fmt: skip
     name = write_run(tmp_path, "plain20")
     for measurement, content in MEASURED.items():

@@ -42,14 +42,14 @@ def test_the_master_table_is_network_by_length(tmp_path):
 def test_an_experiments_table_shows_what_was_measured(tmp_path):
     for network, std in (("plain20", 2.0), ("resnet20", 1.0)):
         name = write_run(tmp_path, network, end=(30.125, 33.456))
-        (tmp_path / "runs" / name / "responses.csv").write_text(f"layer,std,std_augmented\n1,{std},{std / 4}\n")
+        (tmp_path / "runs" / name / "responses.csv").write_text(f"layer,std,std_image\n1,{std},{std / 4}\n")
     write_run(tmp_path, "resnet56")  # on which nothing was measured
     entry = EXPERIMENTS["responses"]
     own = runs.of_experiment(runs.frame(Store(tmp_path)), entry, "short")
     headers, rows = tables.experiment_table(own, entry.measures)
     assert headers[:5] == ["Network", "Seeds", "Training error, %", "Test error, %", "Paper"]
-    assert headers[5:] == ["Median response", "to augmented images"]
+    assert headers[5:] == ["Median response", "to augmented images", "within the median image"]
     assert rows == [
-        ["plain-20", "1", "30.13", "33.46", "≈ 9.5", "2.00", "0.500"],
-        ["ResNet-20", "1", "30.13", "33.46", "8.75", "1.00", "0.250"],
+        ["plain-20", "1", "30.13", "33.46", "≈ 9.5", "2.00", "", "0.500"],
+        ["ResNet-20", "1", "30.13", "33.46", "8.75", "1.00", "", "0.250"],
     ]
