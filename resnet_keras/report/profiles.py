@@ -41,7 +41,7 @@ def responses(store, runs, shape: str = "wide"):
     words = [f"{kind} {' to '.join(dict.fromkeys(span))}" for kind, *span in ends.map(style.number).itertuples()]
     title = f"Median response of a layer, run by run: {style.listing(words)}"
     small = f"{style.setting(table)}. Std of each 3x3 layer's response, after BN, before ReLU and addition, to images "
-    small += "as they are. Lines and title: over all images; dotted, where it was measured: within the median image."
+    small += "as they are. Lines and title: over all images; dotted, where measured: within the median image; n: seeds."
     parts = {f"{kind.capitalize()} networks": rows for kind, rows in table.groupby("kind")}
     figure, panels = style.panels(parts, shape, title, small, 2.8, sharey=True)
     for axis, own in panels:
@@ -49,9 +49,10 @@ def responses(store, runs, shape: str = "wide"):
         if "std_image" in own:
             lines(axis, own, "std_image", label="", linestyle=style.DOTS, linewidth=0.9)
         style.level(axis, 1, "gamma's\nstart", style.INK, linestyle=style.DASHES)
-        above = f"above the axis: up to {style.number(own['std'].max(), 0)}" if own["std"].max() > HIGHEST else None
+        highest = own.groupby(["network", "precision", "layer"])["std"].mean().max()
+        above = f"above the axis: up to {style.number(highest, 0)}" if highest > HIGHEST else None
         axis.set(xlabel="3x3 layer (1 = nearest to the image)", ylabel="std of the response", ylim=(0, HIGHEST))
-        axis.legend(loc="upper right", title=above, title_fontsize=8.5)
+        axis.legend(loc="upper right", title=above, title_fontsize=8, fontsize=8, labelspacing=0.2, handlelength=1.2)
     return figure
 
 

@@ -126,8 +126,7 @@ class TensorFlowEngine(Engine):
         results = tf.TensorArray(tf.float32, count, element_shape=[2])
 
         def body(step, results):
-            result = self._step(plan._make(field[step] for field in plan), rates[step])
-            return step + 1, results.write(step, result)
+            return step + 1, results.write(step, self._step(plan._make(field[step] for field in plan), rates[step]))
 
         _, results = tf.while_loop(lambda step, _: step < count, body, (0, results), parallel_iterations=1)
         return results.stack()
