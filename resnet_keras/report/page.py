@@ -68,11 +68,11 @@ def never_warm(runs) -> list[str]:
     return [style.network_title(n) for n in own[(own["depth"] >= 110) & own["warmup_end"].isna()]["network"].unique()]
 
 
-def scar(store, runs) -> list[float]:
-    """Norm of plain-56's first kernel before training, after 16 iterations, at the end; of how many runs. Or empty."""
-    table = measurements(store, runs[(runs["network"] == "plain56") & runs["batch_norm"]], "gradients")
-    norms = table[table["layer"] == 1].groupby("iteration")["weight_norm"].mean() if len(table) else {}
-    return [norms[0], norms[16], norms.iloc[-1], table["run"].nunique()] if {0, 16} <= set(norms.keys()) else []
+def scar(store, runs) -> list:
+    """Norm of plain-56's first kernel before training, after 16 iterations, at the end; runs, precision. Or empty."""
+    own = commonest(measurements(store, runs.query("network == 'plain56' and batch_norm"), "gradients"), "precision")
+    norms = own[own["layer"] == 1].groupby("iteration")["weight_norm"].mean() if len(own) else {}
+    return [norms[0], norms[16], norms.iloc[-1], own["run"].nunique(), own["precision"].iloc[0]] if 16 in norms else []
 
 
 def independent(store, runs) -> tuple[list, list]:

@@ -123,5 +123,5 @@ def test_a_measurement_of_another_making_or_time_gives_nan(tmp_path, content):
     (tmp_path / "runs" / name / "responses.csv").write_text(content)
     (tmp_path / "runs" / name / "gradients.csv").write_text(MEASURED["gradients"].replace("2000,", "64,"))
     row = runs.frame(Store(tmp_path)).iloc[0]
-    assert math.isnan(row["responses_median"]) and math.isnan(row["responses_augmented"])
+    assert row[["responses_median", "responses_augmented", "responses_image"]].isna().all()
     assert row["gradients_start"] == 4.0 and math.isnan(row["gradients_end_scaled"]), "measured before the end alone"
