@@ -96,12 +96,11 @@ def rate(store, runs, shape: str = "wide"):
     title, rates = "Errors by learning rate", sorted(set(own["learning_rate"]))
     if {"resnet20", "resnet56"} <= set(own["network"]):
         errors = own.pivot_table("train_error", ["learning_rate", "seed"], "network")
-        gaps = (errors["resnet56"] - errors["resnet20"]).unstack("seed")
-        gaps = gaps[gaps.count(axis=1) == gaps.count(axis=1).max()].dropna(axis=1)  # the rates with most seeds
-        if n := gaps.shape[1]:
-            means = [f"{style.number(gap, 1, '+')} at {at:g}" for at, gap in gaps.mean(axis=1)[::-1].items()]
-            title = "ResNet-56 less ResNet-20, points of training error by rate: "
-            title += f"{style.listing(means)} ({n} seed{'s' * (n > 1)})"
+        gaps = (errors["resnet56"] - errors["resnet20"]).dropna().groupby("learning_rate").agg(["mean", "size"])
+        gaps = gaps[gaps["size"] >= min(ENOUGH, gaps["size"].max())]
+        if len(gaps):
+            means = [f"{style.number(gap, 1, '+')} at {at:g} ({n})" for at, gap, n in gaps[::-1].itertuples()]
+            title = f"ResNet-56 less ResNet-20, points of training error (seeds): {style.listing(means)}"
     small = f"{style.setting(common)}. Points are means, dashes single seeds."
     for which, rows in own.drop(common.index).groupby("precision"):
         small += f" In {which}: at {style.listing([f'{rate:g}' for rate in sorted(rows['learning_rate'].unique())])}."

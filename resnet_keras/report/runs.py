@@ -100,9 +100,10 @@ def finished(runs):
 
 
 def commonest(runs, *columns: str):
-    """The runs that share the most frequent value of each column in turn."""
+    """The runs that share the value of each column in turn that most cells have and, among these, most runs."""
     for column in columns:
-        runs = runs[runs[column].isin(runs[column].mode().head(1))]
+        counts = runs.groupby(CELL).ngroup().groupby(runs[column]).agg(["nunique", "size"])
+        runs = runs[runs[column].isin(counts.sort_values(["nunique", "size"], ascending=False).index[:1])]
     return runs
 
 
@@ -122,7 +123,7 @@ def measurements(store: Store, runs, name: str):
 def of_experiment(runs, experiment, scale: str, data: str | None = None):
     """The runs of an experiment at one scale, on one data set and, unless it compares or mixes them, in one precision.
 
-    Those that most runs have, where no name or title of a data set is given. A run belongs to it if the catalogue lists
+    Those with most networks, where no name or title of a data set is given. A run belongs to it if the catalogue lists
     its network, shortcut option and recipe, at any seed, and if what the experiment measures was measured on it.
     """
     planned = {(run.network, run.shortcut, variation(run.recipe)[1], scale) for run in experiment.runs(scale)}

@@ -48,16 +48,16 @@ def test_runs_that_differ_in_more_than_the_seed_never_share_a_cell(tmp_path):
 
 
 def test_an_experiment_takes_one_data_set_and_one_precision(tmp_path):
-    for network in ("plain20", "plain56", "resnet20"):
-        write_run(tmp_path, network, precision="bfloat16")
-    write_run(tmp_path, "plain20", precision="float32")
+    made = [("plain20", "bfloat16", 0), ("plain56", "bfloat16", 0), ("resnet20", "bfloat16", 0)]
+    for network, which, seed in made + [("plain20", "float32", seed) for seed in range(4)]:  # more, of one network
+        write_run(tmp_path, network, precision=which, seed=seed)
     write_run(tmp_path, "plain20", data="cifar10_jpeg", learning_rate=0.05)
     write_run(tmp_path, "plain20", data="cifar10_jpeg")
     all_runs, entry = runs.frame(Store(tmp_path)), EXPERIMENTS["degradation"]
     assert set(runs.of_experiment(all_runs, entry, "short")["precision"]) == {"bfloat16"}
     assert len(runs.of_experiment(all_runs, entry, "short", "CIFAR-10 (JPEG)")) == 1
-    assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 4
-    assert len(runs.of_experiment(all_runs, EXPERIMENTS["rate"], "short", "cifar10")) == 4  # what there is, in either
+    assert len(runs.of_experiment(all_runs, EXPERIMENTS["precision"], "short", "cifar10")) == 7
+    assert len(runs.of_experiment(all_runs, EXPERIMENTS["rate"], "short", "cifar10")) == 7  # what there is, in either
     assert len(runs.of_experiment(all_runs, entry, "smoke")) == 0
 
 
