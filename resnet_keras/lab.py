@@ -32,7 +32,7 @@ class Experiment:
     """The runs of an experiment at one scale; `runs` is a frame of them (`resnet_keras.report.runs`).
 
     `train` trains what is missing first, with other options as `runner.run` takes them; `store` is the results folder;
-    `data` names a data set, by default the one that most runs are on.
+    `data` names a data set, by default the one that most networks are on.
     """
 
     def __init__(self, name: str, scale: str = "short", *, data=None, train: bool = False, store=None, **options):

@@ -52,7 +52,7 @@ def crossing(store, runs, shape: str = "wide"):
     title += "{:,} to {:,} iterations".format(*(round(n, -2) for n in paper.crossings()))
     if any(gap.mean < 0 for (kind, _), (gap, _) in ends.items() if kind == "residual"):
         title = "ResNet-56 is behind ResNet-20 in short schedules and ahead in long ones"
-    data = style.listing(sorted(own["data_title"].unique()))
+    data = f"{style.listing(sorted(own['data_title'].unique()))}, {own['precision'].iloc[0]}"
     small = f"{data}, the paper's recipe. Left: training error, mean over {WINDOW} iterations, a line a seed; grey: "
     small += "public logs, on CIFAR-10 itself. Right: test error, a dot a seed, open below three seeds; bar: 95 % "
     small += "interval of the difference of the means; cross: the paper, on CIFAR-10."

@@ -30,7 +30,7 @@ def as_markdown(store, runs, results, titles: dict[str, str]) -> str:
     shown, drawn = runs[~on_drawings], runs[on_drawings & (runs["scale"] == "smoke")]
     firsts, cells = [first for first, *_ in results], tables.cells(shown)
     page = environment.from_string(paper.resource("page.md.jinja")).render(
-        runs=runs, shown=shown, claim={first.claim.name: first for first in firsts},
+        runs=runs, shown=shown, pairs=crossing.pairs(shown), claim={first.claim.name: first for first in firsts},
         groups={name: list(group) for name, group in itertools.groupby(firsts, lambda first: first.claim.group)},
         others=[finding for _, *others in results for finding in others if finding.gap.n >= ENOUGH],
         decided=sum(finding.gap is not None and finding.gap.n >= ENOUGH for finding in firsts),

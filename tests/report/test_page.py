@@ -60,13 +60,13 @@ def test_the_same_store_makes_the_same_bytes_and_loads_no_backend(full):
 
 
 def test_the_page_says_what_was_found(full):
-    root, _ = full
-    shown = (root / "README.md").read_text()
+    shown = ((root := full[0]) / "README.md").read_text()
     for sentence in (
         "On CIFAR-10 (JPEG), after 2,000 of the paper's 64,000 iterations, more layers harm a plain network: plain-56 "
         "ends at a training error of 70.1 %, plain-20 at 30.1 %.",
         "Shortcuts take most of that away: ResNet-56 tests at 36.2 %, plain-56 at 71.2 %.",
-        "the test error of ResNet-56 less that of ResNet-20, in points, is +9.0 after 2,000, +4.5 after 6,400 iter",
+        "the test error of ResNet-56 less that of ResNet-20, in points (float32), is +9.0 after 2,000, "
+        "+4.5 after 6,400 iter",
         "**The paper, on CIFAR-10**, 20 claims: ",
         " supported; 2 behind so far, as expected;",
         "| plain-56 | 70.1 ± 0.1 / 71.2 ± 0.2 (3) | 35.0 / 36.0 (1) | ≈ 13.5 |",
